@@ -1,0 +1,74 @@
+/**
+ * The one place that spells NATS subjects, buckets and streams.
+ * Host ids and rule names are single subject tokens: [a-z0-9][a-z0-9-]{0,62}.
+ */
+
+/** Raised when a message changes in a way that an older reader would misread. */
+export const PROTOCOL_VERSION = 1;
+
+export const ROOT = "sluice.v1";
+
+export const buckets = {
+	/** Desired rules: key = rule name, value = StoredRule. Only control-api creates and writes it. */
+	rules: "sluice_rules",
+	/** Observed state: key = host id, value = HostRecord. Written by that host's supervisor. */
+	hosts: "sluice_hosts",
+	/** Cluster-wide settings: key = a name of `settingKeys`. Only control-api writes it. */
+	settings: "sluice_settings",
+} as const;
+
+export const settingKeys = {
+	/** Value = LogLevels. */
+	logLevels: "log_levels",
+} as const;
+
+/** Key under which a bucket's stream metadata holds the cluster's id. */
+export const CLUSTER_ID_METADATA = "sluice_cluster_id";
+
+/** Last value per subject of every worker's counters; memory. Created by control-api. */
+export const countersStream = "sluice_counters";
+export const countersSubjects = `${ROOT}.counters.>`;
+
+export function countersSubject(host: string, worker: number, chunk: number): string {
+	const first = `${ROOT}.counters.${host}.${worker}`;
+	return chunk === 0 ? first : `${first}.${chunk}`;
+}
+
+/** What the workers of one host may publish. */
+export function hostCountersSubjects(host: string): string {
+	return `${ROOT}.counters.${host}.>`;
+}
+
+/** Request/reply endpoints, answered in a queue group. */
+export const requests = {
+	rulePut: `${ROOT}.rule.put`,
+	ruleGet: `${ROOT}.rule.get`,
+	ruleList: `${ROOT}.rule.list`,
+	ruleRemove: `${ROOT}.rule.remove`,
+	ruleApply: `${ROOT}.rule.apply`,
+	hostList: `${ROOT}.host.list`,
+	workerList: `${ROOT}.worker.list`,
+	logLevel: `${ROOT}.log.level`,
+	statsGet: `${ROOT}.stats.get`,
+} as const;
+
+/** Where the further parts of one chunked apply go: to the instance that took the first. */
+export function applyUploadSubject(instance: string): string {
+	return `${ROOT}.apply.${instance}`;
+}
+
+/** Published each second by the aggregator, one message per rule. */
+export function statsSubject(rule: string): string {
+	return `${ROOT}.stats.${rule}`;
+}
+
+/** Commands to one host. */
+export function hostSubjects(host: string): string {
+	return `${ROOT}.host.${host}.>`;
+}
+
+/** Events: sluice.v1.event.KIND…; whoever sees it publishes it. */
+export const eventSubjects = `${ROOT}.event.>`;
+export function eventSubject(kind: string): string {
+	return `${ROOT}.event.${kind}`;
+}
