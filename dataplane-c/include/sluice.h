@@ -1,0 +1,487 @@
+/*
+ * libsluice: the packet path of a Sluice relay host.
+ *
+ * One header, two users, both reaching it through dataplane-c/binding:
+ *
+ *   supervisor  makes every kernel object that needs a capability (capture
+ *               sockets, filters, memberships, egress sockets), builds tables,
+ *               and hands the results to workers over a channel.
+ *   worker      holds no capability. One pinned thread takes frames from the
+ *               rings it was handed, matches them and sends them on.
+ *
+ * Conventions
+ *   Return values   0 or a count or a file descriptor; failure is -errno.
+ *                   Nothing here exits, prints, or installs a signal handler.
+ *   Ownership       A returned file descriptor belongs to the caller, who closes
+ *                   it with sluice_close(). All are CLOEXEC. Descriptors passed
+ *                   in stay the caller's unless the comment says "takes".
+ *   Threads         The supervisor half is called from one thread, the worker
+ *                   half from one thread (not the packet thread).
+ *   Byte order      Fields named _be are in network order, all others in host order.
+ *   Bad packets     are never errors: each increments one named drop counter.
+ *
+ *   object            made by               capability    held by
+ *   capture socket    sluice_shards_open    CAP_NET_RAW   supervisor and worker (dup)
+ *   capture filter    sluice_filter_create  CAP_BPF       supervisor
+ *   membership socket sluice_membership_*   none          supervisor
+ *   egress socket     sluice_egress_open    CAP_NET_RAW,  worker (supervisor closes its own)
+ *                                           CAP_NET_ADMIN
+ *   table, counters   sluice_table_build,   none          table: worker; counters: both
+ *                     sluice_counters_create
+ */
+#ifndef SLUICE_H
+#define SLUICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SLUICE_API __attribute__((visibility("default")))
+
+/* Raised whenever a structure or message below changes. Checked at load and in HELLO. */
+#define SLUICE_ABI_VERSION 1u
+
+/* ---- limits ------------------------------------------------------------- */
+
+#define SLUICE_MAX_WORKERS 64u
+/* Input interfaces of one host. */
+#define SLUICE_MAX_INTERFACES 64u
+#define SLUICE_MAX_RULES 20000u
+#define SLUICE_MAX_OUTPUTS_PER_RULE 256u
+#define SLUICE_MAX_OUTPUTS 262144u
+#define SLUICE_MAX_SOURCES 131072u
+/* Egress sockets of one worker: (output interface, source port, cast). */
+#define SLUICE_MAX_EGRESS 16384u
+/* Messages on the channel are at most this long. */
+#define SLUICE_MAX_MESSAGE_BYTES 8192u
+#define SLUICE_INTERFACE_NAME_BYTES 16u
+
+/* ---- drop reasons: the order of Drop.Reason in proto/sluice/v1/stats.proto - */
+
+enum sluice_drop {
+	SLUICE_DROP_SHORT_FRAME = 0,
+	SLUICE_DROP_BAD_IP_HEADER,
+	SLUICE_DROP_BAD_IP_CHECKSUM,
+	SLUICE_DROP_FRAGMENT,
+	SLUICE_DROP_NOT_UDP,
+	SLUICE_DROP_BAD_UDP_LENGTH,
+	SLUICE_DROP_BAD_UDP_CHECKSUM,
+	SLUICE_DROP_TRUNCATED,
+	SLUICE_DROP_DOUBLE_TAGGED,
+	SLUICE_DROP_BAD_SEGMENT_SIZE,
+	SLUICE_DROP_SOURCE_FILTERED,
+	SLUICE_DROP_NO_OUTPUT,
+	SLUICE_DROP_COUNT
+};
+
+/* ---- counters -------------------------------------------------------------
+ *
+ * One flat array of aligned u64 per worker slot, in a memfd that the supervisor
+ * makes and keeps, so that a successor goes on where a dead worker stopped. The
+ * packet thread is the only writer; readers may be a few packets behind within
+ * one batch. Blocks start at indices that the supervisor assigns, multiples of 8
+ * (one cache line). Block 0 is the worker's own.
+ *
+ *   per interface  captured frames = Σ received by rules + unmatched + Σ dropped
+ *                  (as long as no super-packets come: those are one frame, many
+ *                  datagrams); kernel-dropped frames come on top
+ *   per rule       received = forwarded + Σ dropped
+ *   per output     eligible = sent + failed + limited
+ */
+
+enum sluice_rule_counter {
+	SLUICE_RULE_RECEIVED_PACKETS = 0,
+	SLUICE_RULE_RECEIVED_BYTES, /* payload */
+	SLUICE_RULE_FORWARDED_PACKETS,
+	SLUICE_RULE_LAST_RECEIVED_UNIX_MS, /* time of the batch, 0: never */
+	SLUICE_RULE_DROPPED,		   /* SLUICE_DROP_COUNT of them */
+	SLUICE_RULE_COUNTERS = SLUICE_RULE_DROPPED + SLUICE_DROP_COUNT /* 16 */
+};
+
+enum sluice_output_counter {
+	SLUICE_OUTPUT_ELIGIBLE_PACKETS = 0,
+	SLUICE_OUTPUT_SENT_PACKETS,
+	SLUICE_OUTPUT_SENT_BYTES, /* payload */
+	SLUICE_OUTPUT_FAILED_PACKETS,
+	SLUICE_OUTPUT_LIMITED_PACKETS,
+	SLUICE_OUTPUT_COUNTERS = 8
+};
+
+enum sluice_interface_counter {
+	SLUICE_INTERFACE_CAPTURED_FRAMES = 0,
+	SLUICE_INTERFACE_KERNEL_DROPPED_FRAMES,
+	SLUICE_INTERFACE_UNMATCHED_PACKETS,
+	SLUICE_INTERFACE_DROPPED, /* SLUICE_DROP_COUNT of them */
+	SLUICE_INTERFACE_COUNTERS = 16
+};
+
+#define SLUICE_HISTOGRAM_STEPS 12u
+
+enum sluice_worker_counter {
+	SLUICE_WORKER_BATCHES = 0,
+	SLUICE_WORKER_WAKEUPS,
+	SLUICE_WORKER_SEGMENTATION_FALLBACKS,
+	SLUICE_WORKER_BATCH_FRAMES = 8,	       /* histogram: 1, 2, 3-4, 5-8, … */
+	SLUICE_WORKER_SEGMENTS_PER_SEND = 24,  /* histogram in the same steps */
+	SLUICE_WORKER_COUNTERS = 64
+};
+
+/* ---- resolved records: what the supervisor writes, engine-neutral ----------- */
+
+#define SLUICE_ANY_PREFIX_BITS 0u
+
+struct sluice_rule_record {
+	uint8_t uid[16];
+	uint32_t input_ifindex;
+	uint32_t group_be;	/* destination of the datagrams, IPv4 */
+	uint16_t port_be;
+	uint16_t vlan;		/* 0: untagged (or priority-tagged) frames only */
+	uint32_t source_first;	/* into the source records */
+	uint32_t source_count;	/* 0: any source */
+	uint32_t output_first;	/* into the output records */
+	uint32_t output_count;
+	uint32_t counter_index; /* block of SLUICE_RULE_COUNTERS */
+	uint32_t reserved;
+}; /* 56 bytes */
+
+struct sluice_source_record {
+	uint32_t network_be;
+	uint32_t prefix_bits; /* 0 … 32 */
+}; /* 8 bytes */
+
+enum sluice_output_flag {
+	/* The output can't be used now (interface gone or down): not eligible. */
+	SLUICE_OUTPUT_UNUSABLE = 1u
+};
+
+struct sluice_output_record {
+	uint64_t key;		 /* proto/output-key.ts */
+	uint32_t ifindex;
+	uint32_t egress_slot;	 /* which of the worker's egress sockets */
+	uint32_t destination_be;
+	uint32_t source_be;	 /* an address of the interface */
+	uint16_t port_be;
+	uint8_t ttl;
+	uint8_t tos;		 /* DSCP << 2 */
+	uint32_t mtu;		 /* of the output interface, bytes */
+	uint32_t counter_index;	 /* block of SLUICE_OUTPUT_COUNTERS */
+	uint32_t flags;		 /* enum sluice_output_flag */
+	uint32_t reserved[2];	 /* rate limit and priority, later; 0 */
+}; /* 48 bytes */
+
+struct sluice_interface_record {
+	char name[SLUICE_INTERFACE_NAME_BYTES]; /* NUL-padded; a label for the statistics */
+	uint32_t ifindex;
+	uint32_t counter_index; /* block of SLUICE_INTERFACE_COUNTERS */
+}; /* 24 bytes */
+
+/*
+ * Builds the finished lookup table in a sealed memfd (sealed against writing,
+ * growing and shrinking), to be handed to every worker. The records are copied
+ * in, a hash index over (ifindex, vlan, group, port) is added; several rules may
+ * share one such key with different source prefixes, the longest match wins.
+ *
+ * Returns the memfd, or -EINVAL (index or limit out of range, prefix with host
+ * bits, two rules with one key and prefix: *bad_rule then says which record),
+ * -ENOMEM, or what memfd_create and mmap return.
+ */
+SLUICE_API int sluice_table_build(uint64_t generation,
+				  const struct sluice_rule_record *rules, uint32_t rule_count,
+				  const struct sluice_source_record *sources, uint32_t source_count,
+				  const struct sluice_output_record *outputs, uint32_t output_count,
+				  const struct sluice_interface_record *interfaces,
+				  uint32_t interface_count, uint32_t *bad_rule);
+
+/* ---- supervisor: host ------------------------------------------------------ */
+
+struct sluice_features {
+	uint32_t kernel_major, kernel_minor;
+	uint8_t unique_fanout;	  /* PACKET_FANOUT_FLAG_UNIQUEID */
+	uint8_t udp_segment;	  /* UDP_SEGMENT on UDP sockets */
+	uint8_t vnet_udp;	  /* virtio_net_hdr describes UDP super-packets: 6.2 */
+	uint8_t ebpf_filter;	  /* SO_ATTACH_BPF with a hash map */
+	uint8_t reserved[4];
+};
+
+/* Tries each feature once. 0 or -errno when nothing could be tried. */
+SLUICE_API int sluice_probe(struct sluice_features *features);
+
+enum sluice_link_flag {
+	SLUICE_LINK_UP = 1u,	   /* administratively up */
+	SLUICE_LINK_RUNNING = 2u,  /* with carrier */
+	SLUICE_LINK_LOOPBACK = 4u
+};
+
+#define SLUICE_MAX_ADDRESSES_PER_LINK 16u
+
+struct sluice_link {
+	char name[SLUICE_INTERFACE_NAME_BYTES];
+	uint32_t ifindex;
+	uint32_t mtu;
+	uint32_t flags; /* enum sluice_link_flag */
+	uint8_t mac[6];
+	uint16_t address_count;
+	uint32_t address_be[SLUICE_MAX_ADDRESSES_PER_LINK]; /* IPv4, primary addresses first */
+}; /* 100 bytes */
+
+/*
+ * Dumps links and IPv4 addresses by rtnetlink. Returns how many there are; at
+ * most `capacity` are written. -errno on failure.
+ */
+SLUICE_API int sluice_links(struct sluice_link *links, uint32_t capacity);
+
+/*
+ * Unix socket, SEQPACKET, that workers connect to: abstract name, so that it
+ * leaves no file and lives in the network namespace. Starts one thread that
+ * waits on it, on its connections and on rtnetlink, and writes what happens as
+ * struct sluice_event into a pipe. Only peers with uid `worker_uid` (or 0) are
+ * accepted. Returns the pipe's read end; events are written whole (each is
+ * smaller than PIPE_BUF). One per process: -EBUSY otherwise.
+ */
+SLUICE_API int sluice_events_start(const char *channel_name, uint32_t worker_uid);
+/* Ends the thread, closes listener and connections. The pipe then ends. */
+SLUICE_API void sluice_events_stop(void);
+
+enum sluice_event_kind {
+	SLUICE_EVENT_LINKS = 1,	  /* links or addresses changed: dump again */
+	SLUICE_EVENT_HELLO = 2,	  /* a worker connected: connection, pid, a = worker slot, b = ABI version */
+	SLUICE_EVENT_ACK = 3,	  /* connection, a = sequence of the command, b = 0 or -errno (as u64) */
+	SLUICE_EVENT_GONE = 4,	  /* connection closed */
+	SLUICE_EVENT_FAILED = 5	  /* worker says its packet thread failed: a = -errno */
+};
+
+struct sluice_event {
+	uint32_t kind;
+	uint32_t connection;
+	uint32_t pid;
+	uint32_t reserved;
+	uint64_t a;
+	uint64_t b;
+}; /* 32 bytes */
+
+/*
+ * Sends one command with up to 4 descriptors to a worker. Non-blocking: -EAGAIN
+ * when its queue is full, -ENOTCONN when it is gone. The worker answers each
+ * with SLUICE_EVENT_ACK carrying the header's sequence.
+ */
+SLUICE_API int sluice_channel_send(uint32_t connection, const void *message, uint32_t bytes,
+				   const int *fds, uint32_t fd_count);
+SLUICE_API void sluice_channel_disconnect(uint32_t connection);
+
+/* ---- supervisor: capture ---------------------------------------------------- */
+
+/*
+ * An eBPF hash map of destination addresses, and the socket filter that reads it:
+ * passes IPv4 frames (untagged, or with one tag left in the frame) whose destination
+ * is in the map and that were not sent by this host; everything else never enters
+ * a ring. The map may change while the filter is locked.
+ *
+ * Returns the program's descriptor; *map_fd gets the map's. -EPERM without CAP_BPF
+ * and CAP_NET_ADMIN.
+ */
+SLUICE_API int sluice_filter_create(uint32_t capacity, int *map_fd);
+SLUICE_API int sluice_filter_add(int map_fd, uint32_t address_be);
+SLUICE_API int sluice_filter_remove(int map_fd, uint32_t address_be);
+
+struct sluice_ring {
+	uint32_t block_bytes, block_count;
+	uint32_t frame_bytes, frame_count;
+	uint32_t vnet_header; /* 1: PACKET_VNET_HDR is on, 10 bytes precede each frame */
+	uint32_t reserved;
+};
+
+/*
+ * The geometry for an interface: slots that hold MTU-sized frames, about
+ * `target_bytes` of ring (TPACKET_V2). Pure.
+ */
+SLUICE_API int sluice_ring_plan(uint32_t mtu, uint64_t target_bytes, uint32_t vnet_header,
+				struct sluice_ring *ring);
+
+/*
+ * Makes `count` capture sockets on one interface, in one fanout group (HASH, a
+ * unique id), each with a TPACKET_V2 ring, PACKET_COPY_THRESH, the filter
+ * attached and locked. The order is that of DATAPLANE: no socket ever sees a
+ * frame that the filter would not pass, and none joins traffic before all are in
+ * the group. fds[] gets the sockets. 0 or -errno; on failure nothing is left open.
+ */
+SLUICE_API int sluice_shards_open(uint32_t ifindex, uint32_t count, const struct sluice_ring *ring,
+				  int filter_fd, int *fds);
+
+/*
+ * What a shard's next owner must know: where in the ring to go on. In a memfd
+ * of its own, written by the worker once per batch, after the slots went back.
+ */
+struct sluice_shard_state {
+	uint32_t magic;
+	uint32_t cursor; /* next slot */
+	uint64_t frames; /* taken so far */
+	uint64_t reserved[6];
+}; /* 64 bytes */
+#define SLUICE_SHARD_STATE_MAGIC 0x44524853u
+SLUICE_API int sluice_shard_state_create(void); /* memfd */
+
+/* Counter memory of one worker slot: `count` u64, all 0, in a memfd (not sealed against writing). */
+SLUICE_API int sluice_counters_create(uint32_t count);
+/* Sets `count` counters to 0. Only for blocks that no installed table names. */
+SLUICE_API int sluice_counters_zero(int fd, uint32_t index, uint32_t count);
+
+/* ---- supervisor: memberships -------------------------------------------------
+ *
+ * Join sockets: UDP, unbound, IP_MULTICAST_ALL=0, with a filter that drops all, so
+ * that nothing is ever queued. A socket holds at most igmp_max_memberships (20)
+ * groups: the caller pools. Several sources of one group on one interface must be
+ * joined on one socket; a (*,G) and an (S,G) of one group must not share one.
+ * IGMP needs no capability.
+ */
+SLUICE_API int sluice_membership_open(void);
+/* source_be 0: (*,G). -ENOBUFS: this socket (or igmp_max_msf) is full. */
+SLUICE_API int sluice_membership_join(int fd, uint32_t ifindex, uint32_t group_be, uint32_t source_be);
+SLUICE_API int sluice_membership_leave(int fd, uint32_t ifindex, uint32_t group_be, uint32_t source_be);
+/* For a unicast input: keeps the kernel from answering "port unreachable". Takes no datagram. */
+SLUICE_API int sluice_drain_open(uint32_t ifindex, uint32_t address_be, uint16_t port_be);
+
+/* ---- supervisor: egress ------------------------------------------------------- */
+
+/*
+ * One unconnected, non-blocking UDP socket that sends from `source_port_be` out of
+ * one interface: SO_BINDTODEVICE, IP_MULTICAST_IF, IP_MULTICAST_LOOP 0, IP_RECVERR,
+ * IP_MTU_DISCOVER DONT (the kernel fragments what is too long), a filter that drops
+ * all input, SO_REUSEADDR so that every worker can have the same port, a large send
+ * buffer. For multicast outputs `bind_be` is 0: the socket is then bound to 224.0.0.0,
+ * a group that is never assigned, so that it takes no unicast datagram away from
+ * an application on that port. For unicast outputs it is the source address, so that
+ * ICMP errors find their way to the error queue.
+ */
+SLUICE_API int sluice_egress_open(uint32_t ifindex, uint32_t bind_be, uint16_t source_port_be);
+
+SLUICE_API int sluice_close(int fd);
+
+/* ---- the channel: messages supervisor → worker ---------------------------------
+ *
+ * Each begins with struct sluice_message; each is answered by one ACK with the
+ * same sequence once it holds. Descriptors travel with it; the worker owns
+ * what it received.
+ */
+
+enum sluice_message_kind {
+	SLUICE_MESSAGE_COUNTERS = 1,	   /* fd: counter memory. First message. */
+	SLUICE_MESSAGE_ATTACH_SHARD = 2,   /* fds: socket, state; struct sluice_attach_shard */
+	SLUICE_MESSAGE_DETACH_SHARD = 3,   /* struct sluice_detach_shard */
+	SLUICE_MESSAGE_ADD_EGRESS = 4,	   /* fd: socket; struct sluice_egress_slot */
+	SLUICE_MESSAGE_REMOVE_EGRESS = 5,  /* struct sluice_egress_slot */
+	SLUICE_MESSAGE_INSTALL_TABLE = 6,  /* fd: table. ACK means: at a batch boundary, in force. */
+	SLUICE_MESSAGE_NOTE = 7,	   /* opaque bytes for the worker's own process (log levels) */
+	SLUICE_MESSAGE_STOP = 8		   /* finish the batch, ACK, end the thread */
+};
+
+struct sluice_message {
+	uint32_t kind;
+	uint32_t bytes;	   /* of the whole message, this header included */
+	uint64_t sequence; /* chosen by the sender, echoed by the ACK */
+}; /* 16 bytes */
+
+struct sluice_attach_shard {
+	struct sluice_message message;
+	uint32_t shard;	  /* unique on this host while it lives */
+	uint32_t ifindex;
+	struct sluice_ring ring;
+}; /* 48 bytes */
+
+struct sluice_detach_shard {
+	struct sluice_message message;
+	uint32_t shard;
+	uint32_t reserved;
+}; /* 24 bytes */
+
+enum sluice_egress_option {
+	/* Never use UDP_SEGMENT here (forced fallback). */
+	SLUICE_EGRESS_NO_SEGMENTATION = 1u
+};
+
+struct sluice_egress_slot {
+	struct sluice_message message;
+	uint32_t slot;
+	uint32_t ifindex;
+	uint32_t options; /* enum sluice_egress_option */
+	uint32_t reserved;
+}; /* 32 bytes */
+
+/* ---- worker ---------------------------------------------------------------------- */
+
+struct sluice_worker;
+
+enum sluice_worker_state {
+	SLUICE_WORKER_BOOT = 0, /* connecting */
+	SLUICE_WORKER_RUN = 1,
+	SLUICE_WORKER_HALT = 2, /* stopped as asked, or the supervisor closed the channel */
+	SLUICE_WORKER_FAIL = 3
+};
+
+/*
+ * Connects to the supervisor's channel, says HELLO and starts the packet thread,
+ * pinned to `core` (-1: not pinned), all signals blocked. Returns 0 and sets
+ * *worker, which the caller frees with sluice_worker_stop().
+ */
+SLUICE_API int sluice_worker_start(const char *channel_name, uint32_t slot, int32_t core,
+				   struct sluice_worker **worker);
+/* enum sluice_worker_state; for FAIL *error gets the -errno. */
+SLUICE_API int sluice_worker_state(const struct sluice_worker *worker, int32_t *error);
+/* Ends the thread at a batch boundary, unmaps, closes, frees. */
+SLUICE_API void sluice_worker_stop(struct sluice_worker *worker);
+
+/*
+ * Copies the labels of the table in force and the values of its counters into
+ * `buffer`: a struct sluice_snapshot, then its columns in this order, each of
+ * u64 unless said:
+ *   rule_uids            16 bytes × rules
+ *   rule counters        SLUICE_RULE_COUNTERS × rules (row by row)
+ *   output_rule          u64 × outputs: row of its rule
+ *   output_keys          u64 × outputs
+ *   output counters      SLUICE_OUTPUT_COUNTERS × outputs
+ *   interface names      16 bytes × interfaces
+ *   interface counters   SLUICE_INTERFACE_COUNTERS × interfaces
+ *   worker counters      SLUICE_WORKER_COUNTERS
+ * Returns the bytes written, or the bytes needed when that is more than `capacity`
+ * (nothing is written then). 0 before counters and a table were installed.
+ */
+struct sluice_snapshot {
+	uint64_t table_generation;
+	uint32_t rule_count, output_count, interface_count;
+	uint32_t reserved;
+}; /* 24 bytes */
+SLUICE_API int64_t sluice_worker_snapshot(struct sluice_worker *worker, void *buffer, uint64_t capacity);
+
+/*
+ * The next note of the supervisor, or the next log line of the packet thread
+ * (cold path only: attach, detach, table, errors). Returns its length, 0 when
+ * there is none. Lines: byte 0 level (1 trace … 5 error), byte 1 facility
+ * (enum sluice_facility), text from byte 2. Bounded: the oldest are dropped and
+ * counted in a line of their own.
+ */
+enum sluice_facility {
+	SLUICE_FACILITY_CHANNEL = 0,
+	SLUICE_FACILITY_CAPTURE = 1,
+	SLUICE_FACILITY_EGRESS = 2,
+	SLUICE_FACILITY_TABLE = 3
+};
+SLUICE_API int sluice_worker_take_note(struct sluice_worker *worker, void *buffer, uint32_t capacity);
+SLUICE_API int sluice_worker_take_line(struct sluice_worker *worker, void *buffer, uint32_t capacity);
+
+/* ---- layout ------------------------------------------------------------------------ */
+
+SLUICE_API uint32_t sluice_abi_version(void);
+/*
+ * Sizes and offsets of every structure above as text lines "struct.field=offset"
+ * and "struct=size", for the binding to compare at load. Static.
+ */
+SLUICE_API const char *sluice_layout(void);
+/* Static text for an errno value (positive or negative). */
+SLUICE_API const char *sluice_error_text(int error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
