@@ -1,0 +1,124 @@
+# Sourced by bring-up.sh: the tools that live in .tools, and node_modules.
+# shellcheck shell=bash disable=SC2154
+
+bun_version=1.4.5
+# 2.10.27 is the first 2.10 without CVE-2025-30215, and the one in Debian's trixie.
+nats_server_minimum=2.10.27
+nats_server_suite=trixie
+
+has_bun() {
+	[[ -x $tools/bin/bun && $("$tools/bin/bun" --version 2>/dev/null) == "$bun_version" ]]
+}
+
+# npm's package of Bun for this processor; the usual one needs AVX2.
+bun_package() {
+	if [[ $(uname -m) == aarch64 ]]; then
+		echo @oven/bun-linux-aarch64
+	elif grep -qw avx2 /proc/cpuinfo; then
+		echo @oven/bun-linux-x64
+	else
+		echo @oven/bun-linux-x64-baseline
+	fi
+}
+
+install_bun() {
+	has_bun && return
+	local package
+	package=$(bun_package)
+	rm -rf "$tools/npm"
+	in_checkout mkdir -p "$tools/npm"
+	step bun "installing bun $bun_version (npm)" in_checkout npm install --prefix "$tools/npm" --ignore-scripts \
+		--no-audit --no-fund --no-update-notifier --no-save "$package@$bun_version"
+	chmod 0755 "$tools/npm/node_modules/$package/bin/bun"
+	mv -f "$tools/npm/node_modules/$package/bin/bun" "$tools/bin/bun"
+	rm -rf "$tools/npm"
+	has_bun || fail "bun $bun_version does not run on this machine" "try $tools/bin/bun --version to see why"
+}
+
+# Prints the version of a nats-server, nothing if it does not run.
+nats_server_version() {
+	local text
+	text=$("$1" --version 2>/dev/null) || return 0
+	[[ $text =~ v([0-9]+\.[0-9]+\.[0-9]+) ]] && echo "${BASH_REMATCH[1]}" || true
+}
+
+# True when version $1 is at least the minimum.
+is_new_enough() {
+	[[ $1 && $(printf '%s\n' "$nats_server_minimum" "$1" | sort -V | head -n 1) == "$nats_server_minimum" ]]
+}
+
+# SLUICE_NATS_SERVER names the server that `up` must use: it is taken or refused, never replaced.
+check_demanded_nats_server() {
+	local version
+	[[ -x $SLUICE_NATS_SERVER ]] ||
+		fail "SLUICE_NATS_SERVER names $SLUICE_NATS_SERVER, which is no program" 'correct or unset it'
+	version=$(nats_server_version "$SLUICE_NATS_SERVER")
+	is_new_enough "$version" ||
+		fail "$SLUICE_NATS_SERVER is version ${version:-unknown} and Sluice needs $nats_server_minimum or newer" 'correct or unset SLUICE_NATS_SERVER'
+}
+
+# .tools/bin/nats-server is a link to a server that the machine has, or a file of ours.
+install_nats_server() {
+	local target=$tools/bin/nats-server found version
+	is_new_enough "$(nats_server_version "$target")" && return
+	found=$(type -P nats-server || true)
+	if [[ $found ]]; then
+		version=$(nats_server_version "$found")
+		if is_new_enough "$version"; then
+			in_checkout ln -sfn "$found" "$target"
+			return
+		fi
+		say "$found is version ${version:-unknown}, older than $nats_server_minimum, and is left alone"
+	fi
+	command -v apt-get >/dev/null ||
+		fail 'there is no nats-server, and no apt to fetch one' "install nats-server $nats_server_minimum or newer, or name one in SLUICE_NATS_SERVER"
+	step nats-server "fetching nats-server (from Debian $nats_server_suite, into .tools)" fetch_nats_server
+	version=$(nats_server_version "$target")
+	is_new_enough "$version" ||
+		fail "the fetched nats-server is version ${version:-unknown}" "install nats-server $nats_server_minimum or newer, or name one in SLUICE_NATS_SERVER"
+}
+
+# Where this machine gets Debian's main archive from, whatever mirror that is. A codename with a
+# dash is a part of its own (bookworm-security), which holds no whole suite.
+debian_mirror() {
+	apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(CODENAME)' 'Created-By: Packages' |
+		awk '$2 == "Debian" && $3 !~ /-/ { print $1; exit }'
+}
+
+# Downloads one package with a source list and lists of its own and unpacks it. The system's sources
+# are not touched, and nothing is installed: the package would start a server on 4222. apt checks the
+# archive's signature as always.
+fetch_nats_server() {
+	local area=$tools/nats-server keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror
+	mirror=$(debian_mirror)
+	if [[ -z $mirror ]] && ((EUID == 0)); then
+		apt-get -q update || true
+		mirror=$(debian_mirror)
+	fi
+	if [[ -z $mirror ]]; then
+		echo "error: no Debian archive among this system's package sources, or its lists were never read (apt-get update)"
+		return 1
+	fi
+	[[ -e $keyring ]] || { echo "error: $keyring is missing: install debian-archive-keyring" && return 1; }
+	rm -rf "$area"
+	in_checkout mkdir -p "$area"/{lists/partial,cache/archives/partial,tree}
+	in_checkout tee "$area/sources.list" <<<"deb [signed-by=$keyring] $mirror $nats_server_suite main"
+	# apt's own user cannot reach a checkout under a 0700 home, so apt stays whoever it runs as.
+	local -a apt=(in_checkout env -C "$area" apt-get -q
+		-o "Dir::Etc::sourcelist=$area/sources.list" -o Dir::Etc::sourceparts=/dev/null
+		-o "Dir::State::lists=$area/lists" -o "Dir::Cache=$area/cache"
+		-o APT::Get::List-Cleanup=0 -o APT::Sandbox::User=root
+		-o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false)
+	"${apt[@]}" update || return
+	"${apt[@]}" download nats-server || return
+	in_checkout dpkg-deb -x "$area"/nats-server_*.deb "$area/tree" || return
+	mv -f "$area/tree/usr/sbin/nats-server" "$tools/bin/nats-server" && rm -rf "$area"
+}
+
+# The developers' packages (checks and generators, 280 MB) come with `test` alone, and stay once there.
+install_node_modules() {
+	local -a which=(--omit=dev)
+	if [[ $command == test || -e $root/node_modules/.bin/biome ]]; then which=(); fi
+	step node_modules 'installing the npm packages of bun.lock' \
+		in_checkout "$tools/bin/bun" install --frozen-lockfile --ignore-scripts --no-progress "${which[@]}"
+}
