@@ -1,0 +1,79 @@
+import {
+	create,
+	type DescMessage,
+	fromBinary,
+	type MessageInitShape,
+	type MessageShape,
+	toBinary,
+} from "@bufbuild/protobuf";
+import { errors, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import { errorCode, SluiceError } from "./errors.ts";
+import { SERVICE_ERROR_CODE_HEADER, SERVICE_ERROR_HEADER, SERVICE_REVISION_HEADER } from "./headers.ts";
+
+/**
+ * One request and its answer, in protobuf. Throws SluiceError: what the service
+ * said, `unavailable` when nobody listens, `timeout` when nobody answered.
+ */
+export async function call<Request extends DescMessage, Response extends DescMessage>(
+	nc: NatsConnection,
+	subject: string,
+	request: Request,
+	response: Response,
+	message: MessageInitShape<Request>,
+	timeoutMs: number,
+): Promise<MessageShape<Response>> {
+	const payload = toBinary(request, create(request, message));
+	const limit = nc.info?.max_payload;
+	if (limit !== undefined && payload.length > limit) {
+		throw new SluiceError(
+			"too_large",
+			`${subject}: the request has ${payload.length} bytes, the server takes ${limit}`,
+		);
+	}
+	let answer: Msg;
+	try {
+		answer = await nc.request(subject, payload, { timeout: timeoutMs });
+	} catch (thrown) {
+		throw requestError(subject, timeoutMs, thrown);
+	}
+	const refused = serviceError(answer);
+	if (refused !== undefined) throw refused;
+	try {
+		return fromBinary(response, answer.data);
+	} catch (thrown) {
+		throw new SluiceError(
+			"internal",
+			`${subject}: the answer is malformed: services of one version belong together`,
+			{
+				cause: thrown,
+			},
+		);
+	}
+}
+
+/** The error that an answer carries in its headers, if it does. */
+export function serviceError(answer: Msg): SluiceError | undefined {
+	const status = answer.headers?.get(SERVICE_ERROR_CODE_HEADER) ?? "";
+	if (status === "") return undefined;
+	const text = answer.headers?.get(SERVICE_ERROR_HEADER) ?? "";
+	const revision = answer.headers?.get(SERVICE_REVISION_HEADER) ?? "";
+	return new SluiceError(
+		errorCode(Number(status)),
+		text === "" ? `refused with ${status}` : text,
+		/^[0-9]+$/.test(revision) ? { revision: BigInt(revision) } : {},
+	);
+}
+
+function requestError(subject: string, timeoutMs: number, thrown: unknown): SluiceError {
+	const cause = thrown instanceof errors.RequestError ? (thrown.cause ?? thrown) : thrown;
+	if (cause instanceof errors.NoRespondersError) {
+		return new SluiceError("unavailable", `nobody answers ${subject}: the service is not running`, { cause });
+	}
+	if (cause instanceof errors.TimeoutError) {
+		return new SluiceError("timeout", `no answer to ${subject} in ${timeoutMs} ms`, { cause });
+	}
+	if (cause instanceof errors.PermissionViolationError) {
+		return new SluiceError("forbidden", `these credentials may not send to ${subject}`, { cause });
+	}
+	return new SluiceError("unavailable", `${subject}: the connection to NATS failed`, { cause });
+}

@@ -1,0 +1,88 @@
+import { readFile } from "node:fs/promises";
+import { connect, errors, type NatsConnection, nkeyAuthenticator } from "@nats-io/transport-node";
+import { z } from "zod";
+import { type Credentials, describeIssue, nkeyCredentials } from "./config.ts";
+import { errorText, SluiceError } from "./errors.ts";
+
+export interface ConnectOptions {
+	readonly url: string;
+	readonly credentials?: Credentials;
+	/** Names the connection and its inboxes: `_INBOX.<name>`. */
+	readonly name: string;
+	/** For one attempt to connect. */
+	readonly timeoutMs?: number;
+	/** A service waits for its server; a command wants to know at once. Default true. */
+	readonly waitOnFirstConnect?: boolean;
+}
+
+/**
+ * Connects with the options a long-lived service needs: it never gives up, and a
+ * frozen server is noticed in about ten seconds.
+ */
+export async function connectNats(options: ConnectOptions): Promise<NatsConnection> {
+	const { url, credentials, name, timeoutMs = 5_000, waitOnFirstConnect = true } = options;
+	try {
+		return await connect({
+			servers: url.split(","),
+			name,
+			inboxPrefix: `_INBOX.${name}`,
+			timeout: timeoutMs,
+			waitOnFirstConnect,
+			reconnect: true,
+			maxReconnectAttempts: -1,
+			reconnectTimeWait: 250,
+			reconnectJitter: 100,
+			pingInterval: 5_000,
+			maxPingOut: 2,
+			ignoreAuthErrorAbort: true,
+			...(credentials === undefined
+				? {}
+				: { authenticator: nkeyAuthenticator(new TextEncoder().encode(credentials.seed)) }),
+		});
+	} catch (thrown) {
+		if (thrown instanceof errors.AuthorizationError) {
+			throw new SluiceError(
+				"unauthenticated",
+				`NATS at ${url} refuses these credentials: use those of this cluster`,
+				{
+					cause: thrown,
+				},
+			);
+		}
+		throw new SluiceError("unavailable", `NATS at ${url} is not reachable: ${errorText(thrown)}`, {
+			cause: thrown,
+		});
+	}
+}
+
+const credentialsFile = z.strictObject({
+	...nkeyCredentials.shape,
+	/** Identity, as the server's permissions know it. */
+	name: z.string().min(1),
+	url: z.string().min(1),
+});
+export type CredentialsFile = z.output<typeof credentialsFile>;
+
+/** Reads a credentials file as `sluice up` and `sluice credentials` write it. */
+export async function readCredentials(path: string): Promise<CredentialsFile> {
+	let text: string;
+	try {
+		text = await readFile(path, "utf8");
+	} catch (thrown) {
+		throw new SluiceError("forbidden", `credentials ${path} cannot be read: ${errorText(thrown)}`, {
+			cause: thrown,
+		});
+	}
+	let value: unknown;
+	try {
+		value = JSON.parse(text);
+	} catch {
+		throw new SluiceError(
+			"invalid",
+			`credentials ${path}: not JSON: write the file anew with sluice credentials`,
+		);
+	}
+	const parsed = credentialsFile.safeParse(value);
+	if (parsed.success) return parsed.data;
+	throw new SluiceError("invalid", `credentials ${path}: ${describeIssue(parsed.error.issues[0])}`);
+}

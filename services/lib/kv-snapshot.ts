@@ -1,0 +1,342 @@
+import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
+import {
+	DeliverPolicy,
+	JetStreamApiCodes,
+	JetStreamApiError,
+	type JetStreamClient,
+	type JetStreamManager,
+	type JsMsg,
+	jetstream,
+	jetstreamManager,
+} from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { errorText, SluiceError } from "./errors.ts";
+
+export interface SnapshotEntry<Value> {
+	readonly value: Value;
+	/** Stream sequence of the write. */
+	readonly revision: bigint;
+}
+
+export interface SnapshotChange<Value> {
+	readonly key: string;
+	/** Absent: the key was removed. */
+	readonly entry: SnapshotEntry<Value> | undefined;
+	readonly previous: SnapshotEntry<Value> | undefined;
+	/** Stream sequence of the change, also of a removal. */
+	readonly revision: bigint;
+}
+
+export interface FollowOptions {
+	/** Only this key. */
+	readonly key?: string;
+	/** Something to say to the log: the bucket is missing, an entry is unreadable, the watch starts anew. */
+	readonly onTrouble?: (message: string) => void;
+	/** Ends the wait for a bucket that does not exist yet. */
+	readonly signal?: AbortSignal;
+}
+
+/** A bucket's content, kept current. */
+export interface BucketSnapshot<Value> {
+	readonly entries: ReadonlyMap<string, SnapshotEntry<Value>>;
+	/** Everything up to this stream sequence is in `entries`. */
+	readonly lastSequence: bigint;
+	/** False while the connection is away or the bucket is missing: `entries` is then what was last seen. */
+	readonly current: boolean;
+	/** Called after each change that came after the initial data, in stream order; returns the way to stop. */
+	onChange(callback: (change: SnapshotChange<Value>) => void): () => void;
+	/** Waits until everything the stream holds now is in `entries`; throws `unavailable` after the time. */
+	catchUp(timeoutMs: number): Promise<void>;
+	stop(): void;
+}
+
+/**
+ * Follows a KV bucket. Resolves when its initial data are complete; from then on
+ * resumes after every reconnect where it was, and reads all anew when the bucket
+ * is another one than before. A missing bucket is waited for: it is lost, not empty.
+ */
+export async function followBucket<Schema extends DescMessage>(
+	nc: NatsConnection,
+	bucket: string,
+	schema: Schema,
+	options: FollowOptions = {},
+): Promise<BucketSnapshot<MessageShape<Schema>>> {
+	const follower = new BucketFollower<MessageShape<Schema>>(
+		nc,
+		bucket,
+		(payload) => fromBinary(schema, payload),
+		options,
+	);
+	await follower.start();
+	return follower;
+}
+
+const RETRY_MS = 250;
+const MISSING_RETRY_MS = 1_000;
+/** Whoever waits for a sequence that does not come gets a fresh reading after this long. */
+const GAP_MS = 1_000;
+
+class BucketFollower<Value> implements BucketSnapshot<Value> {
+	#entries = new Map<string, SnapshotEntry<Value>>();
+	#lastSequence = 0n;
+	#current = false;
+	#stopped = false;
+	/** When the stream was created: tells a bucket from its successor of the same name. */
+	#streamCreated = "";
+	/** Grows with every (re)start of the watch; messages of an older one are ignored. */
+	#session = 0;
+	#stopConsumer: () => void = () => {};
+	readonly #listeners = new Set<(change: SnapshotChange<Value>) => void>();
+	readonly #waiters = new Set<() => void>();
+	readonly #nc: NatsConnection;
+	readonly #stream: string;
+	readonly #bucket: string;
+	readonly #prefix: string;
+	readonly #decode: (payload: Uint8Array) => Value;
+	readonly #options: FollowOptions;
+	#js: JetStreamClient | undefined;
+	#jsm: JetStreamManager | undefined;
+
+	constructor(
+		nc: NatsConnection,
+		bucket: string,
+		decode: (payload: Uint8Array) => Value,
+		options: FollowOptions,
+	) {
+		this.#nc = nc;
+		this.#bucket = bucket;
+		this.#stream = `KV_${bucket}`;
+		this.#prefix = `$KV.${bucket}.`;
+		this.#decode = decode;
+		this.#options = options;
+	}
+
+	get entries(): ReadonlyMap<string, SnapshotEntry<Value>> {
+		return this.#entries;
+	}
+
+	get lastSequence(): bigint {
+		return this.#lastSequence;
+	}
+
+	get current(): boolean {
+		return this.#current && !this.#nc.isClosed();
+	}
+
+	async start(): Promise<void> {
+		this.#options.signal?.addEventListener("abort", () => this.stop(), { once: true });
+		void this.#watchConnection();
+		await this.#restart();
+		if (this.#stopped) throw new SluiceError("unavailable", `${this.#bucket}: stopped before it was read`);
+	}
+
+	onChange(callback: (change: SnapshotChange<Value>) => void): () => void {
+		this.#listeners.add(callback);
+		return () => this.#listeners.delete(callback);
+	}
+
+	stop(): void {
+		this.#stopped = true;
+		this.#current = false;
+		this.#session += 1;
+		this.#stopConsumer();
+		this.#wake();
+	}
+
+	async catchUp(timeoutMs: number): Promise<void> {
+		const deadline = Date.now() + timeoutMs;
+		const wanted = BigInt((await this.#streamInfo(timeoutMs)).state.last_seq);
+		let rereadAt = Date.now() + GAP_MS;
+		while (!this.#current || this.#lastSequence < wanted) {
+			const now = Date.now();
+			if (this.#stopped || now >= deadline) {
+				throw new SluiceError("unavailable", `${this.#bucket} is not up to date yet: try again`);
+			}
+			if (this.#current && now >= rereadAt) {
+				// The last message was deleted from the stream: nothing with that sequence ever comes.
+				rereadAt = deadline;
+				void this.#restart();
+			}
+			await this.#nextChange(Math.min(deadline, rereadAt) - now);
+		}
+	}
+
+	/** Resolves at the next change of anything, or after the time. */
+	#nextChange(timeoutMs: number): Promise<void> {
+		return new Promise((resolve) => {
+			const done = () => {
+				clearTimeout(timer);
+				this.#waiters.delete(done);
+				resolve();
+			};
+			const timer = setTimeout(done, Math.max(1, timeoutMs));
+			this.#waiters.add(done);
+		});
+	}
+
+	#wake(): void {
+		for (const waiter of [...this.#waiters]) waiter();
+	}
+
+	async #watchConnection(): Promise<void> {
+		for await (const status of this.#nc.status()) {
+			if (this.#stopped) return;
+			if (status.type === "disconnect" || status.type === "close") this.#current = false;
+			// The server may have forgotten the consumer, which lives in its memory.
+			if (status.type === "reconnect") void this.#restart();
+		}
+	}
+
+	/** Opens the watch, trying until it stands, another restart takes over, or we are stopped. */
+	async #restart(): Promise<void> {
+		this.#session += 1;
+		const session = this.#session;
+		this.#stopConsumer();
+		this.#stopConsumer = () => {};
+		this.#current = false;
+		let said = "";
+		while (!this.#stopped && session === this.#session) {
+			try {
+				await this.#open(session);
+				return;
+			} catch (thrown) {
+				const missing = isStreamMissing(thrown);
+				const message = missing
+					? `bucket ${this.#bucket} does not exist: waiting for it`
+					: `bucket ${this.#bucket} cannot be read: ${errorText(thrown)}`;
+				if (message !== said) this.#options.onTrouble?.(message);
+				said = message;
+				await Bun.sleep(missing ? MISSING_RETRY_MS : RETRY_MS);
+			}
+		}
+		// A later restart took over: whoever waits for the first reading waits for that one.
+		while (!this.#stopped && !this.#current) await this.#nextChange(RETRY_MS);
+	}
+
+	async #streamInfo(timeoutMs: number) {
+		this.#jsm ??= await jetstreamManager(this.#nc, { checkAPI: false, timeout: Math.max(timeoutMs, 100) });
+		return await this.#jsm.streams.info(this.#stream);
+	}
+
+	async #open(session: number): Promise<void> {
+		const info = await this.#streamInfo(5_000);
+		this.#js ??= jetstream(this.#nc);
+		const lastInStream = BigInt(info.state.last_seq);
+		const resume =
+			info.created === this.#streamCreated && this.#lastSequence > 0n && lastInStream >= this.#lastSequence;
+		const filter = `${this.#prefix}${this.#options.key ?? ">"}`;
+		const consumer = await this.#js.consumers.getPushConsumer(this.#stream, {
+			filter_subjects: filter,
+			...(resume
+				? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Number(this.#lastSequence) + 1 }
+				: { deliver_policy: DeliverPolicy.LastPerSubject }),
+		});
+		const pending = (await consumer.info(true)).num_pending;
+		const reading = new Reading<Value>(resume ? this.#entries : new Map(), pending, !resume);
+		const complete = Promise.withResolvers<void>();
+		const finish = () => {
+			this.#finishReading(reading, info.created, lastInStream);
+			complete.resolve();
+		};
+		const messages = await consumer.consume({
+			callback: (message) => {
+				if (session !== this.#session) return;
+				this.#receive(reading, message);
+				if (!reading.complete && reading.count >= reading.pending) {
+					reading.complete = true;
+					finish();
+				}
+			},
+		});
+		this.#stopConsumer = () => messages.stop();
+		void messages.closed().then((reason) => {
+			if (session !== this.#session || this.#stopped) return;
+			complete.reject(reason instanceof Error ? reason : new Error("the watch ended"));
+			if (reading.complete) void this.#restart();
+		});
+		if (pending === 0) {
+			reading.complete = true;
+			finish();
+		}
+		await complete.promise;
+	}
+
+	/** The initial data, or what was missed, is complete. */
+	#finishReading(reading: Reading<Value>, created: string, lastInStream: bigint): void {
+		const previous = this.#entries;
+		const firstReading = this.#streamCreated === "";
+		this.#streamCreated = created;
+		this.#entries = reading.entries;
+		this.#lastSequence = maximum(reading.lastSequence, lastInStream);
+		this.#current = true;
+		if (reading.fresh && !firstReading) this.#announceDifferences(previous);
+		this.#wake();
+	}
+
+	#announceDifferences(previous: ReadonlyMap<string, SnapshotEntry<Value>>): void {
+		for (const [key, entry] of this.#entries) {
+			const before = previous.get(key);
+			if (before?.revision !== entry.revision)
+				this.#announce({ key, entry, previous: before, revision: entry.revision });
+		}
+		for (const [key, before] of previous) {
+			if (!this.#entries.has(key)) {
+				this.#announce({ key, entry: undefined, previous: before, revision: this.#lastSequence });
+			}
+		}
+	}
+
+	#receive(reading: Reading<Value>, message: JsMsg): void {
+		const revision = BigInt(message.seq);
+		const key = message.subject.slice(this.#prefix.length);
+		const previous = reading.entries.get(key);
+		const entry = this.#readEntry(key, message, revision);
+		if (entry === undefined) reading.entries.delete(key);
+		else reading.entries.set(key, entry);
+		reading.count += 1;
+		reading.lastSequence = maximum(reading.lastSequence, revision);
+		// A first or fresh reading becomes visible as a whole.
+		if (reading.fresh && !reading.complete) return;
+		this.#lastSequence = maximum(this.#lastSequence, revision);
+		this.#announce({ key, entry, previous, revision });
+		this.#wake();
+	}
+
+	#readEntry(key: string, message: JsMsg, revision: bigint): SnapshotEntry<Value> | undefined {
+		if ((message.headers?.get("KV-Operation") ?? "") !== "") return undefined;
+		try {
+			return { value: this.#decode(message.data), revision };
+		} catch (thrown) {
+			this.#options.onTrouble?.(
+				`bucket ${this.#bucket}: ${key} is unreadable and left out: ${errorText(thrown)}`,
+			);
+			return undefined;
+		}
+	}
+
+	#announce(change: SnapshotChange<Value>): void {
+		for (const listener of [...this.#listeners]) listener(change);
+	}
+}
+
+/** One run of the watch. */
+class Reading<Value> {
+	complete = false;
+	count = 0;
+	lastSequence = 0n;
+
+	constructor(
+		readonly entries: Map<string, SnapshotEntry<Value>>,
+		readonly pending: number,
+		/** True: reads everything into a new map; false: goes on where the last run was. */
+		readonly fresh: boolean,
+	) {}
+}
+
+function maximum(a: bigint, b: bigint): bigint {
+	return a > b ? a : b;
+}
+
+function isStreamMissing(thrown: unknown): boolean {
+	return thrown instanceof JetStreamApiError && thrown.code === JetStreamApiCodes.StreamNotFound;
+}

@@ -1,0 +1,74 @@
+import { create } from "@bufbuild/protobuf";
+import type { HostRecord } from "@sluice/proto/gen/host";
+import {
+	type RuleStatus,
+	type RuleStatus_HostState,
+	RuleStatus_HostStateSchema,
+	RuleStatus_State,
+	RuleStatusSchema,
+	type StoredRule,
+} from "@sluice/proto/gen/rule";
+import { placeRule } from "./placement.ts";
+
+/** A host's record with how long ago it was written, as the reader saw it arrive. */
+export interface ObservedHost {
+	readonly record: HostRecord;
+	readonly lastSeenSeconds: number;
+}
+
+/** A host that has not written its record for this long counts as gone. */
+export const HOST_GONE_SECONDS = 3;
+
+/** What the cluster makes of a rule: one state per host concerned. Pure. */
+export function ruleStatus(
+	name: string,
+	stored: StoredRule,
+	revision: bigint,
+	hosts: ReadonlyMap<string, ObservedHost>,
+): RuleStatus {
+	const rule = stored.rule;
+	const states = rule === undefined ? [] : hostStates(name, rule, revision, hosts);
+	return create(RuleStatusSchema, {
+		name,
+		uid: stored.uid,
+		revision,
+		hosts: states,
+		...(rule === undefined ? {} : { rule }),
+	});
+}
+
+function hostStates(
+	name: string,
+	rule: NonNullable<StoredRule["rule"]>,
+	revision: bigint,
+	hosts: ReadonlyMap<string, ObservedHost>,
+): RuleStatus_HostState[] {
+	const placement = placeRule(
+		rule,
+		Array.from(hosts.values(), (observed) => observed.record),
+	);
+	return placement.hosts.map((host) => {
+		const observed = hosts.get(host);
+		if (observed === undefined) return pendingOn(host, "host is not known: start sluice there");
+		if (observed.lastSeenSeconds > HOST_GONE_SECONDS) {
+			return pendingOn(host, `host not seen for ${Math.floor(observed.lastSeenSeconds)} s`);
+		}
+		if (placement.pending !== undefined) return pendingOn(host, placement.pending);
+		return hostState(name, revision, observed.record);
+	});
+}
+
+function hostState(name: string, revision: bigint, record: HostRecord): RuleStatus_HostState {
+	// What the host says of the revision before tells nothing about this one.
+	if (record.appliedSequence < revision) return pendingOn(record.host, "not applied yet");
+	const exception = record.exceptions.find((candidate) => candidate.name === name);
+	return create(RuleStatus_HostStateSchema, {
+		host: record.host,
+		state: exception?.state ?? RuleStatus_State.ACTIVE,
+		reason: exception?.reason ?? "",
+	});
+}
+
+function pendingOn(host: string, reason: string): RuleStatus_HostState {
+	return create(RuleStatus_HostStateSchema, { host, state: RuleStatus_State.PENDING, reason });
+}

@@ -1,0 +1,248 @@
+import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { type Endpoint, type ServiceMsg, Svcm } from "@nats-io/services";
+import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { httpStatus, SluiceError, toSluiceError } from "./errors.ts";
+import {
+	CONTENT_TYPE_HEADER,
+	JSON_CONTENT_TYPE,
+	SERVICE_ERROR_CODE_HEADER,
+	SERVICE_ERROR_HEADER,
+	SERVICE_REVISION_HEADER,
+} from "./headers.ts";
+import { fromJsonText, toJsonText } from "./json.ts";
+
+export interface ServiceEndpoint {
+	readonly name: string;
+	readonly subject: string;
+	/** Empty string: every instance answers. Default: the service's queue group. */
+	readonly queue?: string;
+	/** Decodes, handles and encodes one request; throws SluiceError for a refusal. */
+	answer(payload: Uint8Array, json: boolean): Promise<Uint8Array>;
+}
+
+export interface EndpointOptions<Request extends DescMessage, Response extends DescMessage> {
+	readonly name: string;
+	readonly subject: string;
+	readonly queue?: string;
+	readonly request: Request;
+	readonly response: Response;
+	handle(request: MessageShape<Request>): Promise<MessageShape<Response>> | MessageShape<Response>;
+}
+
+/** Ties one subject to its two message types; the types are lost in `ServiceEndpoint` on purpose. */
+export function endpoint<Request extends DescMessage, Response extends DescMessage>(
+	options: EndpointOptions<Request, Response>,
+): ServiceEndpoint {
+	const { name, subject, queue, request, response } = options;
+	return {
+		name,
+		subject,
+		...(queue === undefined ? {} : { queue }),
+		async answer(payload, json) {
+			const message = json ? fromJsonText(request, text(payload)) : decode(request, payload);
+			const result = await options.handle(message);
+			return json ? new TextEncoder().encode(toJsonText(response, result)) : toBinary(response, result);
+		},
+	};
+}
+
+export interface ServiceOptions {
+	/** `sluice-control-api`, as `$SRV.PING` shows it. */
+	readonly name: string;
+	/** Semantic version. */
+	readonly version: string;
+	readonly description?: string;
+	readonly endpoints: readonly ServiceEndpoint[];
+	/** Requests handled at one time; more are refused as `unavailable`. Default 64. */
+	readonly concurrencyLimit?: number;
+	/** Longer requests are refused as `too_large`. Default: what the server takes. */
+	readonly requestLimitBytes?: number;
+	/** Called once for every request, after the answer. */
+	onRequest?(request: RequestRecord): void;
+}
+
+export interface RequestRecord {
+	readonly subject: string;
+	readonly json: boolean;
+	readonly durationMs: number;
+	/** Absent: it went well. */
+	readonly error?: SluiceError;
+}
+
+export interface RunningService {
+	readonly id: string;
+	/** Resolves when the service ended, with the reason when it was not asked to. */
+	readonly ended: Promise<Error | null>;
+	/** Takes no further request and waits for those under way. */
+	stop(): Promise<void>;
+}
+
+const OPENING_BRACE = 0x7b;
+
+/** Serves the endpoints in the NATS services framework: discovery under `$SRV`, one queue group. */
+export async function serve(nc: NatsConnection, options: ServiceOptions): Promise<RunningService> {
+	const desk = new RequestDesk(nc, options);
+	const service = await new Svcm(nc).add({
+		name: options.name,
+		version: options.version,
+		description: options.description ?? "",
+		queue: options.name,
+		statsHandler: async (served: Endpoint) => desk.figures(served.subject),
+	});
+	for (const served of options.endpoints) {
+		service.addEndpoint(served.name, {
+			subject: served.subject,
+			...(served.queue === undefined ? {} : { queue: served.queue }),
+			handler: (problem, message) => {
+				// A refused subscription ends the service; `ended` says why.
+				if (problem === null) desk.take(served, message);
+			},
+		});
+	}
+	// Until the server has seen the subscriptions, requests find no responder.
+	await nc.flush();
+	return {
+		id: service.info().id,
+		ended: service.stopped,
+		async stop() {
+			await service.stop();
+			await desk.idle();
+		},
+	};
+}
+
+interface EndpointFigures {
+	errors: number;
+	last_error: string;
+}
+
+/** Takes requests up to a limit, answers each exactly once, and knows when none is under way. */
+class RequestDesk {
+	readonly #nc: NatsConnection;
+	readonly #options: ServiceOptions;
+	readonly #concurrencyLimit: number;
+	readonly #figures = new Map<string, EndpointFigures>();
+	readonly #underWay = new Set<Promise<void>>();
+
+	constructor(nc: NatsConnection, options: ServiceOptions) {
+		this.#nc = nc;
+		this.#options = options;
+		this.#concurrencyLimit = options.concurrencyLimit ?? 64;
+	}
+
+	take(served: ServiceEndpoint, message: ServiceMsg): void {
+		const work = this.#answer(served, message).finally(() => this.#underWay.delete(work));
+		this.#underWay.add(work);
+	}
+
+	async idle(): Promise<void> {
+		await Promise.allSettled(this.#underWay);
+	}
+
+	figures(subject: string): EndpointFigures {
+		const known = this.#figures.get(subject);
+		if (known !== undefined) return known;
+		const created = { errors: 0, last_error: "" };
+		this.#figures.set(subject, created);
+		return created;
+	}
+
+	async #answer(served: ServiceEndpoint, message: ServiceMsg): Promise<void> {
+		const start = performance.now();
+		const json = isJson(message);
+		let error: SluiceError | undefined;
+		try {
+			this.#admit(message);
+			this.#respond(message, await served.answer(message.data, json), json);
+		} catch (thrown) {
+			error = toSluiceError(thrown);
+			this.#refuse(served, message, error);
+		}
+		this.#options.onRequest?.({
+			subject: served.subject,
+			json,
+			durationMs: performance.now() - start,
+			...(error === undefined ? {} : { error }),
+		});
+	}
+
+	#admit(message: ServiceMsg): void {
+		const limit = this.#options.requestLimitBytes;
+		if (limit !== undefined && message.data.length > limit) {
+			throw new SluiceError("too_large", `the request has ${message.data.length} bytes, ${limit} are taken`);
+		}
+		// This request's own work is not yet in the set.
+		if (this.#underWay.size >= this.#concurrencyLimit) {
+			throw new SluiceError("unavailable", `${this.#concurrencyLimit} requests are under way: try again`);
+		}
+	}
+
+	#respond(message: ServiceMsg, payload: Uint8Array, json: boolean): void {
+		const limit = this.#nc.info?.max_payload ?? Number.POSITIVE_INFINITY;
+		if (payload.length > limit) {
+			throw new SluiceError(
+				"too_large",
+				`the answer has ${payload.length} bytes, the server takes ${limit}: ask for less`,
+			);
+		}
+		if (!json) {
+			message.respond(payload);
+			return;
+		}
+		const sent = headers();
+		sent.set(CONTENT_TYPE_HEADER, JSON_CONTENT_TYPE);
+		message.respond(payload, { headers: sent });
+	}
+
+	#refuse(served: ServiceEndpoint, message: ServiceMsg, error: SluiceError): void {
+		const figures = this.figures(served.subject);
+		figures.errors += 1;
+		figures.last_error = error.message;
+		const sent = headers();
+		sent.set(SERVICE_ERROR_CODE_HEADER, String(httpStatus(error.code)));
+		sent.set(SERVICE_ERROR_HEADER, headerText(error.message));
+		if (error.revision !== undefined) sent.set(SERVICE_REVISION_HEADER, String(error.revision));
+		try {
+			message.respond(new Uint8Array(), { headers: sent });
+		} catch {
+			// The connection is closed: the requester's own timeout speaks.
+		}
+	}
+}
+
+function isJson(message: ServiceMsg): boolean {
+	if (message.data[0] === OPENING_BRACE) return true;
+	const type = message.headers?.get(CONTENT_TYPE_HEADER) ?? "";
+	return type.split(";", 1)[0]?.trim().toLowerCase() === JSON_CONTENT_TYPE;
+}
+
+function text(payload: Uint8Array): string {
+	try {
+		return new TextDecoder("utf-8", { fatal: true }).decode(payload);
+	} catch (thrown) {
+		throw new SluiceError("invalid", "the request is not UTF-8 text", { cause: thrown });
+	}
+}
+
+function decode<Schema extends DescMessage>(schema: Schema, payload: Uint8Array): MessageShape<Schema> {
+	if (payload.length === 0) return create(schema) as MessageShape<Schema>;
+	let message: MessageShape<Schema>;
+	try {
+		message = fromBinary(schema, payload);
+	} catch (thrown) {
+		throw new SluiceError("invalid", `the request is not a ${schema.name}: send protobuf or JSON`, {
+			cause: thrown,
+		});
+	}
+	// Bytes of another type often decode into nothing but fields nobody knows.
+	if (message.$unknown !== undefined && message.$unknown.length > 0) {
+		const fields = message.$unknown.map((field) => field.no).join(", ");
+		throw new SluiceError("invalid", `the request has fields that ${schema.name} does not know: ${fields}`);
+	}
+	return message;
+}
+
+/** Header values are one line; their length is bounded so that an error always fits. */
+function headerText(message: string): string {
+	return message.length <= 1_000 ? message : `${message.slice(0, 999)}…`;
+}
