@@ -1,0 +1,203 @@
+import { rmSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Outcome } from "./commands.ts";
+import { until } from "./commands.ts";
+import { numbers } from "./figures.ts";
+import { type Namespace, temporaryFolder } from "./namespace.ts";
+
+const ROOT = resolve(import.meta.dir, "../../..");
+const LAUNCHER = resolve(ROOT, "sluice");
+
+interface Output {
+	interface: string;
+	address: string;
+	port: number;
+	eligiblePackets: number;
+	sentPackets: number;
+	sentBytes: number;
+	failedPackets: number;
+	limitedPackets: number;
+}
+
+export interface RuleFigures {
+	name: string;
+	receivedPackets: number;
+	receivedBytes: number;
+	forwardedPackets: number;
+	droppedPackets: Record<string, number>;
+	outputs: Output[];
+}
+
+export interface InterfaceFigures {
+	interface: string;
+	capturedFrames: number;
+	kernelDroppedFrames: number;
+	unmatchedPackets: number;
+	droppedPackets: Record<string, number>;
+}
+
+export interface Figures {
+	rules: RuleFigures[];
+	interfaces: InterfaceFigures[];
+}
+
+export interface RuleState {
+	name: string;
+	uid: string;
+	revision: string;
+	hosts: { host: string; state: string; reason: string }[];
+}
+
+export interface Answer {
+	payload: string;
+	code: string | null;
+	error: string | null;
+}
+
+/** One `sluice up` in a namespace, with a data directory of its own that only root can enter. */
+export class Relay {
+	readonly dataDir: string;
+	readonly #home: string;
+	#up: Bun.Subprocess<"ignore" | "pipe", "pipe", "pipe"> | undefined;
+	log = "";
+
+	constructor(
+		readonly namespace: Namespace,
+		readonly hostId = "relay-a",
+	) {
+		this.#home = temporaryFolder();
+		this.dataDir = `${this.#home}/data`;
+	}
+
+	/** Starts it and waits for `sluice ready`. */
+	async up(...options: string[]): Promise<void> {
+		const child = this.namespace.start([LAUNCHER, "up", "--host-id", this.hostId, "--data-dir", this.dataDir, ...options]);
+		this.#up = child;
+		let ready: (line: string) => void = () => {};
+		const said = new Promise<string>((resolve) => {
+			ready = resolve;
+		});
+		const follow = async (stream: ReadableStream<Uint8Array>, onText: (text: string) => void) => {
+			const decoder = new TextDecoder();
+			for await (const bytes of stream) onText(decoder.decode(bytes, { stream: true }));
+		};
+		let out = "";
+		void follow(child.stdout, (text) => {
+			out += text;
+			const line = /^sluice ready.*$/m.exec(out)?.[0];
+			if (line) ready(line);
+		});
+		void follow(child.stderr, (text) => {
+			this.log += text;
+		});
+		const ended = child.exited.then((code) => `ended with ${code}`);
+		const late = Bun.sleep(60_000).then(() => "not ready after 60 s");
+		const answer = await Promise.race([said, ended, late]);
+		if (!answer.startsWith("sluice ready")) throw new Error(`sluice up ${answer}\n${this.log.slice(-4000)}`);
+	}
+
+	get pid(): number {
+		if (!this.#up) throw new Error("not up");
+		return this.#up.pid;
+	}
+
+	/** SIGTERM, and wait until it has gone. Answers its exit code. */
+	async down(): Promise<number> {
+		const child = this.#up;
+		if (!child) return 0;
+		this.#up = undefined;
+		child.kill("SIGTERM");
+		await child.exited;
+		return child.exitCode ?? 128;
+	}
+
+	async remove(): Promise<void> {
+		await this.down();
+		rmSync(this.#home, { recursive: true, force: true });
+	}
+
+	async cli(...words: string[]): Promise<Outcome> {
+		return this.namespace.run([LAUNCHER, ...words, "--data-dir", this.dataDir]);
+	}
+
+	async cliWith(input: string, ...words: string[]): Promise<Outcome> {
+		return this.namespace.run([LAUNCHER, ...words, "--data-dir", this.dataDir], { input });
+	}
+
+	/** A command that has to succeed; answers what it printed. */
+	async sluice(...words: string[]): Promise<string> {
+		const outcome = await this.cli(...words);
+		if (outcome.code !== 0) throw new Error(`sluice ${words.join(" ")}: exit ${outcome.code}\n${outcome.stderr}`);
+		return outcome.stdout;
+	}
+
+	async applyRules(rules: unknown[], ...options: string[]): Promise<string> {
+		const outcome = await this.cliWith(JSON.stringify({ rules }), "apply", "-f", "-", "--timeout", "30", ...options);
+		if (outcome.code !== 0) throw new Error(`sluice apply: exit ${outcome.code}\n${outcome.stderr}`);
+		return outcome.stdout;
+	}
+
+	/** Plain NATS requests, one after the other, each answered before the next is sent. */
+	async request(requests: { subject: string; payload: unknown }[]): Promise<Answer[]> {
+		const lines = requests.map(({ subject, payload }) => {
+			const text = typeof payload === "string" ? payload : JSON.stringify(payload);
+			return `${JSON.stringify({ subject, payload: text })}\n`;
+		});
+		const argv = [`${ROOT}/.tools/bin/bun`, `${import.meta.dir}/requester.ts`, `${this.dataDir}/credentials/operator.json`];
+		const text = await this.namespace.must(argv, { input: lines.join(""), timeoutMs: 120_000 });
+		return text
+			.split("\n")
+			.filter(Boolean)
+			.map((line) => JSON.parse(line) as Answer);
+	}
+
+	/** Puts or removes rules one request at a time; every one of them must succeed. */
+	async eachRule(rules: { name: string }[], what: "put" | "remove"): Promise<void> {
+		const answers = await this.request(
+			rules.map((rule) => ({
+				subject: `sluice.v1.rule.${what}`,
+				payload: what === "put" ? { rule } : { name: rule.name },
+			})),
+		);
+		const refused = answers.find((answer) => answer.code !== null);
+		if (refused) throw new Error(`rule ${what}: ${refused.code} ${refused.error}`);
+	}
+
+	async rules(): Promise<RuleState[]> {
+		return (JSON.parse(await this.sluice("rule", "list", "--json")) as { rules: RuleState[] }).rules;
+	}
+
+	async figures(): Promise<Figures> {
+		return numbers(JSON.parse(await this.sluice("stats", "--json"))) as Figures;
+	}
+
+	/** Figures are published each second: waits until the rules have received so much in all. */
+	async figuresAfter(receivedPackets: number): Promise<Figures> {
+		return until(`the rules have received ${receivedPackets} datagrams`, async () => {
+			const figures = await this.figures();
+			const received = figures.rules.reduce((sum, rule) => sum + rule.receivedPackets, 0);
+			return received >= receivedPackets ? figures : undefined;
+		});
+	}
+
+	async workers(): Promise<{ core: number; pid: number; state: string; restarts: number }[]> {
+		const text = await this.sluice("worker", "list", "--json");
+		return (JSON.parse(text) as { workers: { core: number; pid: number; state: string; restarts: number }[] }).workers;
+	}
+}
+
+/** What CONTRACT promises of every set of figures, whatever was sent. */
+export function assertAccounts(figures: Figures): void {
+	for (const rule of figures.rules) {
+		const dropped = Object.values(rule.droppedPackets).reduce((sum, count) => sum + count, 0);
+		if (rule.receivedPackets !== rule.forwardedPackets + dropped) {
+			throw new Error(`rule ${rule.name}: received ≠ forwarded + dropped: ${JSON.stringify(rule)}`);
+		}
+		for (const output of rule.outputs) {
+			const accounted = output.sentPackets + output.failedPackets + output.limitedPackets;
+			if (output.eligiblePackets !== accounted) {
+				throw new Error(`rule ${rule.name}: eligible ≠ sent + failed + limited: ${JSON.stringify(output)}`);
+			}
+		}
+	}
+}

@@ -1,0 +1,130 @@
+import { resolve } from "node:path";
+import { numbers } from "./figures.ts";
+import type { Namespace } from "./namespace.ts";
+
+const BUILD = resolve(import.meta.dir, "../../../build");
+
+export interface GenOptions {
+	to: string;
+	rate: number;
+	count: number;
+	size?: number;
+	streams?: number;
+	burst?: number;
+	source?: string;
+	ttl?: number;
+	/** Leave segmentation to the kernel, so that super-packets cross the veth pair. */
+	segment?: boolean;
+}
+
+export interface GenReport {
+	sentPackets: number;
+	packetsPerSecond: number;
+}
+
+function genArgv(options: GenOptions): string[] {
+	const argv = [`${BUILD}/sluice-gen`, "--json", "--to", options.to];
+	argv.push("--rate", `${options.rate}`, "--count", `${options.count}`, "--size", `${options.size ?? 1400}`);
+	if (options.streams !== undefined) argv.push("--streams", `${options.streams}`);
+	if (options.burst !== undefined) argv.push("--burst", `${options.burst}`);
+	if (options.source !== undefined) argv.push("--source", options.source);
+	if (options.ttl !== undefined) argv.push("--ttl", `${options.ttl}`);
+	if (!options.segment) argv.push("--no-segment");
+	return argv;
+}
+
+/** Sends `count` datagrams per stream and answers how many went out; all of them must. */
+export async function gen(namespace: Namespace, options: GenOptions): Promise<GenReport> {
+	const text = await namespace.must(genArgv(options), { timeoutMs: 300_000 });
+	const report = JSON.parse(text) as Record<string, string | number>;
+	const sentPackets = Number(report["sentPackets"]);
+	const asked = options.count * (options.streams ?? 1);
+	if (sentPackets !== asked) throw new Error(`the generator sent ${sentPackets} of ${asked}`);
+	return { sentPackets, packetsPerSecond: Number(report["packetsPerSecond"]) };
+}
+
+export interface RecvOptions {
+	in: string;
+	streams?: number;
+	copies?: number;
+	expect?: number;
+	idleSeconds?: number;
+	seconds?: number;
+}
+
+export interface StreamReport {
+	destination: string;
+	receivedPackets: number;
+	lostPackets: number;
+	duplicatedPackets: number;
+	reorderedPackets: number;
+	corruptPackets: number;
+	foreignPackets: number;
+	sourceAddress: string;
+	sourcePort: number;
+	sourceChanges: number;
+	ttl: number;
+	dscp: number;
+	minimumBytes: number;
+	maximumBytes: number;
+}
+
+export interface RecvReport extends Omit<StreamReport, "destination"> {
+	receiverDroppedPackets: number;
+	streams: StreamReport[];
+}
+
+export interface Receiver {
+	/** The report, once everything expected came, or silence or time ended it. */
+	report(): Promise<RecvReport>;
+	/** Ends it now and answers what came so far. */
+	stop(): Promise<RecvReport>;
+}
+
+/** Starts a receiver and resolves once it is a member of all its groups. */
+export async function recv(namespace: Namespace, options: RecvOptions): Promise<Receiver> {
+	const argv = [`${BUILD}/sluice-recv`, "--json", "--in", options.in];
+	if (options.streams !== undefined) argv.push("--streams", `${options.streams}`);
+	if (options.copies !== undefined) argv.push("--copies", `${options.copies}`);
+	if (options.expect !== undefined) argv.push("--expect", `${options.expect}`);
+	if (options.seconds !== undefined) argv.push("--seconds", `${options.seconds}`);
+	argv.push("--idle", `${options.idleSeconds ?? 5}`);
+	const child = namespace.start(argv);
+	const stdout = new Response(child.stdout).text();
+	const errors = child.stderr.getReader();
+	let said = "";
+	while (!said.includes("listening")) {
+		const { value, done } = await errors.read();
+		if (done) throw new Error(`${argv.join(" ")} ended: ${said}`);
+		said += new TextDecoder().decode(value);
+	}
+	void (async () => {
+		while (!(await errors.read()).done);
+	})();
+	const report = async () => {
+		const text = await stdout;
+		await child.exited;
+		return numbers(JSON.parse(text)) as RecvReport;
+	};
+	return {
+		report,
+		async stop() {
+			child.kill("SIGTERM");
+			return report();
+		},
+	};
+}
+
+/** The figures that must be zero when nothing went wrong, and the receiver's own losses. */
+export function faults(report: RecvReport) {
+	return {
+		lost: report.lostPackets,
+		duplicated: report.duplicatedPackets,
+		reordered: report.reorderedPackets,
+		corrupt: report.corruptPackets,
+		foreign: report.foreignPackets,
+		droppedByReceiver: report.receiverDroppedPackets,
+	};
+}
+
+export const NO_FAULTS = { lost: 0, duplicated: 0, reordered: 0, corrupt: 0, foreign: 0, droppedByReceiver: 0 };

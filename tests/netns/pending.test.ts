@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { must, until } from "./lab/commands.ts";
+import { Relay } from "./lab/relay.ts";
+import { type Chain, chain } from "./lab/topology.ts";
+import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
+
+let lab: Chain;
+let relay: Relay;
+
+beforeAll(async () => {
+	lab = await chain();
+	relay = new Relay(lab.relay);
+	await relay.up("--workers", "2");
+});
+
+afterAll(async () => {
+	await relay?.remove();
+	await lab?.remove();
+});
+
+async function state(): Promise<{ state: string; reason: string } | undefined> {
+	return (await relay.rules()).find((rule) => rule.name === "later")?.hosts[0];
+}
+
+/** When the relay's own log says that the rule became so; its clock is this machine's. */
+async function loggedAt(state: string): Promise<number> {
+	return until(`the log says that rule later is ${state}`, () => {
+		for (const line of relay.log.split("\n").reverse()) {
+			if (!line.includes('"rule":"later"') || !line.includes(`"state":"${state}"`)) continue;
+			return (JSON.parse(line) as { time: number }).time;
+		}
+		return undefined;
+	});
+}
+
+test("a rule for an interface that does not exist is PENDING and says so", async () => {
+	const added = await relay.cli("rule", "add", "later", "--in", "r9:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001");
+	expect(added.code).toBe(0);
+	expect(added.stdout).toContain("PENDING");
+	expect(added.stdout).toContain("r9");
+	expect(await state()).toMatchObject({ state: "PENDING" });
+});
+
+test("it is ACTIVE within 300 ms of the interface's appearance, and flows", async () => {
+	await must(["ip", "link", "add", "r9", "netns", lab.relay.name, "type", "veth", "peer", "name", "s9", "netns", lab.src.name]);
+	await lab.relay.ip("address", "add", "10.9.0.1/24", "dev", "r9");
+	await lab.src.ip("address", "add", "10.9.0.2/24", "dev", "s9");
+	await lab.relay.ip("link", "set", "r9", "up");
+	await lab.src.ip("link", "set", "s9", "up");
+	const appeared = Date.now();
+	const active = await loggedAt("ACTIVE");
+	expect(active - appeared).toBeLessThanOrEqual(300);
+	expect(await state()).toMatchObject({ state: "ACTIVE" });
+	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 500 });
+	await gen(lab.src, { to: "s9:239.1.1.1:5001", rate: 1_000, count: 500 });
+	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
+});
+
+test("it goes back to PENDING when the interface goes, and to ACTIVE when one of that name comes again", async () => {
+	await lab.relay.ip("link", "del", "r9");
+	await until("PENDING again", async () => ((await state())?.state === "PENDING" ? true : undefined));
+	await must(["ip", "link", "add", "r9", "netns", lab.relay.name, "type", "veth", "peer", "name", "s9", "netns", lab.src.name]);
+	await lab.src.ip("address", "add", "10.9.0.2/24", "dev", "s9");
+	await lab.relay.ip("link", "set", "r9", "up");
+	await lab.src.ip("link", "set", "s9", "up");
+	await until("ACTIVE again", async () => ((await state())?.state === "ACTIVE" ? true : undefined));
+	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 500 });
+	await gen(lab.src, { to: "s9:239.1.1.1:5001", rate: 1_000, count: 500 });
+	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
+});
