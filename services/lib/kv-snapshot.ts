@@ -1,5 +1,6 @@
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import {
+	type ConsumerNotification,
 	DeliverPolicy,
 	JetStreamApiCodes,
 	JetStreamApiError,
@@ -145,7 +146,9 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 
 	async catchUp(timeoutMs: number): Promise<void> {
 		const deadline = Date.now() + timeoutMs;
-		const wanted = BigInt((await this.#streamInfo(timeoutMs)).state.last_seq);
+		const info = await this.#streamInfo(timeoutMs);
+		const wanted = BigInt(info.state.last_seq);
+		if (this.#current && info.created !== this.#streamCreated) void this.#restart();
 		let rereadAt = Date.now() + GAP_MS;
 		while (!this.#current || this.#lastSequence < wanted) {
 			const now = Date.now();
@@ -249,6 +252,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 			},
 		});
 		this.#stopConsumer = () => messages.stop();
+		void this.#watchConsumer(session, messages.status());
 		void messages.closed().then((reason) => {
 			if (session !== this.#session || this.#stopped) return;
 			complete.reject(reason instanceof Error ? reason : new Error("the watch ended"));
@@ -259,6 +263,17 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 			finish();
 		}
 		await complete.promise;
+	}
+
+	/** When the library had to make the consumer anew, the stream may be another one: look again. */
+	async #watchConsumer(session: number, events: AsyncIterable<ConsumerNotification>): Promise<void> {
+		for await (const event of events) {
+			if (session !== this.#session || this.#stopped) return;
+			if (event.type === "ordered_consumer_recreated" || event.type === "stream_not_found") {
+				void this.#restart();
+				return;
+			}
+		}
 	}
 
 	/** The initial data, or what was missed, is complete. */

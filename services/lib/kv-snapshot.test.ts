@@ -1,0 +1,142 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { type KV, Kvm } from "@nats-io/kv";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { RuleSchema } from "@sluice/proto/gen/rule";
+import { followBucket, type SnapshotChange } from "./kv-snapshot.ts";
+import { startNatsServer, type TestNatsServer } from "./testing/nats-server.ts";
+import { until } from "./testing/until.ts";
+
+let server: TestNatsServer;
+let nc: NatsConnection;
+let kvm: Kvm;
+beforeAll(async () => {
+	server = await startNatsServer();
+	nc = await server.connect();
+	kvm = new Kvm(nc);
+});
+afterAll(async () => {
+	await server.stop();
+});
+
+const rule = (name: string) => toBinary(RuleSchema, create(RuleSchema, { name }));
+
+async function fill(bucket: KV, count: number): Promise<void> {
+	for (let k = 0; k < count; k += 1) await bucket.put(`key-${k}`, rule(`rule-${k}`));
+}
+
+test("initial data are complete when following begins, without removed keys", async () => {
+	const bucket = await kvm.create("initial", { history: 1 });
+	await fill(bucket, 50);
+	await bucket.delete("key-7");
+	const snapshot = await followBucket(nc, "initial", RuleSchema);
+	expect(snapshot.entries.size).toBe(49);
+	expect(snapshot.entries.get("key-49")?.value.name).toBe("rule-49");
+	expect(snapshot.entries.get("key-49")?.revision).toBe(50n);
+	expect(snapshot.lastSequence).toBe(51n);
+	snapshot.stop();
+});
+
+test("changes are told in order with what was before", async () => {
+	const bucket = await kvm.create("changes", { history: 1 });
+	const snapshot = await followBucket(nc, "changes", RuleSchema);
+	const seen: SnapshotChange<{ name: string }>[] = [];
+	snapshot.onChange((change) => seen.push(change));
+	await bucket.put("a", rule("one"));
+	await bucket.put("a", rule("two"));
+	await bucket.delete("a");
+	await until(() => seen.length === 3);
+	expect(
+		seen.map((change) => [change.previous?.value.name, change.entry?.value.name, change.revision]),
+	).toEqual([
+		[undefined, "one", 1n],
+		["one", "two", 2n],
+		["two", undefined, 3n],
+	]);
+	expect(snapshot.lastSequence).toBe(3n);
+	snapshot.stop();
+});
+
+test("a missing bucket is waited for", async () => {
+	const trouble: string[] = [];
+	const following = followBucket(nc, "late", RuleSchema, { onTrouble: (message) => trouble.push(message) });
+	await until(() => trouble.length > 0);
+	expect(trouble[0]).toBe("bucket late does not exist: waiting for it");
+	await fill(await kvm.create("late", { history: 1 }), 3);
+	const snapshot = await following;
+	await snapshot.catchUp(5_000);
+	expect(snapshot.entries.size).toBe(3);
+	snapshot.stop();
+});
+
+test("catching up returns once everything written before is there", async () => {
+	const bucket = await kvm.create("catching", { history: 1 });
+	const snapshot = await followBucket(nc, "catching", RuleSchema);
+	await fill(bucket, 20);
+	await snapshot.catchUp(5_000);
+	expect(snapshot.entries.size).toBe(20);
+	// The sequence of a message that was deleted from the stream never comes.
+	await bucket.put("gone", rule("gone"));
+	const second = await followBucket(nc, "catching", RuleSchema);
+	const jsm = await jetstreamManager(nc);
+	await jsm.streams.deleteMessage("KV_catching", 21);
+	await second.catchUp(5_000);
+	const third = await followBucket(nc, "catching", RuleSchema);
+	expect(third.entries.has("gone")).toBe(false);
+	expect(third.lastSequence).toBe(21n);
+	for (const each of [snapshot, second, third]) each.stop();
+});
+
+test("an unreadable entry is left out and said", async () => {
+	const bucket = await kvm.create("garbage", { history: 1 });
+	await bucket.put("bad", new Uint8Array([0xff, 0xff, 0xff]));
+	await bucket.put("good", rule("good"));
+	const trouble: string[] = [];
+	const snapshot = await followBucket(nc, "garbage", RuleSchema, {
+		onTrouble: (message) => trouble.push(message),
+	});
+	expect([...snapshot.entries.keys()]).toEqual(["good"]);
+	expect(trouble[0]).toStartWith("bucket garbage: bad is unreadable and left out");
+	snapshot.stop();
+});
+
+test("a killed server's content goes on where it was, within seconds", async () => {
+	const bucket = await kvm.create("restart", { history: 1 });
+	await fill(bucket, 10);
+	const snapshot = await followBucket(nc, "restart", RuleSchema);
+	const changes: string[] = [];
+	snapshot.onChange((change) => changes.push(change.key));
+	await server.kill();
+	await until(() => !snapshot.current);
+	expect(snapshot.entries.size).toBe(10);
+	await server.start();
+	await until(() => snapshot.current, 5_000);
+	await bucket.put("after", rule("after"));
+	await until(() => changes.length > 0);
+	expect(changes).toEqual(["after"]);
+	expect(snapshot.entries.size).toBe(11);
+	snapshot.stop();
+}, 20_000);
+
+test("a bucket made anew under the same name replaces the content", async () => {
+	await fill(await kvm.create("replaced", { history: 1 }), 5);
+	const snapshot = await followBucket(nc, "replaced", RuleSchema);
+	const changes: [string, boolean][] = [];
+	snapshot.onChange((change) => changes.push([change.key, change.entry !== undefined]));
+	const jsm = await jetstreamManager(nc);
+	await jsm.streams.delete("KV_replaced");
+	const anew = await kvm.create("replaced", { history: 1 });
+	await anew.put("key-0", rule("other"));
+	await snapshot.catchUp(5_000);
+	expect(snapshot.entries.size).toBe(1);
+	expect(snapshot.entries.get("key-0")?.value.name).toBe("other");
+	expect(snapshot.lastSequence).toBe(1n);
+	expect(changes.filter(([, present]) => !present).map(([key]) => key)).toEqual([
+		"key-1",
+		"key-2",
+		"key-3",
+		"key-4",
+	]);
+	snapshot.stop();
+}, 20_000);
