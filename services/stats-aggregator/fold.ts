@@ -1,0 +1,143 @@
+import { type Chunk, joinChunks, type Sample } from "./sample.ts";
+
+/**
+ * The fold: chunks of counters in, the latest complete sample of every worker out. No
+ * I/O and no clock of its own, so that two aggregators that heard the same say the same.
+ */
+export interface Fold {
+	/** By host id. */
+	readonly hosts: Map<string, HostFold>;
+}
+
+export interface HostFold {
+	/** Start of the host's `up`; everything kept is of this one. */
+	incarnation: bigint;
+	/** By worker slot. */
+	readonly workers: Map<number, WorkerFold>;
+}
+
+export interface WorkerFold {
+	latest: Sample | undefined;
+	/** What rates are taken against. */
+	baseline: Sample | undefined;
+	/** The publication whose chunks are coming in. */
+	pending: Pending | undefined;
+}
+
+interface Pending {
+	readonly sequence: bigint;
+	readonly atUnixMs: bigint;
+	readonly chunks: (Chunk | undefined)[];
+	missing: number;
+}
+
+/**
+ * What a chunk did: `sample` completed one; `started-over` completed one of a slot whose
+ * sequence began anew; `pending` needs its siblings; `stale` speaks of something older
+ * than what is known.
+ */
+export type FoldOutcome = "sample" | "started-over" | "pending" | "stale";
+
+/** Shorter intervals would make rates of noise: a worker publishes once more as it stops. */
+const MIN_RATE_INTERVAL_MS = 500n;
+
+/**
+ * A slot keeps its sequence over the death of its worker. Should one begin anew all the
+ * same, this much later by its own clock, it is believed: silence until the old sequence
+ * is reached again would be worse.
+ */
+const STARTED_OVER_AFTER_MS = 1500n;
+
+export function emptyFold(): Fold {
+	return { hosts: new Map() };
+}
+
+/** Takes one chunk in; `heardAtMs` is the aggregator's clock, Unix milliseconds. */
+export function foldChunk(fold: Fold, chunk: Chunk, heardAtMs: number): FoldOutcome {
+	const host = hostOf(fold, chunk);
+	if (host === undefined) {
+		return "stale";
+	}
+	const worker = workerOf(host, chunk.worker);
+	const startedOver = isStartedOver(worker.latest, chunk);
+	if (worker.latest !== undefined && chunk.sequence <= worker.latest.sequence && !startedOver) {
+		return "stale";
+	}
+	const pending = pendingOf(worker, chunk);
+	if (pending === undefined) {
+		return "stale";
+	}
+	if (pending.chunks[chunk.chunk] === undefined) {
+		pending.chunks[chunk.chunk] = chunk;
+		pending.missing -= 1;
+	}
+	if (pending.missing > 0) {
+		return "pending";
+	}
+	const chunks = pending.chunks.filter((each) => each !== undefined);
+	accept(worker, joinChunks(chunks, heardAtMs), startedOver);
+	return startedOver ? "started-over" : "sample";
+}
+
+function hostOf(fold: Fold, chunk: Chunk): HostFold | undefined {
+	const known = fold.hosts.get(chunk.host);
+	if (known !== undefined && chunk.incarnation < known.incarnation) {
+		return undefined;
+	}
+	if (known !== undefined && chunk.incarnation === known.incarnation) {
+		return known;
+	}
+	const host: HostFold = { incarnation: chunk.incarnation, workers: new Map() };
+	fold.hosts.set(chunk.host, host);
+	return host;
+}
+
+function workerOf(host: HostFold, slot: number): WorkerFold {
+	let worker = host.workers.get(slot);
+	if (worker === undefined) {
+		worker = { latest: undefined, baseline: undefined, pending: undefined };
+		host.workers.set(slot, worker);
+	}
+	return worker;
+}
+
+function isStartedOver(latest: Sample | undefined, chunk: Chunk): boolean {
+	return (
+		latest !== undefined &&
+		chunk.sequence <= latest.sequence &&
+		chunk.atUnixMs >= latest.atUnixMs + STARTED_OVER_AFTER_MS
+	);
+}
+
+/** The publication `chunk` belongs to; a newer one gives up an older that never became whole. */
+function pendingOf(worker: WorkerFold, chunk: Chunk): Pending | undefined {
+	const { pending } = worker;
+	if (pending?.sequence === chunk.sequence && pending.chunks.length === chunk.chunks) {
+		return pending;
+	}
+	if (
+		pending !== undefined &&
+		chunk.sequence < pending.sequence &&
+		chunk.atUnixMs < pending.atUnixMs + STARTED_OVER_AFTER_MS
+	) {
+		return undefined;
+	}
+	worker.pending = {
+		sequence: chunk.sequence,
+		atUnixMs: chunk.atUnixMs,
+		chunks: new Array<Chunk | undefined>(chunk.chunks).fill(undefined),
+		missing: chunk.chunks,
+	};
+	return worker.pending;
+}
+
+function accept(worker: WorkerFold, sample: Sample, startedOver: boolean): void {
+	const { latest } = worker;
+	if (startedOver) {
+		worker.baseline = undefined;
+	} else if (latest !== undefined && sample.atUnixMs >= latest.atUnixMs + MIN_RATE_INTERVAL_MS) {
+		worker.baseline = latest;
+	}
+	worker.latest = sample;
+	worker.pending = undefined;
+}

@@ -1,0 +1,204 @@
+import { toBinary } from "@bufbuild/protobuf";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { onParentGone, readStartupConfig, serviceConfig } from "@sluice/lib/config";
+import { connectNats } from "@sluice/lib/connect";
+import { errorText, SluiceError } from "@sluice/lib/errors";
+import { followBucket } from "@sluice/lib/kv-snapshot";
+import { createLogger, type ServiceLogger } from "@sluice/lib/log";
+import { followLogLevels } from "@sluice/lib/log-levels";
+import { endpoint, serve } from "@sluice/lib/service";
+import { HostRecordSchema } from "@sluice/proto/gen/host";
+import { StoredRuleSchema } from "@sluice/proto/gen/rule";
+import {
+	type GetStatsRequest,
+	GetStatsRequestSchema,
+	type GetStatsResponse,
+	GetStatsResponseSchema,
+	RuleStatsSchema,
+} from "@sluice/proto/gen/stats";
+import { buckets, requests, statsSubject } from "@sluice/proto/subjects";
+import { type CataloguedRule, catalogue } from "./catalogue.ts";
+import { decodeCounters } from "./decode.ts";
+import { emptyFold, type Fold, foldChunk } from "./fold.ts";
+import { type CountersListener, followCounters } from "./follow-counters.ts";
+import { getStats } from "./page.ts";
+import { PublicationSchedule } from "./publication.ts";
+import { ruleStats } from "./query.ts";
+import { unheardWorkers, WARM_UP_MS } from "./warm-up.ts";
+
+const SERVICE = "stats-aggregator";
+const VERSION = "0.1.0";
+const PUBLISH_EVERY_MS = 1000;
+/** A broken or hostile publisher must not fill the log. */
+const REFUSAL_LOG_EVERY_MS = 10_000;
+
+async function main(): Promise<void> {
+	const config = await readStartupConfig(serviceConfig);
+	const logger = createLogger({ service: SERVICE, host: config.hostId, level: config.logLevel });
+	const nc = await connectNats({ url: config.natsUrl, credentials: config.credentials, name: SERVICE });
+	const stop = stopOnce(nc);
+	onParentGone(stop);
+	process.once("SIGTERM", stop);
+	process.once("SIGINT", stop);
+
+	const fold = emptyFold();
+	const feed = followCounters(nc, countersListener(fold, logger));
+	const onTrouble = (message: string) => logger.facility("nats").warn(message);
+	const [rules, hosts] = await Promise.all([
+		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
+		followBucket(nc, buckets.hosts, HostRecordSchema, { onTrouble }),
+		followLogLevels(nc, logger),
+		feed.initial,
+	]);
+
+	let known: CataloguedRule[] | undefined;
+	rules.onChange(() => {
+		known = undefined;
+	});
+	const currentRules = () => {
+		known ??= catalogue([...rules.entries.values()].map(({ value }) => value));
+		return known;
+	};
+	const isWarm = warmUp(logger, () =>
+		unheardWorkers(
+			fold,
+			[...hosts.entries.values()].map(({ value }) => value),
+			config,
+			Date.now(),
+		),
+	);
+	await serveQueries(nc, logger, (request) => {
+		if (!isWarm()) {
+			throw new SluiceError("unavailable", "statistics are being collected: ask again in a second");
+		}
+		return getStats(fold, currentRules(), request, Date.now());
+	});
+	publishEachSecond(nc, logger, fold, () => (isWarm() ? currentRules() : []));
+	logger.facility("main").info({ ready: true }, "ready");
+}
+
+/** Folds what comes; what is malformed is dropped with one line per interval. */
+function countersListener(fold: Fold, logger: ServiceLogger): CountersListener {
+	const log = logger.facility("fold");
+	let refusedSinceLine = 0;
+	let lastLineAt = Number.NEGATIVE_INFINITY;
+	return {
+		onMessage(subject, payload, atMs) {
+			const decoded = decodeCounters(subject, payload);
+			if ("chunk" in decoded) {
+				const { host, worker, sequence, chunk } = decoded.chunk;
+				const outcome = foldChunk(fold, decoded.chunk, atMs);
+				log.debug({ host, worker, sequence: String(sequence), chunk, outcome }, "counters");
+				if (outcome === "started-over") {
+					log.warn({ host, worker }, "the worker's counters began anew");
+				}
+				return;
+			}
+			refusedSinceLine += 1;
+			if (performance.now() - lastLineAt >= REFUSAL_LOG_EVERY_MS) {
+				log.warn({ subject, reason: decoded.refused, count: refusedSinceLine }, "counters refused");
+				lastLineAt = performance.now();
+				refusedSinceLine = 0;
+			}
+		},
+		onTrouble: (message) => log.warn(message),
+	};
+}
+
+/** Tells whether figures are whole; once they are, or could be waited for no longer, they stay so. */
+function warmUp(logger: ServiceLogger, unheard: () => string[]): () => boolean {
+	const log = logger.facility("fold");
+	const startedAt = performance.now();
+	let warm = false;
+	return () => {
+		if (warm) {
+			return true;
+		}
+		const missing = unheard();
+		const waitedMs = Math.round(performance.now() - startedAt);
+		if (missing.length > 0 && waitedMs < WARM_UP_MS) {
+			return false;
+		}
+		warm = true;
+		if (missing.length > 0) {
+			log.warn({ workers: missing }, "these workers were not heard: their counters are missing");
+		}
+		log.debug({ waitedMs }, "figures are whole");
+		return true;
+	};
+}
+
+async function serveQueries(
+	nc: NatsConnection,
+	logger: ServiceLogger,
+	handle: (request: GetStatsRequest) => GetStatsResponse,
+): Promise<void> {
+	const log = logger.facility("query");
+	const service = await serve(nc, {
+		name: `sluice-${SERVICE}`,
+		version: VERSION,
+		description: "figures per rule, host and interface",
+		endpoints: [
+			endpoint({
+				name: "stats-get",
+				subject: requests.statsGet,
+				request: GetStatsRequestSchema,
+				response: GetStatsResponseSchema,
+				handle,
+			}),
+		],
+		onRequest: ({ subject, json, durationMs, error }) =>
+			log.debug({ subject, json, durationMs, error: error?.message }, "request"),
+	});
+	void service.ended.then((reason) => {
+		if (reason !== null) {
+			// Without its endpoint the process is of no use; the parent starts another.
+			log.error({ error: errorText(reason) }, "the endpoint ended");
+			process.exit(1);
+		}
+	});
+}
+
+function publishEachSecond(
+	nc: NatsConnection,
+	logger: ServiceLogger,
+	fold: Fold,
+	rules: () => readonly CataloguedRule[],
+): void {
+	const log = logger.facility("query");
+	const schedule = new PublicationSchedule();
+	setInterval(() => {
+		const nowMs = Date.now();
+		const due = schedule.due(fold, rules(), nowMs);
+		try {
+			for (const rule of due) {
+				nc.publish(statsSubject(rule.name), toBinary(RuleStatsSchema, ruleStats(fold, rule, nowMs)));
+			}
+			log.debug({ rules: due.length }, "published");
+		} catch (thrown) {
+			log.warn({ error: errorText(thrown) }, "statistics were not published");
+		}
+	}, PUBLISH_EVERY_MS);
+}
+
+/** Leaves once: what is queued is sent, then the process ends. */
+function stopOnce(nc: NatsConnection): () => void {
+	let stopping = false;
+	return () => {
+		if (stopping) {
+			return;
+		}
+		stopping = true;
+		// A server that is gone cannot be drained to.
+		void Promise.race([nc.drain(), Bun.sleep(1000)]).then(
+			() => process.exit(0),
+			() => process.exit(0),
+		);
+	};
+}
+
+main().catch((thrown) => {
+	const logger = createLogger({ service: SERVICE });
+	logger.facility("main").error({ error: errorText(thrown) }, "cannot start");
+	process.exit(1);
+});

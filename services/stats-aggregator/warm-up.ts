@@ -1,0 +1,44 @@
+import type { HostRecord } from "@sluice/proto/gen/host";
+import { Worker_State } from "@sluice/proto/gen/worker";
+import type { Fold } from "./fold.ts";
+
+/** A supervisor writes its record each 2 s; one that is older speaks of a host that is gone. */
+const LIVE_RECORD_MS = 10_000;
+
+/** Longer than two publications of every worker: what was not heard by then is not there. */
+export const WARM_UP_MS = 2500;
+
+/** The aggregator's own host: a record of an earlier `up` there is known to be over. */
+export interface OwnHost {
+	readonly hostId: string;
+	readonly incarnation: bigint;
+}
+
+/**
+ * Workers that should be publishing and have not been heard: as long as there are any,
+ * sums would be too small, and figures would step back for whoever asked another
+ * aggregator before.
+ */
+export function unheardWorkers(
+	fold: Fold,
+	records: Iterable<HostRecord>,
+	own: OwnHost,
+	nowMs: number,
+): string[] {
+	const unheard: string[] = [];
+	for (const record of records) {
+		const over = record.host === own.hostId && record.incarnation < own.incarnation;
+		if (over || Number(record.atUnixMs) < nowMs - LIVE_RECORD_MS) {
+			continue;
+		}
+		const host = fold.hosts.get(record.host);
+		const current = host !== undefined && host.incarnation >= record.incarnation;
+		for (const { worker, state } of record.workers) {
+			const publishes = state === Worker_State.RUNNING || state === Worker_State.DRAINING;
+			if (publishes && !(current && host.workers.get(worker)?.latest !== undefined)) {
+				unheard.push(`${record.host}/${worker}`);
+			}
+		}
+	}
+	return unheard;
+}
