@@ -39,7 +39,7 @@ install_bun() {
 nats_server_version() {
 	local text
 	text=$("$1" --version 2>/dev/null) || return 0
-	[[ $text =~ v([0-9]+\.[0-9]+\.[0-9]+) ]] && echo "${BASH_REMATCH[1]}" || true
+	if [[ $text =~ v([0-9]+\.[0-9]+\.[0-9]+) ]]; then echo "${BASH_REMATCH[1]}"; fi
 }
 
 # True when version $1 is at least the minimum.
@@ -80,6 +80,7 @@ install_nats_server() {
 
 # Where this machine gets Debian's main archive from, whatever mirror that is. A codename with a
 # dash is a part of its own (bookworm-security), which holds no whole suite.
+# shellcheck disable=SC2016  # $(…) is apt's format, not the shell's
 debian_mirror() {
 	apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(CODENAME)' 'Created-By: Packages' |
 		awk '$2 == "Debian" && $3 !~ /-/ { print $1; exit }'

@@ -1,0 +1,103 @@
+// The checks of `bun run check`, which are also the first results of `./sluice test`.
+
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Glob } from "bun";
+import { asOwner, checkout } from "./owner.ts";
+
+export interface Outcome {
+	passed: boolean;
+	output: string;
+}
+
+export interface Check {
+	name: string;
+	/** A program that not every machine has: without it the check is skipped. */
+	needs?: string;
+	run(): Promise<Outcome>;
+}
+
+async function command(argv: readonly string[], cwd = checkout): Promise<Outcome> {
+	const job = Bun.spawn(asOwner(argv), {
+		cwd,
+		// buf finds its plugin in node_modules/.bin.
+		env: {
+			...process.env,
+			NO_COLOR: "1",
+			PATH: `${join(checkout, "node_modules/.bin")}:${process.env["PATH"]}`,
+		},
+		stdio: ["ignore", "pipe", "pipe"],
+	});
+	const [stdout, stderr, code] = await Promise.all([
+		new Response(job.stdout).text(),
+		new Response(job.stderr).text(),
+		job.exited,
+	]);
+	return { passed: code === 0, output: stdout + stderr };
+}
+
+/** A tool of node_modules; its scripts ask for node, which --bun answers with bun. */
+function nodeTool(name: string, ...args: string[]): readonly string[] {
+	return [process.execPath, "--bun", join(checkout, "node_modules/.bin", name), ...args];
+}
+
+async function files(pattern: string): Promise<string[]> {
+	const found = await Array.fromAsync(new Glob(pattern).scan({ cwd: checkout }));
+	return found.filter((path) => !path.includes("node_modules/")).sort();
+}
+
+function joined(outcomes: readonly Outcome[]): Outcome {
+	return {
+		passed: outcomes.every(({ passed }) => passed),
+		output: outcomes.map(({ output }) => output).join(""),
+	};
+}
+
+async function generatedCodeIsCurrent(): Promise<Outcome> {
+	const folder = (await command(["mktemp", "-d"])).output.trim();
+	try {
+		const generated = await command(nodeTool("buf", "generate", "-o", folder), join(checkout, "proto"));
+		if (!generated.passed) return generated;
+		const same = await command(["diff", "-r", "proto/gen", join(folder, "gen")]);
+		return same.passed ? same : { ...same, output: `${same.output}run: bun run generate\n` };
+	} finally {
+		await rm(folder, { recursive: true, force: true });
+	}
+}
+
+/** clang-tidy takes seconds for each file, so the files are dealt to as many runs as there are cores. */
+async function clangTidy(): Promise<Outcome> {
+	const sources = await files("dataplane-c/{src,tools,test,bench,fuzz}/**/*.c");
+	const hands = Array.from({ length: navigator.hardwareConcurrency }, (_, hand) =>
+		sources.filter((_, index) => index % navigator.hardwareConcurrency === hand),
+	).filter((hand) => hand.length > 0);
+	// As in dataplane-c/Makefile, as far as it decides what is compiled.
+	const flags = ["--", "-std=c11", "-D_GNU_SOURCE", "-Idataplane-c/include"];
+	return joined(
+		await Promise.all(hands.map((hand) => command(["clang-tidy", "--quiet", ...hand, ...flags]))),
+	);
+}
+
+async function onFiles(argv: readonly string[], pattern: string): Promise<Outcome> {
+	const found = await files(pattern);
+	return found.length > 0 ? command([...argv, ...found]) : { passed: true, output: "" };
+}
+
+export const checks: readonly Check[] = [
+	{ name: "biome", run: () => command(nodeTool("biome", "ci", ".")) },
+	{ name: "types", run: () => command(nodeTool("tsc", "--project", ".")) },
+	{ name: "unused code", run: () => command(nodeTool("knip", "--no-progress", "--no-config-hints")) },
+	{ name: "buf lint", run: () => command(nodeTool("buf", "lint"), join(checkout, "proto")) },
+	{ name: "generated code is current", run: generatedCodeIsCurrent },
+	{
+		name: "clang-format",
+		needs: "clang-format",
+		run: () => onFiles(["clang-format", "--dry-run", "-Werror"], "dataplane-c/**/*.{c,h}"),
+	},
+	{ name: "clang-tidy", needs: "clang-tidy", run: clangTidy },
+	{
+		name: "shellcheck",
+		needs: "shellcheck",
+		run: () => onFiles(["shellcheck", "--external-sources", "sluice", ".ci/run"], "scripts/**/*.sh"),
+	},
+];
