@@ -1,0 +1,73 @@
+/*
+ * Puts frames on the wire exactly as given, for tests that need what no IP stack
+ * would send: one frame a line on stdin, in hexadecimal, from the Ethernet
+ * header on. Usage: inject IFACE < FRAMES. Needs CAP_NET_RAW.
+ */
+#include <ctype.h>
+#include <net/if.h>
+#include <netpacket/packet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { FRAME_BYTES_MAX = 65536 };
+
+static int nibble(int c)
+{
+	if (isdigit(c))
+		return c - '0';
+	c = tolower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Returns the frame's length, or -1 when the line is no hexadecimal text. */
+static int decode(const char *line, unsigned char *frame)
+{
+	int bytes = 0;
+
+	while (line[0] != '\0' && line[0] != '\n') {
+		int high = nibble((unsigned char)line[0]);
+		int low = high < 0 ? -1 : nibble((unsigned char)line[1]);
+
+		if (low < 0 || bytes == FRAME_BYTES_MAX)
+			return -1;
+		frame[bytes++] = (unsigned char)(high << 4 | low);
+		line += 2;
+	}
+	return bytes;
+}
+
+int main(int argc, char **argv)
+{
+	static char line[2 * FRAME_BYTES_MAX + 2];
+	static unsigned char frame[FRAME_BYTES_MAX];
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_halen = 6};
+	int fd;
+
+	to.sll_ifindex = argc == 2 ? (int)if_nametoindex(argv[1]) : 0;
+	if (to.sll_ifindex == 0) {
+		fputs("usage: inject IFACE < FRAMES\n", stderr);
+		return 2;
+	}
+	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		perror("inject: socket");
+		return 1;
+	}
+	while (fgets(line, sizeof line, stdin) != NULL) {
+		int bytes = decode(line, frame);
+
+		if (bytes < 14) {
+			fputs("inject: not a frame in hexadecimal\n", stderr);
+			return 1;
+		}
+		memcpy(to.sll_addr, frame, 6);
+		if (sendto(fd, frame, (size_t)bytes, 0, (struct sockaddr *)&to, sizeof to) != bytes) {
+			perror("inject: sendto");
+			return 1;
+		}
+	}
+	close(fd);
+	return 0;
+}
