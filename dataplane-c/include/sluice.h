@@ -46,17 +46,19 @@ extern "C" {
 
 /* ---- limits ------------------------------------------------------------- */
 
-#define SLUICE_MAX_WORKERS 64u
+#define SLUICE_MAX_WORKERS          64u
 /* Input interfaces of one host. */
-#define SLUICE_MAX_INTERFACES 64u
-#define SLUICE_MAX_RULES 20000u
+#define SLUICE_MAX_INTERFACES       64u
+#define SLUICE_MAX_RULES            20000u
 #define SLUICE_MAX_OUTPUTS_PER_RULE 256u
-#define SLUICE_MAX_OUTPUTS 262144u
-#define SLUICE_MAX_SOURCES 131072u
+#define SLUICE_MAX_OUTPUTS          262144u
+#define SLUICE_MAX_SOURCES          131072u
 /* Egress sockets of one worker: (output interface, source port, cast). */
-#define SLUICE_MAX_EGRESS 16384u
+#define SLUICE_MAX_EGRESS           16384u
+/* u64 of one worker slot: every block above at once, with room for blocks that wait to be reused. */
+#define SLUICE_MAX_COUNTERS         4194304u
 /* Messages on the channel are at most this long. */
-#define SLUICE_MAX_MESSAGE_BYTES 8192u
+#define SLUICE_MAX_MESSAGE_BYTES    8192u
 #define SLUICE_INTERFACE_NAME_BYTES 16u
 
 /* ---- drop reasons: the order of Drop.Reason in proto/sluice/v1/stats.proto - */
@@ -97,7 +99,7 @@ enum sluice_rule_counter {
 	SLUICE_RULE_RECEIVED_BYTES, /* payload */
 	SLUICE_RULE_FORWARDED_PACKETS,
 	SLUICE_RULE_LAST_RECEIVED_UNIX_MS, /* time of the batch, 0: never */
-	SLUICE_RULE_DROPPED,		   /* SLUICE_DROP_COUNT of them */
+	SLUICE_RULE_DROPPED,               /* SLUICE_DROP_COUNT of them */
 	SLUICE_RULE_COUNTERS = SLUICE_RULE_DROPPED + SLUICE_DROP_COUNT /* 16 */
 };
 
@@ -124,8 +126,8 @@ enum sluice_worker_counter {
 	SLUICE_WORKER_BATCHES = 0,
 	SLUICE_WORKER_WAKEUPS,
 	SLUICE_WORKER_SEGMENTATION_FALLBACKS,
-	SLUICE_WORKER_BATCH_FRAMES = 8,	       /* histogram: 1, 2, 3-4, 5-8, … */
-	SLUICE_WORKER_SEGMENTS_PER_SEND = 24,  /* histogram in the same steps */
+	SLUICE_WORKER_BATCH_FRAMES = 8,       /* histogram: 1, 2, 3-4, 5-8, … */
+	SLUICE_WORKER_SEGMENTS_PER_SEND = 24, /* histogram in the same steps */
 	SLUICE_WORKER_COUNTERS = 64
 };
 
@@ -133,50 +135,54 @@ enum sluice_worker_counter {
 
 #define SLUICE_ANY_PREFIX_BITS 0u
 
+/* 56 bytes. */
 struct sluice_rule_record {
 	uint8_t uid[16];
 	uint32_t input_ifindex;
-	uint32_t group_be;	/* destination of the datagrams, IPv4 */
+	uint32_t group_be; /* destination of the datagrams, IPv4 */
 	uint16_t port_be;
-	uint16_t vlan;		/* 0: untagged (or priority-tagged) frames only */
-	uint32_t source_first;	/* into the source records */
-	uint32_t source_count;	/* 0: any source */
-	uint32_t output_first;	/* into the output records */
+	uint16_t vlan;         /* 0: untagged (or priority-tagged) frames only */
+	uint32_t source_first; /* into the source records */
+	uint32_t source_count; /* 0: any source */
+	uint32_t output_first; /* into the output records */
 	uint32_t output_count;
 	uint32_t counter_index; /* block of SLUICE_RULE_COUNTERS */
-	uint32_t reserved;
-}; /* 56 bytes */
+	uint32_t reserved[2];
+};
 
+/* 8 bytes. */
 struct sluice_source_record {
 	uint32_t network_be;
 	uint32_t prefix_bits; /* 0 … 32 */
-}; /* 8 bytes */
+};
 
 enum sluice_output_flag {
 	/* The output can't be used now (interface gone or down): not eligible. */
 	SLUICE_OUTPUT_UNUSABLE = 1u
 };
 
+/* 48 bytes. */
 struct sluice_output_record {
-	uint64_t key;		 /* proto/output-key.ts */
+	uint64_t key; /* proto/output-key.ts */
 	uint32_t ifindex;
-	uint32_t egress_slot;	 /* which of the worker's egress sockets */
+	uint32_t egress_slot; /* which of the worker's egress sockets */
 	uint32_t destination_be;
-	uint32_t source_be;	 /* an address of the interface */
+	uint32_t source_be; /* an address of the interface */
 	uint16_t port_be;
 	uint8_t ttl;
-	uint8_t tos;		 /* DSCP << 2 */
-	uint32_t mtu;		 /* of the output interface, bytes */
-	uint32_t counter_index;	 /* block of SLUICE_OUTPUT_COUNTERS */
-	uint32_t flags;		 /* enum sluice_output_flag */
-	uint32_t reserved[2];	 /* rate limit and priority, later; 0 */
-}; /* 48 bytes */
+	uint8_t tos;            /* DSCP << 2 */
+	uint32_t mtu;           /* of the output interface, bytes */
+	uint32_t counter_index; /* block of SLUICE_OUTPUT_COUNTERS */
+	uint32_t flags;         /* enum sluice_output_flag */
+	uint32_t reserved[2];   /* rate limit and priority, later; 0 */
+};
 
+/* 24 bytes. */
 struct sluice_interface_record {
 	char name[SLUICE_INTERFACE_NAME_BYTES]; /* NUL-padded; a label for the statistics */
 	uint32_t ifindex;
 	uint32_t counter_index; /* block of SLUICE_INTERFACE_COUNTERS */
-}; /* 24 bytes */
+};
 
 /*
  * Builds the finished lookup table in a sealed memfd (sealed against writing,
@@ -188,10 +194,10 @@ struct sluice_interface_record {
  * bits, two rules with one key and prefix: *bad_rule then says which record),
  * -ENOMEM, or what memfd_create and mmap return.
  */
-SLUICE_API int sluice_table_build(uint64_t generation,
-				  const struct sluice_rule_record *rules, uint32_t rule_count,
-				  const struct sluice_source_record *sources, uint32_t source_count,
-				  const struct sluice_output_record *outputs, uint32_t output_count,
+SLUICE_API int sluice_table_build(uint64_t generation, const struct sluice_rule_record *rules,
+				  uint32_t rule_count, const struct sluice_source_record *sources,
+				  uint32_t source_count, const struct sluice_output_record *outputs,
+				  uint32_t output_count,
 				  const struct sluice_interface_record *interfaces,
 				  uint32_t interface_count, uint32_t *bad_rule);
 
@@ -199,10 +205,10 @@ SLUICE_API int sluice_table_build(uint64_t generation,
 
 struct sluice_features {
 	uint32_t kernel_major, kernel_minor;
-	uint8_t unique_fanout;	  /* PACKET_FANOUT_FLAG_UNIQUEID */
-	uint8_t udp_segment;	  /* UDP_SEGMENT on UDP sockets */
-	uint8_t vnet_udp;	  /* virtio_net_hdr describes UDP super-packets: 6.2 */
-	uint8_t ebpf_filter;	  /* SO_ATTACH_BPF with a hash map */
+	uint8_t unique_fanout; /* PACKET_FANOUT_FLAG_UNIQUEID */
+	uint8_t udp_segment;   /* UDP_SEGMENT on UDP sockets */
+	uint8_t vnet_udp;      /* virtio_net_hdr describes UDP super-packets: 6.2 */
+	uint8_t ebpf_filter;   /* SO_ATTACH_BPF with a hash map */
 	uint8_t reserved[4];
 };
 
@@ -210,13 +216,14 @@ struct sluice_features {
 SLUICE_API int sluice_probe(struct sluice_features *features);
 
 enum sluice_link_flag {
-	SLUICE_LINK_UP = 1u,	   /* administratively up */
-	SLUICE_LINK_RUNNING = 2u,  /* with carrier */
+	SLUICE_LINK_UP = 1u,      /* administratively up */
+	SLUICE_LINK_RUNNING = 2u, /* with carrier */
 	SLUICE_LINK_LOOPBACK = 4u
 };
 
 #define SLUICE_MAX_ADDRESSES_PER_LINK 16u
 
+/* 100 bytes. */
 struct sluice_link {
 	char name[SLUICE_INTERFACE_NAME_BYTES];
 	uint32_t ifindex;
@@ -225,7 +232,7 @@ struct sluice_link {
 	uint8_t mac[6];
 	uint16_t address_count;
 	uint32_t address_be[SLUICE_MAX_ADDRESSES_PER_LINK]; /* IPv4, primary addresses first */
-}; /* 100 bytes */
+};
 
 /*
  * Dumps links and IPv4 addresses by rtnetlink. Returns how many there are; at
@@ -246,13 +253,16 @@ SLUICE_API int sluice_events_start(const char *channel_name, uint32_t worker_uid
 SLUICE_API void sluice_events_stop(void);
 
 enum sluice_event_kind {
-	SLUICE_EVENT_LINKS = 1,	  /* links or addresses changed: dump again */
-	SLUICE_EVENT_HELLO = 2,	  /* a worker connected: connection, pid, a = worker slot, b = ABI version */
-	SLUICE_EVENT_ACK = 3,	  /* connection, a = sequence of the command, b = 0 or -errno (as u64) */
-	SLUICE_EVENT_GONE = 4,	  /* connection closed */
-	SLUICE_EVENT_FAILED = 5	  /* worker says its packet thread failed: a = -errno */
+	SLUICE_EVENT_LINKS = 1, /* links or addresses changed: dump again */
+	SLUICE_EVENT_HELLO =
+		2, /* a worker connected: connection, pid, a = worker slot, b = ABI version */
+	SLUICE_EVENT_ACK =
+		3, /* connection, a = sequence of the command, b = 0 or -errno (as u64) */
+	SLUICE_EVENT_GONE = 4,  /* connection closed */
+	SLUICE_EVENT_FAILED = 5 /* worker says its packet thread failed: a = -errno */
 };
 
+/* 32 bytes. */
 struct sluice_event {
 	uint32_t kind;
 	uint32_t connection;
@@ -260,7 +270,7 @@ struct sluice_event {
 	uint32_t reserved;
 	uint64_t a;
 	uint64_t b;
-}; /* 32 bytes */
+};
 
 /*
  * Sends one command with up to 4 descriptors to a worker. Non-blocking: -EAGAIN
@@ -276,15 +286,21 @@ SLUICE_API void sluice_channel_disconnect(uint32_t connection);
 /*
  * An eBPF hash map of destination addresses, and the socket filter that reads it:
  * passes IPv4 frames (untagged, or with one tag left in the frame) whose destination
- * is in the map and that were not sent by this host; everything else never enters
- * a ring. The map may change while the filter is locked.
+ * is in the map and that were neither sent by this host nor addressed to another
+ * host's MAC (a promiscuous NIC shows those); everything else never enters a ring.
+ * Frames with two tags left pass likewise, so that the worker can count them. The
+ * map may change while the filter is locked.
  *
  * Returns the program's descriptor; *map_fd gets the map's. -EPERM without CAP_BPF
  * and CAP_NET_ADMIN.
  */
 SLUICE_API int sluice_filter_create(uint32_t capacity, int *map_fd);
+/* Adding what is there is no error. -E2BIG: `capacity` addresses are in it. */
 SLUICE_API int sluice_filter_add(int map_fd, uint32_t address_be);
+/* -ENOENT: was not in it. */
 SLUICE_API int sluice_filter_remove(int map_fd, uint32_t address_be);
+/* What the kernel's verifier said when sluice_filter_create last failed; else empty. Static. */
+SLUICE_API const char *sluice_filter_log(void);
 
 struct sluice_ring {
 	uint32_t block_bytes, block_count;
@@ -295,7 +311,11 @@ struct sluice_ring {
 
 /*
  * The geometry for an interface: slots that hold MTU-sized frames, about
- * `target_bytes` of ring (TPACKET_V2). Pure.
+ * `target_bytes` of ring (TPACKET_V2). frame_bytes is a power of two that divides
+ * block_bytes: slot i is at i × frame_bytes of the map. A slot is 2 to 16 KiB;
+ * frames that are longer (MTU beyond 16,288, super-packets) arrive whole through
+ * the socket's queue, marked TP_STATUS_COPY. Never less than 64 slots. Pure.
+ * -EINVAL: mtu not in 68 … 65536, or more than 1 GiB.
  */
 SLUICE_API int sluice_ring_plan(uint32_t mtu, uint64_t target_bytes, uint32_t vnet_header,
 				struct sluice_ring *ring);
@@ -306,6 +326,7 @@ SLUICE_API int sluice_ring_plan(uint32_t mtu, uint64_t target_bytes, uint32_t vn
  * attached and locked. The order is that of DATAPLANE: no socket ever sees a
  * frame that the filter would not pass, and none joins traffic before all are in
  * the group. fds[] gets the sockets. 0 or -errno; on failure nothing is left open.
+ * -ENETDOWN: the interface is down; -ENODEV: it is gone.
  */
 SLUICE_API int sluice_shards_open(uint32_t ifindex, uint32_t count, const struct sluice_ring *ring,
 				  int filter_fd, int *fds);
@@ -314,18 +335,23 @@ SLUICE_API int sluice_shards_open(uint32_t ifindex, uint32_t count, const struct
  * What a shard's next owner must know: where in the ring to go on. In a memfd
  * of its own, written by the worker once per batch, after the slots went back.
  */
+/* 64 bytes. */
 struct sluice_shard_state {
 	uint32_t magic;
 	uint32_t cursor; /* next slot */
 	uint64_t frames; /* taken so far */
 	uint64_t reserved[6];
-}; /* 64 bytes */
+};
 #define SLUICE_SHARD_STATE_MAGIC 0x44524853u
 SLUICE_API int sluice_shard_state_create(void); /* memfd */
 
-/* Counter memory of one worker slot: `count` u64, all 0, in a memfd (not sealed against writing). */
+/*
+ * Counter memory of one worker slot: `count` u64, all 0, in a memfd, sealed against
+ * growing and shrinking (not against writing): its mappings stay valid. Pages come
+ * with the first write, so ask for what may ever be needed.
+ */
 SLUICE_API int sluice_counters_create(uint32_t count);
-/* Sets `count` counters to 0. Only for blocks that no installed table names. */
+/* Sets `count` counters to 0. Only for blocks that no installed table names. -EINVAL: beyond the end. */
 SLUICE_API int sluice_counters_zero(int fd, uint32_t index, uint32_t count);
 
 /* ---- supervisor: memberships -------------------------------------------------
@@ -338,9 +364,14 @@ SLUICE_API int sluice_counters_zero(int fd, uint32_t index, uint32_t count);
  */
 SLUICE_API int sluice_membership_open(void);
 /* source_be 0: (*,G). -ENOBUFS: this socket (or igmp_max_msf) is full. */
-SLUICE_API int sluice_membership_join(int fd, uint32_t ifindex, uint32_t group_be, uint32_t source_be);
-SLUICE_API int sluice_membership_leave(int fd, uint32_t ifindex, uint32_t group_be, uint32_t source_be);
-/* For a unicast input: keeps the kernel from answering "port unreachable". Takes no datagram. */
+SLUICE_API int sluice_membership_join(int fd, uint32_t ifindex, uint32_t group_be,
+				      uint32_t source_be);
+SLUICE_API int sluice_membership_leave(int fd, uint32_t ifindex, uint32_t group_be,
+				       uint32_t source_be);
+/*
+ * For a unicast input: keeps the kernel from answering "port unreachable". Takes no datagram.
+ * -EADDRINUSE: another socket has the port, so nothing is answered anyway; no failure of the rule.
+ */
 SLUICE_API int sluice_drain_open(uint32_t ifindex, uint32_t address_be, uint16_t port_be);
 
 /* ---- supervisor: egress ------------------------------------------------------- */
@@ -367,47 +398,51 @@ SLUICE_API int sluice_close(int fd);
  */
 
 enum sluice_message_kind {
-	SLUICE_MESSAGE_COUNTERS = 1,	   /* fd: counter memory. First message. */
-	SLUICE_MESSAGE_ATTACH_SHARD = 2,   /* fds: socket, state; struct sluice_attach_shard */
-	SLUICE_MESSAGE_DETACH_SHARD = 3,   /* struct sluice_detach_shard */
-	SLUICE_MESSAGE_ADD_EGRESS = 4,	   /* fd: socket; struct sluice_egress_slot */
-	SLUICE_MESSAGE_REMOVE_EGRESS = 5,  /* struct sluice_egress_slot */
-	SLUICE_MESSAGE_INSTALL_TABLE = 6,  /* fd: table. ACK means: at a batch boundary, in force. */
-	SLUICE_MESSAGE_NOTE = 7,	   /* opaque bytes for the worker's own process (log levels) */
-	SLUICE_MESSAGE_STOP = 8		   /* finish the batch, ACK, end the thread */
+	SLUICE_MESSAGE_COUNTERS = 1,      /* fd: counter memory. First message. */
+	SLUICE_MESSAGE_ATTACH_SHARD = 2,  /* fds: socket, state; struct sluice_attach_shard */
+	SLUICE_MESSAGE_DETACH_SHARD = 3,  /* struct sluice_detach_shard */
+	SLUICE_MESSAGE_ADD_EGRESS = 4,    /* fd: socket; struct sluice_egress_slot */
+	SLUICE_MESSAGE_REMOVE_EGRESS = 5, /* struct sluice_egress_slot */
+	SLUICE_MESSAGE_INSTALL_TABLE = 6, /* fd: table. ACK means: at a batch boundary, in force. */
+	SLUICE_MESSAGE_NOTE = 7, /* opaque bytes for the worker's own process (log levels) */
+	SLUICE_MESSAGE_STOP = 8  /* finish the batch, ACK, end the thread */
 };
 
+/* 16 bytes. */
 struct sluice_message {
 	uint32_t kind;
-	uint32_t bytes;	   /* of the whole message, this header included */
+	uint32_t bytes;    /* of the whole message, this header included */
 	uint64_t sequence; /* chosen by the sender, echoed by the ACK */
-}; /* 16 bytes */
+};
 
+/* 48 bytes. */
 struct sluice_attach_shard {
 	struct sluice_message message;
-	uint32_t shard;	  /* unique on this host while it lives */
+	uint32_t shard; /* unique on this host while it lives */
 	uint32_t ifindex;
 	struct sluice_ring ring;
-}; /* 48 bytes */
+};
 
+/* 24 bytes. */
 struct sluice_detach_shard {
 	struct sluice_message message;
 	uint32_t shard;
 	uint32_t reserved;
-}; /* 24 bytes */
+};
 
 enum sluice_egress_option {
 	/* Never use UDP_SEGMENT here (forced fallback). */
 	SLUICE_EGRESS_NO_SEGMENTATION = 1u
 };
 
+/* 32 bytes. */
 struct sluice_egress_slot {
 	struct sluice_message message;
 	uint32_t slot;
 	uint32_t ifindex;
 	uint32_t options; /* enum sluice_egress_option */
 	uint32_t reserved;
-}; /* 32 bytes */
+};
 
 /* ---- worker ---------------------------------------------------------------------- */
 
@@ -447,12 +482,14 @@ SLUICE_API void sluice_worker_stop(struct sluice_worker *worker);
  * Returns the bytes written, or the bytes needed when that is more than `capacity`
  * (nothing is written then). 0 before counters and a table were installed.
  */
+/* 24 bytes. */
 struct sluice_snapshot {
 	uint64_t table_generation;
 	uint32_t rule_count, output_count, interface_count;
 	uint32_t reserved;
-}; /* 24 bytes */
-SLUICE_API int64_t sluice_worker_snapshot(struct sluice_worker *worker, void *buffer, uint64_t capacity);
+};
+SLUICE_API int64_t sluice_worker_snapshot(struct sluice_worker *worker, void *buffer,
+					  uint64_t capacity);
 
 /*
  * The next note of the supervisor, or the next log line of the packet thread
@@ -467,8 +504,10 @@ enum sluice_facility {
 	SLUICE_FACILITY_EGRESS = 2,
 	SLUICE_FACILITY_TABLE = 3
 };
-SLUICE_API int sluice_worker_take_note(struct sluice_worker *worker, void *buffer, uint32_t capacity);
-SLUICE_API int sluice_worker_take_line(struct sluice_worker *worker, void *buffer, uint32_t capacity);
+SLUICE_API int sluice_worker_take_note(struct sluice_worker *worker, void *buffer,
+				       uint32_t capacity);
+SLUICE_API int sluice_worker_take_line(struct sluice_worker *worker, void *buffer,
+				       uint32_t capacity);
 
 /* ---- layout ------------------------------------------------------------------------ */
 
