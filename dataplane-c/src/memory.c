@@ -1,0 +1,81 @@
+/* Memory that outlives a worker: shard states and counters. */
+#include "sluice.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Both halves map it: a worker that could shrink it could kill its readers with SIGBUS. */
+static int create_fixed(const char *name, size_t bytes)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int error = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)bytes) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		error = -errno;
+	if (!error)
+		return fd;
+	close(fd);
+	return error;
+}
+
+static int write_all(int fd, const void *bytes, size_t count, off_t offset)
+{
+	ssize_t written = pwrite(fd, bytes, count, offset);
+
+	if (written < 0)
+		return -errno;
+	return (size_t)written == count ? 0 : -EIO;
+}
+
+int sluice_shard_state_create(void)
+{
+	struct sluice_shard_state state = { .magic = SLUICE_SHARD_STATE_MAGIC };
+	int fd = create_fixed("sluice-shard", sizeof(state));
+	int error;
+
+	if (fd < 0)
+		return fd;
+	error = write_all(fd, &state, sizeof(state), 0);
+	if (!error)
+		return fd;
+	close(fd);
+	return error;
+}
+
+int sluice_counters_create(uint32_t count)
+{
+	/* Pages come on first write: a generous count costs nothing. */
+	if (count == 0 || count > SLUICE_MAX_COUNTERS)
+		return -EINVAL;
+	return create_fixed("sluice-counters", (size_t)count * sizeof(uint64_t));
+}
+
+int sluice_counters_zero(int fd, uint32_t index, uint32_t count)
+{
+	static const uint64_t zeros[512];
+	struct stat status;
+	uint64_t end = (uint64_t)index + count;
+
+	if (fstat(fd, &status))
+		return -errno;
+	if (end * sizeof(uint64_t) > (uint64_t)status.st_size)
+		return -EINVAL;
+	while (count) {
+		uint32_t now = count < 512 ? count : 512;
+		int error = write_all(fd, zeros, now * sizeof(uint64_t),
+				      (off_t)index * (off_t)sizeof(uint64_t));
+
+		if (error)
+			return error;
+		index += now;
+		count -= now;
+	}
+	return 0;
+}

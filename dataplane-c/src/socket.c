@@ -1,0 +1,30 @@
+#include "socket.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <sys/socket.h>
+
+int socket_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value)) ? -errno : 0;
+}
+
+int socket_drop_all(int fd)
+{
+	struct sock_filter drop[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+	struct sock_fprog program = { .len = 1, .filter = drop };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)))
+		return -errno;
+	return 0;
+}
+
+int socket_lock_filter(int fd)
+{
+	return socket_option(fd, SOL_SOCKET, SO_LOCK_FILTER, 1);
+}
+
+int socket_bind_interface(int fd, unsigned ifindex)
+{
+	return socket_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX, (int)ifindex);
+}
