@@ -2,7 +2,7 @@
 // and nothing left of it afterwards.
 
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 
 const LIMIT_MS = 10 * 60_000;
@@ -46,14 +46,12 @@ function end(job: Bun.Subprocess): void {
 }
 
 /**
- * argv that runs `argv` with PID and mount namespaces of its own: whatever a test leaves behind when
- * it crashes or hangs (a relay, a nats-server, named network namespaces) ends with it. The shell in
- * between is PID 1 there and reaps orphans, which would otherwise look alive as zombies.
+ * The command line that runs `argv` in PID and mount namespaces of its own: whatever a test leaves
+ * behind when it crashes or hangs (a relay, a nats-server, named network namespaces) ends with it.
+ * bash is PID 1 there and reaps orphans, which would otherwise look alive as zombies.
  */
 export function contained(argv: readonly string[]): string[] {
-	const script =
-		'mkdir -p /run/netns && mount -t tmpfs netns /run/netns && { trap "kill -TERM \\$!" TERM; "$@" & wait $!; code=$?; ' +
-		"[ $code -le 128 ] || wait $!; exit $code; }";
+	const script = 'mkdir -p /run/netns && mount -t tmpfs netns /run/netns && { "$@"; exit $?; }';
 	return [
 		...["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"],
 		...["bash", "-c", script, "test", ...argv],
@@ -78,7 +76,12 @@ export async function runJob(argv: readonly string[], cwd: string): Promise<JobR
 		clearTimeout(limit);
 		running.delete(job);
 		signalGroup(job, "SIGKILL");
-		return { exitCode: job.exitCode, signal: job.signalCode, timedOut, output: await sink.text() };
+		return {
+			exitCode: job.exitCode,
+			signal: job.signalCode?.toString() ?? null,
+			timedOut,
+			output: await sink.text(),
+		};
 	} catch (error) {
 		return { exitCode: null, signal: null, timedOut: false, output: String(error) };
 	} finally {
@@ -87,7 +90,10 @@ export async function runJob(argv: readonly string[], cwd: string): Promise<JobR
 }
 
 /** How a program ended, for the reader: "exit code 3", "SIGSEGV", "still running after 10 minutes". */
-export function describeEnd(result: JobResult): string {
-	if (result.timedOut) return `ended by the runner after ${LIMIT_MS / 60_000} minutes`;
-	return result.signal ?? `exit code ${result.exitCode}`;
+export function describeEnd({ exitCode, signal, timedOut }: JobResult): string {
+	if (timedOut) return `still running after ${LIMIT_MS / 60_000} minutes and ended`;
+	if (signal !== null) return signal;
+	// A shell in between reports its child's signal as 128 + its number.
+	const name = Object.entries(constants.signals).find(([, number]) => 128 + number === exitCode)?.[0];
+	return name ?? `exit code ${exitCode}`;
 }

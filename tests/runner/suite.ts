@@ -1,12 +1,5 @@
 /** What the runner runs, and what comes of it. */
 
-export interface Failure {
-	/** The file and the test in it. */
-	name: string;
-	/** Everything the reader needs; the whole output where the test does not say. */
-	output: string;
-}
-
 export interface Skip {
 	name: string;
 	reason: string;
@@ -14,26 +7,29 @@ export interface Skip {
 
 export interface Outcome {
 	passed: number;
-	failures: readonly Failure[];
+	/** Names of the tests that failed. */
+	failed: readonly string[];
 	skips: readonly Skip[];
+	/** Everything that the suite printed; shown when something failed. */
+	output: string;
 }
 
-/** One line of progress: a check, a C test program or a file of bun tests. */
+/** One line of progress: a check, a C test program, or a file of bun tests. */
 export interface Suite {
 	name: string;
-	/** Heavy suites make namespaces and clusters: one at a time, and only as root. */
+	/** Heavy suites make namespaces and whole clusters: they run alone, and only as root. */
 	heavy: boolean;
 	run(): Promise<Outcome>;
 }
 
-export function passed(count = 1): Outcome {
-	return { passed: count, failures: [], skips: [] };
+export function passed(output = ""): Outcome {
+	return { passed: 1, failed: [], skips: [], output };
 }
 
 export function failed(name: string, output: string): Outcome {
-	return { passed: 0, failures: [{ name, output }], skips: [] };
+	return { passed: 0, failed: [name], skips: [], output };
 }
 
 export function skipped(name: string, reason: string): Outcome {
-	return { passed: 0, failures: [], skips: [{ name, reason }] };
+	return { passed: 0, failed: [], skips: [{ name, reason }], output: "" };
 }
