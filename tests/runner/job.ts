@@ -1,7 +1,8 @@
 // Runs one program of a suite to its end, whatever it does: output to a file, a limit on its time,
 // and nothing left of it afterwards.
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { closeSync, openSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -63,9 +64,11 @@ export async function runJob(argv: readonly string[], cwd: string): Promise<JobR
 	const folder = await mkdtemp(join(tmpdir(), "sluice-test-"));
 	const log = join(folder, "output");
 	try {
-		// To a file, not a pipe: a pipe stays open as long as anything the test left behind.
-		const sink = Bun.file(log);
-		const job = Bun.spawn([...argv], { cwd, stdin: "ignore", stdout: sink, stderr: sink, detached: true });
+		// To a file, not a pipe: a pipe stays open as long as anything the test left behind. Both streams
+		// append to one description of it, or each would write over the other.
+		const sink = openSync(log, "a");
+		const job = Bun.spawn([...argv], { cwd, stdio: ["ignore", sink, sink], detached: true });
+		closeSync(sink);
 		running.add(job);
 		let timedOut = false;
 		const limit = setTimeout(() => {
@@ -80,7 +83,7 @@ export async function runJob(argv: readonly string[], cwd: string): Promise<JobR
 			exitCode: job.exitCode,
 			signal: job.signalCode?.toString() ?? null,
 			timedOut,
-			output: await sink.text(),
+			output: await readFile(log, "utf8"),
 		};
 	} catch (error) {
 		return { exitCode: null, signal: null, timedOut: false, output: String(error) };
