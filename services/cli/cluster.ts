@@ -1,0 +1,89 @@
+import { access, constants } from "node:fs/promises";
+import { join } from "node:path";
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { call } from "@sluice/lib/client";
+import { type CredentialsFile, connectNats, readCredentials } from "@sluice/lib/connect";
+import { SluiceError } from "@sluice/lib/errors";
+import { CommandFailure, exitCodes } from "./failure.ts";
+import type { GlobalFlags } from "./global-flags.ts";
+
+/** The cluster as a command sees it: requests and their answers. */
+export interface Cluster {
+	/** Throws SluiceError. `timeoutMs` defaults to --timeout. */
+	request<Request extends DescMessage, Response extends DescMessage>(
+		subject: string,
+		request: Request,
+		response: Response,
+		message: MessageInitShape<Request>,
+		timeoutMs?: number,
+	): Promise<MessageShape<Response>>;
+}
+
+/** Connects with the operator's credentials, runs `body`, and closes the connection whatever happens. */
+export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster) => Promise<T>): Promise<T> {
+	const credentials = await readCredentials(await credentialsPath(flags));
+	const nc = await openConnection(flags.natsUrl ?? credentials.url, credentials, flags.timeoutMs);
+	try {
+		return await body({
+			request: (subject, request, response, message, timeoutMs = flags.timeoutMs) =>
+				call(nc, subject, request, response, message, timeoutMs),
+		});
+	} finally {
+		await nc.close();
+	}
+}
+
+async function openConnection(
+	url: string,
+	credentials: CredentialsFile,
+	timeoutMs: number,
+): Promise<NatsConnection> {
+	try {
+		return await connectNats({
+			url,
+			credentials: { kind: credentials.kind, seed: credentials.seed },
+			name: credentials.name,
+			timeoutMs,
+			waitOnFirstConnect: false,
+		});
+	} catch (error) {
+		if (!(error instanceof SluiceError) || error.code !== "unavailable") throw error;
+		throw new CommandFailure(exitCodes.unreachable, `${error.message}: is sluice up running there?`, {
+			cause: error,
+		});
+	}
+}
+
+/** The file named, or the one `sluice up` leaves on this host. */
+async function credentialsPath(flags: GlobalFlags): Promise<string> {
+	const path = flags.credentialsPath ?? join(flags.dataDir, "credentials", "operator.json");
+	try {
+		await access(path, constants.R_OK);
+		return path;
+	} catch (error) {
+		throw unreadable(path, flags, error);
+	}
+}
+
+function unreadable(path: string, flags: GlobalFlags, error: unknown): CommandFailure {
+	const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
+	if (!missing) {
+		return new CommandFailure(
+			exitCodes.failed,
+			`credentials ${path} may not be read: use sudo, or join the group sluice`,
+			{ cause: error },
+		);
+	}
+	if (flags.credentialsPath !== undefined) {
+		return new CommandFailure(exitCodes.failed, `credentials ${path} do not exist: name another file`, {
+			cause: error,
+		});
+	}
+	// Nothing runs here, as far as this command can see.
+	return new CommandFailure(
+		exitCodes.unreachable,
+		`no cluster on this host, ${path} does not exist: start it with sudo ./sluice up, or name a file with --credentials`,
+		{ cause: error },
+	);
+}

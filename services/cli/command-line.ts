@@ -1,0 +1,162 @@
+import { Command, Option } from "commander";
+import type { ApplyOptions } from "./commands/apply.ts";
+import type { LogLevelOptions } from "./commands/log-level.ts";
+import type { StatsOptions } from "./commands/stats.ts";
+import type { Context } from "./context.ts";
+import { DEFAULT_DATA_DIR, DEFAULT_TIMEOUT_SECONDS, type RawGlobalFlags } from "./global-flags.ts";
+import type { RuleOptions } from "./parse/rule.ts";
+
+/** Runs what a command does, with the global flags as they were given before and after it. */
+export type Perform = (flags: RawGlobalFlags, body: (context: Context) => Promise<void>) => Promise<void>;
+
+/**
+ * The whole command line in one place. What a command does is loaded when it runs,
+ * so that --help and a typing error cost nothing but this file.
+ */
+export function commandLine(perform: Perform): Command {
+	const program = new Command("sluice")
+		.description("Relays multicast between networks that cannot route it to each other.")
+		.option("--json", "answer as JSON on stdout")
+		.option("--data-dir <DIR>", `this host's state (SLUICE_DATA_DIR; default ${DEFAULT_DATA_DIR})`)
+		.option("--nats <URL>", "the cluster's NATS (SLUICE_NATS_URL; default from the credentials)")
+		.option(
+			"--credentials <FILE>",
+			"who is asking (SLUICE_CREDENTIALS; default DATA-DIR/credentials/operator.json)",
+		)
+		.option("--timeout <SECONDS>", `longest wait for an answer (default ${DEFAULT_TIMEOUT_SECONDS})`)
+		.option("--debug", "show where an error came from")
+		.helpOption("-h, --help", "show this help")
+		.helpCommand(false)
+		.exitOverride()
+		.configureOutput({ writeErr: () => {} })
+		.configureHelp({ showGlobalOptions: true });
+	declareRules(program, perform);
+	declareFiles(program, perform);
+	declareViews(program, perform);
+	declareTools(program);
+	return program;
+}
+
+/** @returns a commander action that loads and runs the command. */
+function on<Arguments extends unknown[]>(
+	perform: Perform,
+	run: (context: Context, ...args: Arguments) => Promise<void>,
+): (this: Command, ...args: unknown[]) => Promise<void> {
+	return async function (this: Command, ...args: unknown[]) {
+		// Commander passes operands, options, and the command itself, in the order declared.
+		const given = args.slice(0, -1) as Arguments;
+		await perform(this.optsWithGlobals<RawGlobalFlags>(), (context) => run(context, ...given));
+	};
+}
+
+function declareRules(program: Command, perform: Perform): void {
+	const rule = program.command("rule").description("what is relayed: add, set, list, show, remove");
+	ruleOptions(rule.command("add <NAME>").description("add a rule and wait until its hosts relay")).action(
+		on(perform, async (context, name: string, options: RuleOptions) =>
+			(await import("./commands/rule-add.ts")).ruleAdd(context, name, options),
+		),
+	);
+	ruleOptions(rule.command("set <NAME>").description("replace a rule in place; its counters go on")).action(
+		on(perform, async (context, name: string, options: RuleOptions) =>
+			(await import("./commands/rule-set.ts")).ruleSet(context, name, options),
+		),
+	);
+	rule
+		.command("list")
+		.description("all rules, where they are active, and how much flows")
+		.action(on(perform, async (context) => (await import("./commands/rule-list.ts")).ruleList(context)));
+	rule
+		.command("show <NAME>")
+		.description("one rule in full")
+		.action(
+			on(perform, async (context, name: string) =>
+				(await import("./commands/rule-show.ts")).ruleShow(context, name),
+			),
+		);
+	rule
+		.command("remove <NAME>")
+		.description("remove a rule")
+		.action(
+			on(perform, async (context, name: string) =>
+				(await import("./commands/rule-remove.ts")).ruleRemove(context, name),
+			),
+		);
+}
+
+function ruleOptions(command: Command): Command {
+	const repeat = (value: string, previous: string[] | undefined) => [...(previous ?? []), value];
+	const out = new Option(
+		"--out <IFACE:ADDR:PORT[,ttl=N][,dscp=N][,source-port=N]>",
+		"where each datagram is sent; repeat for more",
+	);
+	return command
+		.requiredOption("--in <IFACE:GROUP:PORT[,vlan=N]>", "what is captured; IPv6 in brackets")
+		.addOption(out.makeOptionMandatory().argParser(repeat))
+		.option("--source <IP[/LEN]>", "take only these sources; repeat for more", repeat)
+		.option(
+			"--host <ID|all>",
+			"where the rule runs; repeat for more (default: the host that has the interface)",
+			repeat,
+		);
+}
+
+function declareFiles(program: Command, perform: Perform): void {
+	program
+		.command("apply")
+		.description("make the rules those of a file, all or nothing")
+		.requiredOption("-f, --file <FILE|->", "JSON5 file of rules, - for standard input")
+		.option("--dry-run", "show what would change, change nothing")
+		.option("--prune", "remove rules that the file does not name")
+		.action(
+			on(perform, async (context, options: ApplyOptions) =>
+				(await import("./commands/apply.ts")).apply(context, options),
+			),
+		);
+	program
+		.command("export")
+		.description("print all rules as the file that apply reads")
+		.action(on(perform, async (context) => (await import("./commands/export.ts")).exportRules(context)));
+}
+
+function declareViews(program: Command, perform: Perform): void {
+	program
+		.command("stats [NAME]")
+		.description("what was received, forwarded, sent and dropped")
+		.option("--watch", "again each second, until interrupted")
+		.action(
+			on(perform, async (context, name: string | undefined, options: StatsOptions) =>
+				(await import("./commands/stats.ts")).stats(context, name, options),
+			),
+		);
+	program
+		.command("host")
+		.description("relay hosts: list")
+		.command("list")
+		.description("hosts, their interfaces, and when they were last seen")
+		.action(on(perform, async (context) => (await import("./commands/host-list.ts")).hostList(context)));
+	program
+		.command("worker")
+		.description("per-core workers: list")
+		.command("list")
+		.description("workers, their cores, states and restarts")
+		.action(on(perform, async (context) => (await import("./commands/worker-list.ts")).workerList(context)));
+	program
+		.command("log")
+		.description("logging of the running services: level")
+		.command("level [LEVEL]")
+		.description("set trace, debug, info, warn or error; without LEVEL show what is set")
+		.option("--service <S>", "this service only")
+		.option("--facility <F>", "this facility only")
+		.action(
+			on(perform, async (context, level: string | undefined, options: LogLevelOptions) =>
+				(await import("./commands/log-level.ts")).logLevel(context, level, options),
+			),
+		);
+}
+
+/** Only for the help: commands/tool.ts takes their command lines before commander sees them. */
+function declareTools(program: Command): void {
+	program.command("gen").description("send numbered datagrams; see sluice gen --help");
+	program.command("recv").description("receive and verify them; see sluice recv --help");
+	program.command("test").description("run every test of this checkout");
+}

@@ -1,0 +1,90 @@
+import { readFile } from "node:fs/promises";
+import { toJsonText } from "@sluice/lib/json";
+import {
+	ApplyResponse_Action as Action,
+	type ApplyResponse,
+	ApplyResponseSchema,
+	type RuleStatus,
+	RuleStatus_State,
+} from "@sluice/proto/gen/rule";
+import { type Cluster, withCluster } from "../cluster.ts";
+import type { Context } from "../context.ts";
+import { CommandFailure, exitCodes } from "../failure.ts";
+import { formatChanges } from "../format/changes.ts";
+import { formatStates } from "../format/states.ts";
+import { parseRulesFile } from "../parse/rules-file.ts";
+import { uploadRules } from "../upload-rules.ts";
+import { awaitHosts, requireAnswers } from "../wait/await-hosts.ts";
+
+export interface ApplyOptions {
+	file: string;
+	dryRun?: boolean;
+	prune?: boolean;
+}
+
+/** Below this many rules nobody has to be told that it goes on. */
+const PROGRESS_FROM = 50;
+
+export async function apply(context: Context, options: ApplyOptions): Promise<void> {
+	const { flags, terminal } = context;
+	const fromStdin = options.file === "-";
+	const rules = parseRulesFile(fromStdin ? "standard input" : options.file, await readText(options.file));
+	await withCluster(flags, async (cluster) => {
+		const response = await uploadRules(cluster, rules, {
+			prune: options.prune ?? false,
+			dryRun: options.dryRun ?? false,
+		});
+		for (const warning of response.warnings) terminal.note(`sluice: warning: ${warning}`);
+		if (flags.json) await terminal.write(`${toJsonText(ApplyResponseSchema, response)}\n`);
+		else await terminal.write(formatChanges(response, terminal.colors));
+		if (!options.dryRun) await settle(context, cluster, response);
+	});
+}
+
+/** Waits for the hosts of everything that was written. */
+async function settle(
+	{ flags, terminal }: Context,
+	cluster: Cluster,
+	response: ApplyResponse,
+): Promise<void> {
+	const awaited = response.changes
+		.filter((change) => change.action === Action.ADDED || change.action === Action.CHANGED)
+		.map(({ name, revision }) => ({ name, revision }));
+	if (awaited.length === 0) return;
+	const statuses = await awaitHosts(cluster, awaited, {
+		timeoutMs: flags.timeoutMs,
+		onProgress: (settled) => {
+			if (awaited.length >= PROGRESS_FROM) terminal.progress(`${settled} of ${awaited.length} rules settled`);
+		},
+	});
+	terminal.progress("");
+	if (!flags.json) await terminal.write(formatOutcome(Array.from(statuses.values()), terminal.colors));
+	requireAnswers(awaited, statuses, flags.timeoutMs);
+}
+
+/** The rules that forward are counted, the others named. */
+function formatOutcome(statuses: RuleStatus[], colors: Context["terminal"]["colors"]): string {
+	const isActive = (status: RuleStatus) =>
+		status.hosts.length > 0 && status.hosts.every((host) => host.state === RuleStatus_State.ACTIVE);
+	const others = statuses.filter((status) => !isActive(status));
+	const lines = others.flatMap((status) =>
+		formatStates(status, colors).map((state) => `rule ${status.name}: ${state}\n`),
+	);
+	const active = statuses.length - others.length;
+	return `${lines.join("")}${active} of ${statuses.length} written rules ${colors.green("ACTIVE")}\n`;
+}
+
+async function readText(path: string): Promise<string> {
+	if (path === "-") return await Bun.stdin.text();
+	try {
+		return await readFile(path, "utf8");
+	} catch (error) {
+		throw new CommandFailure(
+			exitCodes.failed,
+			`${path} cannot be read: name a file, or - for standard input`,
+			{
+				cause: error,
+			},
+		);
+	}
+}

@@ -1,0 +1,12 @@
+import { withCluster } from "../cluster.ts";
+import type { Context } from "../context.ts";
+import { formatRulesFile } from "../format/rules-file.ts";
+import { listRules } from "../list-rules.ts";
+
+/** All rules as the file that `apply` reads; JSON either way, so --json changes nothing. */
+export async function exportRules({ flags, terminal }: Context): Promise<void> {
+	await withCluster(flags, async (cluster) => {
+		const statuses = await listRules(cluster);
+		await terminal.write(formatRulesFile(statuses.flatMap((status) => status.rule ?? [])));
+	});
+}

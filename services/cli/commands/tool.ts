@@ -1,0 +1,44 @@
+import { constants } from "node:os";
+import { besideBundle } from "../beside.ts";
+
+const signalNumbers: ReadonlyMap<string, number> = new Map(Object.entries(constants.signals));
+
+/** Programs in C that take their own flags. */
+export type Tool = "gen" | "recv";
+
+/** Runs `sluice-gen` or `sluice-recv` with our terminal and answers with its exit code. */
+export async function runTool(tool: Tool, args: string[]): Promise<number> {
+	const child = Bun.spawn([besideBundle(`sluice-${tool}`), ...args], {
+		stdio: ["inherit", "inherit", "inherit"],
+	});
+	// A terminal's interrupt reaches the child by itself; what is sent to us alone is passed on.
+	const ignore = () => {};
+	const terminate = () => child.kill("SIGTERM");
+	process.on("SIGINT", ignore);
+	process.on("SIGTERM", terminate);
+	try {
+		await child.exited;
+		// Bun types the signal as a name or a number; it is the name.
+		if (child.signalCode !== null) return 128 + (signalNumbers.get(String(child.signalCode)) ?? 0);
+		return child.exitCode ?? 1;
+	} finally {
+		process.off("SIGINT", ignore);
+		process.off("SIGTERM", terminate);
+	}
+}
+
+/** Global flags that take a value of their own. */
+const flagsWithValue = new Set(["--data-dir", "--nats", "--credentials", "--timeout"]);
+
+/** Whether this command line is a tool's, and the arguments that are the tool's to read. */
+export function findTool(argv: string[]): { tool: Tool; args: string[] } | undefined {
+	let index = 0;
+	const json: string[] = [];
+	for (; argv[index]?.startsWith("-"); index += 1) {
+		if (argv[index] === "--json") json.push("--json");
+		if (flagsWithValue.has(argv[index] ?? "")) index += 1;
+	}
+	const name = argv[index];
+	if (name !== "gen" && name !== "recv") return undefined;
+	return { tool: name, args: [...json, ...argv.slice(index + 1)] };
+}

@@ -1,0 +1,72 @@
+import type { Host, Interface } from "@sluice/proto/gen/host";
+import { type Worker, Worker_State } from "@sluice/proto/gen/worker";
+import type { Colors } from "../terminal.ts";
+import { formatBytes, formatDuration, NO_FIGURE } from "./figures.ts";
+import { formatTable } from "./table.ts";
+
+export function formatHosts(hosts: Host[], colors: Colors): string {
+	if (hosts.length === 0) return "no host is known yet: start one with sudo ./sluice up\n";
+	return formatTable(
+		[
+			{ heading: "HOST" },
+			{ heading: "INTERFACES" },
+			{ heading: "LABELS" },
+			{ heading: "RINGS", align: "right" },
+			{ heading: "SEEN", align: "right" },
+			{ heading: "VERSION" },
+		],
+		hosts.map((host) => [
+			host.host,
+			formatInterfaces(host.interfaces),
+			formatLabels(host.labels),
+			formatBytes(host.ringBytes),
+			`${formatDuration(host.lastSeenSeconds)} ago`,
+			host.version || NO_FIGURE,
+		]),
+		colors,
+	);
+}
+
+/** Without the loopback: no rule names it. */
+function formatInterfaces(interfaces: Interface[]): string {
+	const names = interfaces
+		.filter((entry) => !entry.loopback)
+		.map((entry) => (entry.up ? entry.name : `${entry.name} (down)`));
+	return names.length === 0 ? NO_FIGURE : names.join(", ");
+}
+
+function formatLabels(labels: { readonly [key: string]: string }): string {
+	const pairs = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
+	return pairs.length === 0 ? NO_FIGURE : pairs.join(",");
+}
+
+export function formatWorkers(workers: Worker[], colors: Colors): string {
+	if (workers.length === 0) return "no worker is known yet: start a host with sudo ./sluice up\n";
+	return formatTable(
+		[
+			{ heading: "HOST" },
+			{ heading: "WORKER", align: "right" },
+			{ heading: "CORE", align: "right" },
+			{ heading: "PID", align: "right" },
+			{ heading: "STATE" },
+			{ heading: "RESTARTS", align: "right" },
+			{ heading: "LAST EXIT" },
+		],
+		workers.map((worker) => [
+			worker.host,
+			String(worker.worker),
+			String(worker.core),
+			worker.pid === 0 ? NO_FIGURE : String(worker.pid),
+			colorState(worker.state, colors),
+			String(worker.restarts),
+			worker.lastExit || NO_FIGURE,
+		]),
+		colors,
+	);
+}
+
+function colorState(state: Worker_State, colors: Colors): string {
+	const name = Worker_State[state] ?? String(state);
+	if (state === Worker_State.RUNNING) return colors.green(name);
+	return state === Worker_State.FAILED ? colors.red(name) : colors.yellow(name);
+}

@@ -1,0 +1,171 @@
+import { expect, test } from "bun:test";
+import { create } from "@bufbuild/protobuf";
+import { HostSchema } from "@sluice/proto/gen/host";
+import {
+	ApplyResponse_Action as Action,
+	ApplyResponseSchema,
+	RuleStatus_State,
+	RuleStatusSchema,
+} from "@sluice/proto/gen/rule";
+import { GetStatsResponseSchema, RuleStatsSchema } from "@sluice/proto/gen/stats";
+import { Worker_State, WorkerSchema } from "@sluice/proto/gen/worker";
+import { createColors } from "picocolors";
+import { formatChanges } from "./changes.ts";
+import { formatHosts, formatWorkers } from "./hosts.ts";
+import { formatRule, formatRuleList } from "./rules.ts";
+import { formatStats } from "./stats.ts";
+
+const plain = createColors(false);
+const colored = createColors(true);
+
+const video = create(RuleStatusSchema, {
+	name: "video",
+	uid: "5a0c",
+	revision: 7n,
+	rule: {
+		name: "video",
+		input: { interface: "r0", group: "239.1.1.1", port: 5001, sources: ["10.0.0.5", "10.0.0.6"] },
+		outputs: [
+			{ interface: "r1", address: "239.10.1.1", port: 6001, ttl: 16 },
+			{ interface: "r2", address: "10.0.2.1", port: 6001 },
+		],
+	},
+	hosts: [
+		{ host: "relay-a", state: RuleStatus_State.ACTIVE },
+		{ host: "relay-b", state: RuleStatus_State.PENDING, reason: "no interface r0 here" },
+	],
+});
+
+test("the list of rules without an aggregator", () => {
+	expect(formatRuleList([video], undefined, plain)).toBe(
+		[
+			"NAME   INPUT                               OUTPUTS                       STATE                                                        PPS  SILENT",
+			"video  r0:239.1.1.1:5001 from 10.0.0.5 +1  r1:239.10.1.1:6001,ttl=16 +1  ACTIVE on relay-a; PENDING on relay-b: no interface r0 here    –       –",
+			"",
+		].join("\n"),
+	);
+});
+
+test("the list of rules with rates and silence", () => {
+	const stats = new Map([
+		["video", create(RuleStatsSchema, { name: "video", packetsPerSecond: 5_000, silentSeconds: 0.2 })],
+	]);
+	expect(formatRuleList([video], stats, plain)).toMatch(/5,000 {6}0s\n$/);
+});
+
+test("one rule in full", () => {
+	expect(formatRule(video, plain)).toBe(
+		[
+			"rule      video",
+			"input     r0:239.1.1.1:5001",
+			"source    10.0.0.5",
+			"source    10.0.0.6",
+			"output    r1:239.10.1.1:6001,ttl=16",
+			"output    r2:10.0.2.1:6001",
+			"hosts     the one that has the input interface",
+			"state     ACTIVE on relay-a",
+			"state     PENDING on relay-b: no interface r0 here",
+			"revision  7",
+			"uid       5a0c",
+			"",
+		].join("\n"),
+	);
+});
+
+test("colour changes no column", () => {
+	// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is removed
+	const bare = formatRuleList([video], undefined, colored).replace(/\x1b\[\d+m/g, "");
+	expect(bare).toBe(formatRuleList([video], undefined, plain));
+	expect(formatRuleList([video], undefined, colored)).toContain("\x1b[");
+});
+
+test("changes read like a diff", () => {
+	const response = create(ApplyResponseSchema, {
+		changes: [
+			{ name: "audio", action: Action.ADDED },
+			{ name: "same", action: Action.UNCHANGED },
+			{ name: "old", action: Action.REMOVED },
+			{ name: "video", action: Action.CHANGED, fields: ["outputs[0].ttl: 16 -> 32", "hosts: [] -> [all]"] },
+		],
+		added: 1,
+		changed: 1,
+		removed: 1,
+		unchanged: 1,
+	});
+	expect(formatChanges(response, plain)).toBe(
+		[
+			"+ audio",
+			"- old",
+			"~ video  outputs[0].ttl: 16 -> 32",
+			"~ video  hosts: [] -> [all]",
+			"1 added, 1 changed, 1 removed, 1 unchanged",
+			"",
+		].join("\n"),
+	);
+});
+
+test("statistics: rules, outputs, interfaces", () => {
+	const output = {
+		interface: "r1",
+		address: "239.10.1.1",
+		port: 6001,
+		eligiblePackets: 10n,
+		sentPackets: 9n,
+		failedPackets: 1n,
+	};
+	const traffic = { receivedPackets: 12n, forwardedPackets: 10n, droppedPackets: { FRAGMENT: 2n } };
+	const stats = create(GetStatsResponseSchema, {
+		rules: [
+			{
+				name: "video",
+				...traffic,
+				packetsPerSecond: 1_000,
+				bitsPerSecond: 11_200_000,
+				silentSeconds: 0.1,
+				outputs: [output],
+				hosts: [{ host: "relay-a", ...traffic, outputs: [output] }],
+			},
+		],
+		interfaces: [
+			{
+				host: "relay-a",
+				interface: "r0",
+				capturedFrames: 13n,
+				kernelDroppedFrames: 4n,
+				unmatchedPackets: 1n,
+			},
+		],
+	});
+	expect(formatStats(stats, plain)).toBe(
+		[
+			"RULE   RECEIVED  FORWARDED     DROPPED    PPS       RATE  SILENT",
+			"video        12         10  2 FRAGMENT  1,000  11.2 Mb/s      0s",
+			"",
+			"RULE   OUTPUT              ELIGIBLE  SENT  FAILED  LIMITED  PPS",
+			"video  r1:239.10.1.1:6001        10     9       1        0    0",
+			"",
+			"HOST     INTERFACE  CAPTURED  KERNEL DROPPED  UNMATCHED  DROPPED",
+			"relay-a  r0               13               4          1        0",
+			"",
+		].join("\n"),
+	);
+});
+
+test("hosts and workers", () => {
+	const host = create(HostSchema, {
+		host: "relay-a",
+		labels: { site: "x" },
+		interfaces: [{ name: "lo", up: true, loopback: true }, { name: "r0", up: true }, { name: "r1" }],
+		lastSeenSeconds: 1.5,
+		version: "0.1.0",
+	});
+	expect(formatHosts([host], plain)).toContain("relay-a  r0, r1 (down)  site=x    0 B  1s ago  0.1.0");
+	const worker = create(WorkerSchema, {
+		host: "relay-a",
+		worker: 1,
+		core: 1,
+		pid: 42,
+		state: Worker_State.RUNNING,
+	});
+	expect(formatWorkers([worker], plain)).toContain("relay-a       1     1   42  RUNNING         0  –");
+});

@@ -1,0 +1,178 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createUser } from "@nats-io/nkeys";
+
+interface Run {
+	exitCode: number;
+	stdout: string;
+	stderr: string;
+}
+
+/** Runs the command line as a shell would; there is no cluster in the empty data directory. */
+async function sluice(args: string[], env: Record<string, string> = {}): Promise<Run> {
+	const child = Bun.spawn([process.execPath, join(import.meta.dir, "main.ts"), ...args], {
+		env: { PATH: process.env["PATH"] ?? "", SLUICE_DATA_DIR: "/nonexistent", ...env },
+		stdin: "ignore",
+		stdout: "pipe",
+		stderr: "pipe",
+	});
+	const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+	return { exitCode: await child.exited, stdout, stderr };
+}
+
+const addRule = ["rule", "add", "video", "--in", "r0:239.1.1.1:5001"];
+const out = ["--out", "r1:239.10.1.1:6001"];
+
+const cases: [name: string, args: string[], exitCode: number, says: RegExp][] = [
+	["an unknown command", ["ruel"], 2, /^sluice: unknown command ruel: did you mean rule\?$/],
+	["an unknown subcommand", ["rule", "ad"], 2, /^sluice: unknown command ad: did you mean add\?$/],
+	[
+		"a group without its command",
+		["rule"],
+		2,
+		/^sluice: sluice rule needs a command: one of add, set, list, show, remove$/,
+	],
+	["no command at all", [], 2, /^sluice: sluice needs a command: one of /],
+	["an unknown flag", ["stats", "--wtch"], 2, /^sluice: unknown option --wtch: did you mean --watch\?$/],
+	[
+		"a missing argument",
+		["rule", "show"],
+		2,
+		/^sluice: missing required argument NAME: see sluice rule show --help$/,
+	],
+	[
+		"a missing flag",
+		addRule,
+		2,
+		/^sluice: required option --out .* not specified: see sluice rule add --help$/,
+	],
+	[
+		"a flag without its value",
+		["rule", "list", "--nats"],
+		2,
+		/^sluice: option --nats <URL> argument missing: see /,
+	],
+	[
+		"an argument too many",
+		["export", "x"],
+		2,
+		/^sluice: too many arguments for export.*: see sluice export --help$/,
+	],
+	[
+		"an input that does not parse",
+		["rule", "add", "v", "--in", "r0:239.1.1.1", ...out],
+		1,
+		/^sluice: --in r0:239.1.1.1: expected IFACE:GROUP:PORT/,
+	],
+	[
+		"an output that does not parse",
+		[...addRule, "--out", "r1"],
+		1,
+		/^sluice: --out r1: expected IFACE:ADDR:PORT/,
+	],
+	["a bad timeout", ["rule", "list", "--timeout", "soon"], 1, /^sluice: --timeout soon: expected seconds/],
+	[
+		"a bad level",
+		["log", "level", "loud"],
+		1,
+		/^sluice: level loud: expected trace, debug, info, warn, error$/,
+	],
+	["a file that is not there", ["apply", "-f", "/nonexistent"], 1, /^sluice: \/nonexistent cannot be read: /],
+	[
+		"credentials that are not there",
+		["rule", "list", "--credentials", "/nonexistent"],
+		1,
+		/^sluice: credentials \/nonexistent do not exist: /,
+	],
+	[
+		"no cluster on this host",
+		["rule", "list"],
+		3,
+		/^sluice: no cluster on this host, .*: start it with sudo .\/sluice up/,
+	],
+];
+
+describe("one line on stderr and the exit code for", () => {
+	for (const [name, args, exitCode, says] of cases) {
+		test(name, async () => {
+			const run = await sluice(args);
+			expect(run.stderr.trimEnd()).toMatch(says);
+			expect(run.stderr.trimEnd()).not.toContain("\n");
+			expect(run).toMatchObject({ exitCode, stdout: "" });
+		});
+	}
+});
+
+describe("with credentials", () => {
+	const seed = new TextDecoder().decode(createUser().getSeed());
+
+	async function withCredentials(url: string, body: (file: string) => Promise<void>): Promise<void> {
+		const folder = await mkdtemp(join(tmpdir(), "sluice-cli-"));
+		try {
+			const file = join(folder, "operator.json");
+			await writeFile(file, JSON.stringify({ kind: "nkey", name: "operator", seed, url }));
+			await body(file);
+		} finally {
+			await rm(folder, { recursive: true });
+		}
+	}
+
+	test("an unreachable cluster is exit code 3, whether the URL is the file's or a flag's", async () => {
+		await withCredentials("nats://127.0.0.1:1", async (file) => {
+			const env = { SLUICE_CREDENTIALS: file };
+			for (const args of [
+				["rule", "list"],
+				["--nats", "nats://127.0.0.1:2", "stats"],
+			]) {
+				const run = await sluice(args, env);
+				expect(run.stderr).toMatch(/^sluice: NATS at nats:\/\/127.0.0.1:[12] is not reachable: .*\n$/);
+				expect(run.exitCode).toBe(3);
+			}
+		});
+	});
+
+	test("a server that accepts and says nothing is exit code 3 after --timeout", async () => {
+		const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+		try {
+			await withCredentials(`nats://127.0.0.1:${silent.port}`, async (file) => {
+				const started = performance.now();
+				const run = await sluice(["rule", "list", "--timeout", "0.3"], { SLUICE_CREDENTIALS: file });
+				expect(run.exitCode).toBe(3);
+				expect(performance.now() - started).toBeLessThan(5_000);
+			});
+		} finally {
+			silent.stop(true);
+		}
+	});
+
+	test("--debug says where an error came from", async () => {
+		await withCredentials("nats://127.0.0.1:1", async (file) => {
+			const run = await sluice(["--debug", "rule", "list"], { SLUICE_CREDENTIALS: file });
+			expect(run.stderr).toMatch(/^sluice: NATS at .*\n[\s\S]*SluiceError/);
+		});
+	});
+});
+
+test("--help goes to stdout with exit code 0, at every level", async () => {
+	for (const [args, usage] of [
+		[["--help"], "Usage: sluice"],
+		[["rule", "--help"], "Usage: sluice rule"],
+		[["rule", "add", "--help"], "Usage: sluice rule add"],
+	] as const) {
+		const run = await sluice([...args]);
+		expect(run.stdout).toStartWith(usage);
+		expect(run).toMatchObject({ exitCode: 0, stderr: "" });
+	}
+});
+
+test("global flags are taken before and after the command", async () => {
+	for (const args of [
+		["--timeout", "x", "rule", "list"],
+		["rule", "--timeout", "x", "list"],
+		["rule", "list", "--timeout", "x"],
+	]) {
+		expect((await sluice(args)).stderr).toStartWith("sluice: --timeout x: expected seconds");
+	}
+});

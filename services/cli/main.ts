@@ -1,0 +1,66 @@
+#!/usr/bin/env bun
+import { type Command, CommanderError } from "commander";
+import { commandLine } from "./command-line.ts";
+import { findTool, runTool } from "./commands/tool.ts";
+import { describeFailure, describeUsage, exitCodes, type Failure } from "./failure.ts";
+import { resolveGlobalFlags } from "./global-flags.ts";
+import { openTerminal } from "./terminal.ts";
+
+/** Composition root of the command line: reads argv, runs one command, turns what it throws into an exit code. */
+async function main(argv: string[]): Promise<number> {
+	const debug = argv.includes("--debug");
+	const terminal = openTerminal(process.env);
+	// The failed write itself tells; without a listener the stream would end the process in its own way.
+	process.stdout.on("error", () => {});
+	const program = commandLine(async (flags, body) => {
+		await body({ flags: resolveGlobalFlags(flags, process.env), terminal });
+	});
+	try {
+		const called = findTool(argv);
+		if (called) return await runTool(called.tool, called.args);
+		await program.parseAsync(argv, { from: "user" });
+		return exitCodes.done;
+	} catch (error) {
+		if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done;
+		// Whoever read our output has seen enough: `sluice rule list | head`.
+		if (isBrokenPipe(error)) return exitCodes.done;
+		const failure =
+			error instanceof CommanderError ? usageFailure(error, program, argv) : describeFailure(error);
+		terminal.progress("");
+		terminal.note(`sluice: ${failure.line}`);
+		if (debug) terminal.note(Bun.inspect(error));
+		return failure.exitCode;
+	}
+}
+
+function usageFailure(error: CommanderError, program: Command, argv: string[]): Failure {
+	const command = findCommand(program, argv);
+	const path = pathOf(command);
+	if (error.code !== "commander.help") return describeUsage(error, path);
+	const names = command.commands.map((sub) => sub.name()).join(", ");
+	return { exitCode: exitCodes.usage, line: `${path} needs a command: one of ${names}` };
+}
+
+function isBrokenPipe(error: unknown): boolean {
+	return error instanceof Error && "code" in error && error.code === "EPIPE";
+}
+
+/** The deepest command that argv names. */
+function findCommand(program: Command, argv: string[]): Command {
+	let command = program;
+	for (const argument of argv) {
+		command = command.commands.find((sub) => sub.name() === argument) ?? command;
+	}
+	return command;
+}
+
+function pathOf(command: Command): string {
+	return command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
+}
+
+const exitCode = await main(process.argv.slice(2));
+await new Promise<void>((resolve) => {
+	process.stderr.write("", () => resolve());
+});
+// A connection that was being made when its time was over would keep the process alive.
+process.exit(exitCode);

@@ -1,0 +1,43 @@
+import { expect, test } from "bun:test";
+import { toJson } from "@bufbuild/protobuf";
+import { RuleSchema } from "@sluice/proto/gen/rule";
+import { formatInput, formatOutput, parseInput, parseOutput, parseRule } from "./rule.ts";
+
+test("a rule has what was typed and nothing else", () => {
+	const rule = parseRule("video", { in: "r0:239.1.1.1:5001", out: ["r1:239.10.1.1:6001"] });
+	expect(toJson(RuleSchema, rule)).toEqual({
+		name: "video",
+		input: { interface: "r0", group: "239.1.1.1", port: 5001 },
+		outputs: [{ interface: "r1", address: "239.10.1.1", port: 6001 }],
+	});
+});
+
+test("a rule has every option that was typed", () => {
+	const rule = parseRule("video", {
+		in: "r0:239.1.1.1:5001,vlan=7",
+		out: ["r1:239.10.1.1:6001,ttl=4,dscp=46,source-port=9", "r2:10.0.0.1:6002,ttl=0"],
+		source: ["10.0.0.5", "10.1.0.0/16"],
+		host: ["relay-a", "relay-b"],
+	});
+	expect(toJson(RuleSchema, rule)).toEqual({
+		name: "video",
+		input: { interface: "r0", group: "239.1.1.1", port: 5001, sources: ["10.0.0.5", "10.1.0.0/16"], vlan: 7 },
+		outputs: [
+			{ interface: "r1", address: "239.10.1.1", port: 6001, ttl: 4, dscp: 46, sourcePort: 9 },
+			{ interface: "r2", address: "10.0.0.1", port: 6002, ttl: 0 },
+		],
+		hosts: ["relay-a", "relay-b"],
+	});
+});
+
+test("unknown options are refused by name", () => {
+	expect(() => parseInput("r0:239.1.1.1:1,ttl=3", [])).toThrow(/ttl is unknown: expected/);
+	expect(() => parseOutput("r0:239.1.1.1:1,vlan=3")).toThrow(/vlan is unknown: expected/);
+	expect(() => parseOutput("r0:239.1.1.1:1,ttl=many")).toThrow(/ttl many: expected a whole number/);
+});
+
+test("inputs and outputs are written as they are read", () => {
+	const output = "r1:239.10.1.1:6001,ttl=4,dscp=46,source-port=9";
+	expect(formatOutput(parseOutput(output))).toBe(output);
+	expect(formatInput(parseInput("r0:239.1.1.1:5001,vlan=7", []))).toBe("r0:239.1.1.1:5001,vlan=7");
+});

@@ -1,0 +1,80 @@
+import { type DescField, type DescMessage, fromJson, type JsonValue, ScalarType } from "@bufbuild/protobuf";
+import { type Rule, RuleSchema } from "@sluice/proto/gen/rule";
+import JSON5 from "json5";
+import { CommandFailure, exitCodes } from "../failure.ts";
+
+/**
+ * Reads the rules of a JSON5 file. Every complaint names the file and the place:
+ * line and column where the text is not JSON5, the path of the field otherwise.
+ *
+ * @throws CommandFailure with exit code 1.
+ */
+export function parseRulesFile(fileName: string, text: string): Rule[] {
+	const refuse = (complaint: string) => new CommandFailure(exitCodes.failed, `${fileName}: ${complaint}`);
+	let parsed: unknown;
+	try {
+		parsed = JSON5.parse(text);
+	} catch (error) {
+		if (!(error instanceof SyntaxError)) throw error;
+		throw refuse(error.message.replace(/^JSON5: (.*) at (\d+:\d+)$/, "line $2: $1"));
+	}
+	if (!isObject(parsed) || !Array.isArray(parsed["rules"])) throw refuse("expected { rules: [ … ] }");
+	for (const key of Object.keys(parsed)) {
+		if (key !== "rules") throw refuse(`${key} is unknown: the file holds { rules: [ … ] } and nothing else`);
+	}
+	const rules: unknown[] = parsed["rules"];
+	return rules.map((rule, index) => {
+		const complaint = checkMessage(RuleSchema, rule, `rules[${index}]`);
+		if (complaint !== undefined) throw refuse(complaint + nameOf(rule));
+		// Checked field by field above, so it is JSON of that shape.
+		return fromJson(RuleSchema, rule as JsonValue);
+	});
+}
+
+function nameOf(rule: unknown): string {
+	return isObject(rule) && typeof rule["name"] === "string" ? ` (rule ${rule["name"]})` : "";
+}
+
+/** What is wrong with `value` as a message of this kind, with its path; undefined: nothing. */
+function checkMessage(schema: DescMessage, value: unknown, path: string): string | undefined {
+	if (!isObject(value)) return `${path}: expected { … }`;
+	for (const [key, member] of Object.entries(value)) {
+		const field = schema.fields.find((candidate) => candidate.jsonName === key);
+		if (!field) {
+			const known = schema.fields.map((candidate) => candidate.jsonName).join(", ");
+			return `${path}.${key} is unknown: known are ${known}`;
+		}
+		const complaint = checkField(field, member, `${path}.${key}`);
+		if (complaint !== undefined) return complaint;
+	}
+	return undefined;
+}
+
+function checkField(field: DescField, value: unknown, path: string): string | undefined {
+	if (field.fieldKind === "list") {
+		if (!Array.isArray(value)) return `${path}: expected [ … ]`;
+		const items: unknown[] = value;
+		for (const [index, item] of items.entries()) {
+			const complaint = checkItem(field, item, `${path}[${index}]`);
+			if (complaint !== undefined) return complaint;
+		}
+		return undefined;
+	}
+	return checkItem(field, value, path);
+}
+
+function checkItem(field: DescField, value: unknown, path: string): string | undefined {
+	if (field.message) return checkMessage(field.message, value, path);
+	if (field.scalar === ScalarType.STRING) {
+		return typeof value === "string" ? undefined : `${path}: expected a text in quotes`;
+	}
+	if (field.scalar === ScalarType.UINT32) {
+		const fits = typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+		return fits ? undefined : `${path}: expected a whole number`;
+	}
+	throw new Error(`no check for field ${field.name} of ${field.parent.typeName}`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+	return typeof value === "object" && value !== null && !Array.isArray(value);
+}
