@@ -21,6 +21,7 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -145,7 +146,7 @@ static uint32_t assemble(int map_fd, struct bpf_insn program[static MAX_INSTRUCT
 	return count;
 }
 
-static int load(const struct bpf_insn *program, uint32_t count, char *log)
+static int load(const struct bpf_insn *program, uint32_t count, bool with_log)
 {
 	union bpf_attr attribute;
 
@@ -154,9 +155,9 @@ static int load(const struct bpf_insn *program, uint32_t count, char *log)
 	attribute.insns = (uintptr_t)program;
 	attribute.insn_cnt = count;
 	attribute.license = (uintptr_t) "Apache-2.0";
-	if (log) {
+	if (with_log) {
 		attribute.log_level = 1;
-		attribute.log_buf = (uintptr_t)log;
+		attribute.log_buf = (uintptr_t)verifier_log;
 		attribute.log_size = VERIFIER_LOG_BYTES;
 	}
 	memcpy(attribute.prog_name, "sluice_capture", sizeof("sluice_capture"));
@@ -176,10 +177,10 @@ int sluice_filter_create(uint32_t capacity, int *map_fd)
 	if (map < 0)
 		return map;
 	count = assemble(map, program);
-	fd = load(program, count, NULL);
+	fd = load(program, count, false);
 	/* The log is written only for who needs it: it makes loading slower and can itself fail. */
 	if (fd < 0)
-		fd = load(program, count, verifier_log);
+		fd = load(program, count, true);
 	if (fd < 0) {
 		close(map);
 		return fd;
