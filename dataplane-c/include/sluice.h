@@ -188,7 +188,9 @@ struct sluice_interface_record {
  * Builds the finished lookup table in a sealed memfd (sealed against writing,
  * growing and shrinking), to be handed to every worker. The records are copied
  * in, a hash index over (ifindex, vlan, group, port) is added; several rules may
- * share one such key with different source prefixes, the longest match wins.
+ * share one such key with different source prefixes, the longest match wins. Each
+ * output belongs to exactly one rule; the outputs of a rule are put in the order of
+ * their egress slots.
  *
  * Returns the memfd, or -EINVAL (index or limit out of range, prefix with host
  * bits, two rules with one key and prefix: *bad_rule then says which record),
@@ -333,14 +335,17 @@ SLUICE_API int sluice_shards_open(uint32_t ifindex, uint32_t count, const struct
 
 /*
  * What a shard's next owner must know: where in the ring to go on. In a memfd
- * of its own, written by the worker once per batch, after the slots went back.
+ * of its own, written by the worker once per batch: `sent` when the batch was sent,
+ * `cursor` after its slots went back. Slots between the two were sent already.
  */
 /* 64 bytes. */
 struct sluice_shard_state {
 	uint32_t magic;
 	uint32_t cursor; /* next slot */
 	uint64_t frames; /* taken so far */
-	uint64_t reserved[6];
+	uint32_t sent;   /* first slot not sent yet; apart from cursor only within a batch */
+	uint32_t reserved0;
+	uint64_t reserved[5];
 };
 #define SLUICE_SHARD_STATE_MAGIC 0x44524853u
 SLUICE_API int sluice_shard_state_create(void); /* memfd */

@@ -1,0 +1,313 @@
+#include "ring.h"
+
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <linux/virtio_net.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "mapping.h"
+
+#define VNET_HEADER_BYTES   sizeof(struct virtio_net_hdr)
+#define SLOT_HEADER_BYTES   TPACKET_ALIGN(sizeof(struct tpacket2_hdr))
+/* A predecessor may have taken the copies of a whole batch; more than that is a broken order. */
+#define MISMATCHES_BELIEVED 256u
+
+static inline struct tpacket2_hdr *slot_header(const struct ring *ring, uint32_t slot)
+{
+	const struct sluice_ring *geometry = &ring->geometry;
+
+	return (void *)(ring->slots + (size_t)(slot / ring->per_block) * geometry->block_bytes +
+			(size_t)(slot % ring->per_block) * geometry->frame_bytes);
+}
+
+static inline uint32_t slot_after(const struct ring *ring, uint32_t slot)
+{
+	return slot + 1 == ring->geometry.frame_count ? 0 : slot + 1;
+}
+
+static inline uint32_t slot_status(const struct ring *ring, uint32_t slot)
+{
+	/* Acquire: what the kernel wrote before the status is read after it. */
+	return __atomic_load_n(&slot_header(ring, slot)->tp_status, __ATOMIC_ACQUIRE);
+}
+
+static inline void slot_give_back(const struct ring *ring, uint32_t slot)
+{
+	/* Release: the kernel overwrites the slot only after our last read of it. */
+	__atomic_store_n(&slot_header(ring, slot)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+}
+
+static bool geometry_is_valid(const struct sluice_ring *geometry)
+{
+	const long page_bytes = sysconf(_SC_PAGESIZE);
+
+	return geometry->frame_bytes >= TPACKET2_HDRLEN + VNET_HEADER_BYTES &&
+	       geometry->frame_bytes % TPACKET_ALIGNMENT == 0 &&
+	       geometry->block_bytes >= geometry->frame_bytes &&
+	       geometry->block_bytes % (uint32_t)page_bytes == 0 && geometry->block_count &&
+	       geometry->frame_count / geometry->block_count ==
+		       geometry->block_bytes / geometry->frame_bytes &&
+	       geometry->frame_count % geometry->block_count == 0 && geometry->vnet_header <= 1;
+}
+
+/* What a predecessor had sent but not given back, it can't give back any more. */
+static int adopt(struct ring *ring)
+{
+	const uint32_t frame_count = ring->geometry.frame_count;
+	uint32_t cursor = ring->state->cursor;
+	const uint32_t sent = ring->state->sent;
+
+	if (ring->state->magic != SLUICE_SHARD_STATE_MAGIC || cursor >= frame_count ||
+	    sent >= frame_count)
+		return -EINVAL;
+	for (; cursor != sent; cursor = slot_after(ring, cursor))
+		slot_give_back(ring, cursor);
+	__atomic_store_n(&ring->state->cursor, cursor, __ATOMIC_RELEASE);
+	ring->cursor = cursor;
+	ring->returned = cursor;
+	return 0;
+}
+
+static int map_copies(struct ring *ring)
+{
+	/* Pages come when the first super-packet does. */
+	void *memory = mmap(NULL, (size_t)RING_COPIES * RING_COPY_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	ring->copies_memory = memory;
+	for (uint32_t copy = 0; copy < RING_COPIES; copy++)
+		ring->copies[copy] = ring->copies_memory + (size_t)copy * RING_COPY_BYTES;
+	return 0;
+}
+
+static void unmap_all(struct ring *ring)
+{
+	mapping_close(ring->slots, ring->slots_bytes);
+	mapping_close(ring->state, ring->state_bytes);
+	mapping_close(ring->copies_memory, (size_t)RING_COPIES * RING_COPY_BYTES);
+	ring->slots = NULL;
+	ring->state = NULL;
+	ring->copies_memory = NULL;
+}
+
+int ring_map(struct ring *ring, int fd, int state_fd, const struct sluice_ring *geometry)
+{
+	void *memory;
+	int error;
+
+	memset(ring, 0, sizeof(*ring));
+	ring->fd = -1;
+	if (!geometry_is_valid(geometry))
+		return -EINVAL;
+	ring->geometry = *geometry;
+	ring->per_block = geometry->frame_count / geometry->block_count;
+	ring->slots_bytes = (size_t)geometry->block_bytes * geometry->block_count;
+	error = mapping_open(state_fd, MAPPING_SHARED, sizeof(*ring->state), &memory,
+			     &ring->state_bytes);
+	if (error)
+		return error;
+	ring->state = memory;
+	/* The kernel refuses a length that is not the ring's. */
+	memory = mmap(NULL, ring->slots_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
+		error = -errno;
+	else
+		ring->slots = memory;
+	if (!error)
+		error = map_copies(ring);
+	if (!error)
+		error = adopt(ring);
+	if (error) {
+		unmap_all(ring);
+		return error;
+	}
+	ring->fd = fd;
+	/* The mapping keeps the state; its descriptor is of no more use. */
+	close(state_fd);
+	return 0;
+}
+
+void ring_unmap(struct ring *ring)
+{
+	unmap_all(ring);
+	if (ring->fd >= 0)
+		close(ring->fd);
+	ring->fd = -1;
+}
+
+bool ring_ready(const struct ring *ring)
+{
+	return slot_status(ring, ring->cursor) & TP_STATUS_USER;
+}
+
+/* virtio_net_hdr lies before the frame's bytes, at any alignment. */
+static inline void describe_segments(struct frame *frame, const uint8_t *vnet_header)
+{
+	struct virtio_net_hdr header;
+
+	memcpy(&header, vnet_header, sizeof(header));
+	frame->gso_type = header.gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+	frame->gso_bytes = header.gso_size;
+}
+
+/* The next whole frame of the socket's queue, into the next free buffer. Its bytes, 0: none. */
+static size_t receive_copy(struct ring *ring)
+{
+	ssize_t bytes;
+
+	/* MSG_TRUNC: the real length, so that a longer one can't pass for ours. */
+	bytes = recv(ring->fd, ring->copies[ring->copies_used], RING_COPY_BYTES,
+		     MSG_DONTWAIT | MSG_TRUNC);
+	return bytes > 0 ? (size_t)bytes : 0;
+}
+
+/* A copy begins like its slot and is as long as the slot says. */
+static bool copy_matches(const struct ring *ring, size_t copy_bytes, const struct frame *frame)
+{
+	const size_t prefix = ring->geometry.vnet_header ? VNET_HEADER_BYTES : 0;
+
+	return copy_bytes == prefix + frame->length && copy_bytes <= RING_COPY_BYTES &&
+	       memcmp(ring->copies[ring->copies_used] + prefix, frame->bytes, frame->captured) == 0;
+}
+
+/*
+ * TP_STATUS_COPY: the frame is longer than its slot and lies whole in the socket's
+ * queue, in the order of the slots. The order breaks when a predecessor died between
+ * reading copies and giving their slots back: the queue is then ahead of the slots.
+ * A copy that does not match waits for its slot; the slot without copy stays cut and
+ * is dropped as TRUNCATED.
+ */
+static void take_copy(struct ring *ring, struct frame *frame)
+{
+	const size_t prefix = ring->geometry.vnet_header ? VNET_HEADER_BYTES : 0;
+	size_t bytes = ring->waiting_bytes;
+
+	if (!bytes)
+		bytes = receive_copy(ring);
+	/* Longer than any IPv4 packet: no buffer holds it, and it need not. */
+	if (bytes > RING_COPY_BYTES && bytes == prefix + frame->length)
+		bytes = 0;
+	if (bytes && !copy_matches(ring, bytes, frame)) {
+		ring->waiting_bytes = bytes;
+		if (++ring->mismatches < MISMATCHES_BELIEVED)
+			return;
+		/* The queue is behind the slots instead: give up what waited. */
+		ring->mismatches = 0;
+		ring->waiting_bytes = 0;
+		return;
+	}
+	ring->waiting_bytes = 0;
+	if (!bytes)
+		return;
+	ring->mismatches = 0;
+	if (prefix)
+		describe_segments(frame, ring->copies[ring->copies_used]);
+	frame->bytes = ring->copies[ring->copies_used++] + prefix;
+	frame->captured = frame->length;
+}
+
+enum ring_take ring_take(struct ring *ring, struct frame *frame)
+{
+	struct tpacket2_hdr *header = slot_header(ring, ring->cursor);
+	const uint32_t frame_bytes = ring->geometry.frame_bytes;
+	const struct sockaddr_ll *from = (void *)((uint8_t *)header + SLOT_HEADER_BYTES);
+	uint32_t status;
+	uint32_t offset;
+
+	/*
+	 * Having taken them all, the slot at the cursor would be one of our own batch;
+	 * one fewer keeps state.sent and state.cursor apart.
+	 */
+	if (ring->taken + 1 >= ring->geometry.frame_count || ring->copies_used == RING_COPIES)
+		return RING_EMPTY;
+	status = slot_status(ring, ring->cursor);
+	if (!(status & TP_STATUS_USER))
+		return RING_EMPTY;
+	ring->cursor = slot_after(ring, ring->cursor);
+	ring->taken++;
+	__builtin_prefetch(slot_header(ring, ring->cursor));
+	if (__builtin_expect(from->sll_pkttype == PACKET_OUTGOING, 0))
+		return RING_OUTGOING;
+
+	/* Other processes map this memory too: nothing in it is believed unseen. */
+	offset = header->tp_mac;
+	frame->length = header->tp_len;
+	frame->captured = header->tp_snaplen;
+	if (offset < SLOT_HEADER_BYTES + VNET_HEADER_BYTES || offset > frame_bytes)
+		offset = frame_bytes;
+	if (frame->captured > frame_bytes - offset)
+		frame->captured = frame_bytes - offset;
+	if (frame->captured > frame->length)
+		frame->captured = frame->length;
+	frame->bytes = (uint8_t *)header + offset;
+	frame->vlan_valid = status & TP_STATUS_VLAN_VALID;
+	frame->vlan_tci = header->tp_vlan_tci;
+	frame->checksum_vouched = status & (TP_STATUS_CSUM_VALID | TP_STATUS_CSUMNOTREADY);
+	frame->gso_type = VIRTIO_NET_HDR_GSO_NONE;
+	frame->gso_bytes = 0;
+	if (ring->geometry.vnet_header)
+		describe_segments(frame, frame->bytes - VNET_HEADER_BYTES);
+	if (__builtin_expect(status & TP_STATUS_COPY, 0))
+		take_copy(ring, frame);
+	return RING_FRAME;
+}
+
+void ring_return(struct ring *ring)
+{
+	struct sluice_shard_state *state = ring->state;
+
+	if (!ring->taken)
+		return;
+	/* Each store is a release: a successor sees them in this order. */
+	__atomic_store_n(&state->sent, ring->cursor, __ATOMIC_RELEASE);
+	for (uint32_t left = ring->taken; left; left--) {
+		slot_give_back(ring, ring->returned);
+		ring->returned = slot_after(ring, ring->returned);
+	}
+	__atomic_store_n(&state->frames, state->frames + ring->taken, __ATOMIC_RELAXED);
+	__atomic_store_n(&state->cursor, ring->cursor, __ATOMIC_RELEASE);
+	ring->taken = 0;
+	/* A waiting copy moves to the front: the lent buffers before it are free again. */
+	if (ring->waiting_bytes && ring->copies_used) {
+		uint8_t *waiting = ring->copies[ring->copies_used];
+
+		ring->copies[ring->copies_used] = ring->copies[0];
+		ring->copies[0] = waiting;
+	}
+	ring->copies_used = 0;
+}
+
+uint32_t ring_kernel_drops(struct ring *ring)
+{
+	struct tpacket_stats statistics;
+	socklen_t length = sizeof(statistics);
+
+	if (getsockopt(ring->fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &length))
+		return 0;
+	return statistics.tp_drops;
+}
+
+bool ring_resynchronise(struct ring *ring)
+{
+	uint32_t slot = ring->cursor;
+
+	for (uint32_t step = 0; step < ring->geometry.frame_count; step++) {
+		if (slot_status(ring, slot) & TP_STATUS_USER) {
+			if (slot == ring->cursor)
+				return false;
+			ring->cursor = slot;
+			ring->returned = slot;
+			__atomic_store_n(&ring->state->sent, slot, __ATOMIC_RELEASE);
+			__atomic_store_n(&ring->state->cursor, slot, __ATOMIC_RELEASE);
+			return true;
+		}
+		slot = slot_after(ring, slot);
+	}
+	ring->waiting_bytes = 0;
+	return receive_copy(ring) > 0;
+}
