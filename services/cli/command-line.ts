@@ -3,6 +3,7 @@ import type { ApplyOptions } from "./commands/apply.ts";
 import type { LogLevelOptions } from "./commands/log-level.ts";
 import type { StatsOptions } from "./commands/stats.ts";
 import type { Context } from "./context.ts";
+import { CommandFailure, exitCodes } from "./failure.ts";
 import { DEFAULT_DATA_DIR, DEFAULT_TIMEOUT_SECONDS, type RawGlobalFlags } from "./global-flags.ts";
 import type { RuleOptions } from "./parse/rule.ts";
 
@@ -154,9 +155,25 @@ function declareViews(program: Command, perform: Perform): void {
 		);
 }
 
-/** Only for the help: commands/tool.ts takes their command lines before commander sees them. */
+/**
+ * Only for the help: the launcher and commands/tool.ts take their command lines before
+ * commander sees them.
+ */
 function declareTools(program: Command): void {
 	program.command("gen").description("send numbered datagrams; see sluice gen --help");
 	program.command("recv").description("receive and verify them; see sluice recv --help");
-	program.command("test").description("run every test of this checkout");
+	for (const [name, description] of [
+		["build", "install what is missing and build"],
+		["test", "run every test of this checkout"],
+	] as const) {
+		program
+			.command(name)
+			.description(description)
+			.action(() => {
+				throw new CommandFailure(
+					exitCodes.failed,
+					`${name} is the launcher's: run ./sluice ${name} in a checkout`,
+				);
+			});
+	}
 }
