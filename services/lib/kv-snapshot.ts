@@ -17,6 +17,8 @@ export interface SnapshotEntry<Value> {
 	readonly value: Value;
 	/** Stream sequence of the write. */
 	readonly revision: bigint;
+	/** When it was written, Unix milliseconds by the server's clock. */
+	readonly writtenUnixMs: number;
 }
 
 export interface SnapshotChange<Value> {
@@ -48,6 +50,8 @@ export interface BucketSnapshot<Value> {
 	onChange(callback: (change: SnapshotChange<Value>) => void): () => void;
 	/** Waits until everything the stream holds now is in `entries`; throws `unavailable` after the time. */
 	catchUp(timeoutMs: number): Promise<void>;
+	/** Waits until everything up to a sequence is in `entries`; throws `unavailable` after the time. */
+	reached(sequence: bigint, timeoutMs: number): Promise<void>;
 	stop(): void;
 }
 
@@ -161,6 +165,17 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 				void this.#restart();
 			}
 			await this.#nextChange(Math.min(deadline, rereadAt) - now);
+		}
+	}
+
+	async reached(sequence: bigint, timeoutMs: number): Promise<void> {
+		const deadline = Date.now() + timeoutMs;
+		while (this.#lastSequence < sequence) {
+			const left = deadline - Date.now();
+			if (this.#stopped || left <= 0) {
+				throw new SluiceError("unavailable", `${this.#bucket} is not up to date yet: try again`);
+			}
+			await this.#nextChange(left);
 		}
 	}
 
@@ -320,7 +335,8 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	#readEntry(key: string, message: JsMsg, revision: bigint): SnapshotEntry<Value> | undefined {
 		if ((message.headers?.get("KV-Operation") ?? "") !== "") return undefined;
 		try {
-			return { value: this.#decode(message.data), revision };
+			const writtenUnixMs = Math.floor(message.info.timestampNanos / 1_000_000);
+			return { value: this.#decode(message.data), revision, writtenUnixMs };
 		} catch (thrown) {
 			this.#options.onTrouble?.(
 				`bucket ${this.#bucket}: ${key} is unreadable and left out: ${errorText(thrown)}`,

@@ -1,0 +1,96 @@
+import { jetstream } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { followBucket } from "@sluice/lib/kv-snapshot";
+import type { ServiceLogger } from "@sluice/lib/log";
+import { type RequestRecord, serve } from "@sluice/lib/service";
+import { HostRecordSchema } from "@sluice/proto/gen/host";
+import { LogLevelsSchema } from "@sluice/proto/gen/log";
+import { StoredRuleSchema } from "@sluice/proto/gen/rule";
+import { buckets, settingKeys } from "@sluice/proto/subjects";
+import type { Logger } from "pino";
+import { HostView } from "./hosts/host-view.ts";
+import { type ControlApi, endpoints } from "./nats/endpoints.ts";
+import { RuleLog } from "./nats/rule-log.ts";
+import { checkServer, keepCountersStream, openStorage } from "./nats/storage.ts";
+import { RuleBook } from "./rules/rule-book.ts";
+import { RuleWriter } from "./rules/rule-writer.ts";
+import { Rules } from "./rules/rules.ts";
+import { Uploads } from "./rules/uploads.ts";
+import { LogLevelSettings } from "./settings/log-level-setting.ts";
+import { VERSION } from "./version.ts";
+
+export interface RunningControlApi extends ControlApi {
+	readonly book: RuleBook;
+	readonly clusterId: string;
+	/** False while what is known may be out of date. */
+	readonly current: boolean;
+	/** Resolves when it can no longer serve, with the reason. */
+	readonly ended: Promise<Error | null>;
+	/** Takes nothing new and finishes what is under way. */
+	stop(): Promise<void>;
+}
+
+export interface ControlApiOptions {
+	readonly clusterId?: string | undefined;
+}
+
+/** Wires one control-api to a connection; returns when it serves requests over NATS. */
+export async function startControlApi(
+	nc: NatsConnection,
+	logger: ServiceLogger,
+	options: ControlApiOptions = {},
+): Promise<RunningControlApi> {
+	const natsLogger = logger.facility("nats");
+	const onTrouble = (message: string) => natsLogger.warn(message);
+	checkServer(nc);
+	const storage = await openStorage(nc, options.clusterId);
+	void keepCountersStream(nc, onTrouble);
+	const [rules, hosts, levels] = await Promise.all([
+		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
+		followBucket(nc, buckets.hosts, HostRecordSchema, { onTrouble }),
+		followBucket(nc, buckets.settings, LogLevelsSchema, { onTrouble, key: settingKeys.logLevels }),
+	]);
+	const book = new RuleBook(rules);
+	const view = new HostView(hosts);
+	const writer = new RuleWriter(book, new RuleLog(jetstream(nc)), logger.facility("rules"));
+	const takeLevels = () =>
+		logger.setLevels(levels.entries.get(settingKeys.logLevels)?.value ?? { settings: [] });
+	takeLevels();
+	levels.onChange(takeLevels);
+	const api: ControlApi = {
+		rules: new Rules(book, writer, view),
+		uploads: new Uploads(),
+		hosts: view,
+		logLevels: new LogLevelSettings(storage.settings, levels),
+		instance: crypto.randomUUID(),
+	};
+	const service = await serve(nc, {
+		name: "sluice-control-api",
+		version: VERSION,
+		description: "the only writer of desired state",
+		endpoints: endpoints(api),
+		concurrencyLimit: 256,
+		onRequest: (request) => logRequest(natsLogger, request),
+	});
+	return {
+		...api,
+		book,
+		clusterId: storage.clusterId,
+		get current() {
+			return rules.current && hosts.current;
+		},
+		ended: service.ended,
+		async stop() {
+			await service.stop();
+			api.uploads.close();
+			for (const snapshot of [rules, hosts, levels]) snapshot.stop();
+		},
+	};
+}
+
+function logRequest(logger: Logger, { subject, json, durationMs, error }: RequestRecord): void {
+	const fields = { subject, json, durationMs: Math.round(durationMs * 1_000) / 1_000 };
+	if (error === undefined) logger.debug(fields, "request");
+	else if (error.code === "internal") logger.error({ ...fields, err: error.cause }, "request failed");
+	else logger.debug({ ...fields, code: error.code, reason: error.message }, "request refused");
+}

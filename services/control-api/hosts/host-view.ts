@@ -1,0 +1,87 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import type { BucketSnapshot } from "@sluice/lib/kv-snapshot";
+import { HOST_GONE_SECONDS, type ObservedHost } from "@sluice/lib/rule-status";
+import {
+	type HostRecord,
+	HostRecordSchema,
+	HostSchema,
+	type ListHostsResponse,
+	ListHostsResponseSchema,
+} from "@sluice/proto/gen/host";
+import { type ListWorkersResponse, ListWorkersResponseSchema } from "@sluice/proto/gen/worker";
+
+/**
+ * The hosts as their records arrive. How long ago a host was seen is measured
+ * from the arrival by our own clock: the hosts' clocks may be anywhere.
+ */
+export class HostView {
+	readonly snapshot: BucketSnapshot<HostRecord>;
+	/** Monotonic milliseconds of the last arrival. */
+	readonly #arrivedMs = new Map<string, number>();
+	readonly #now: () => number;
+
+	constructor(snapshot: BucketSnapshot<HostRecord>, now: () => number = () => performance.now()) {
+		this.snapshot = snapshot;
+		this.#now = now;
+		for (const [host, entry] of snapshot.entries) {
+			// Written before we came: the server's clock tells the age.
+			const age = Math.max(0, Date.now() - entry.writtenUnixMs);
+			this.#arrivedMs.set(host, this.#now() - age);
+		}
+		snapshot.onChange((change) => {
+			if (change.entry === undefined) this.#arrivedMs.delete(change.key);
+			else this.#arrivedMs.set(change.key, this.#now());
+		});
+	}
+
+	observed(): ReadonlyMap<string, ObservedHost> {
+		const observed = new Map<string, ObservedHost>();
+		for (const [host, entry] of this.snapshot.entries) {
+			observed.set(host, { record: entry.value, lastSeenSeconds: this.#lastSeenSeconds(host) });
+		}
+		return observed;
+	}
+
+	listHosts(): ListHostsResponse {
+		const hosts = this.#sorted().map(({ record, lastSeenSeconds }) =>
+			create(HostSchema, {
+				host: record.host,
+				labels: record.labels,
+				interfaces: record.interfaces,
+				appliedSequence: record.appliedSequence,
+				lastSeenSeconds,
+				incarnation: record.incarnation,
+				ringBytes: record.ringBytes,
+				ringLimitBytes: record.ringLimitBytes,
+				version: record.version,
+				kernel: record.kernel,
+			}),
+		);
+		return create(ListHostsResponseSchema, { hosts });
+	}
+
+	/** Workers of the hosts that are there: nobody knows what became of those of a host that is gone. */
+	listWorkers(): ListWorkersResponse {
+		const workers = this.#sorted()
+			.filter(({ lastSeenSeconds }) => lastSeenSeconds <= HOST_GONE_SECONDS)
+			.flatMap(({ record }) => record.workers.map((worker) => ({ ...worker, host: record.host })));
+		return create(ListWorkersResponseSchema, { workers });
+	}
+
+	#sorted(): ObservedHost[] {
+		return [...this.observed().values()].sort((a, b) => (a.record.host < b.record.host ? -1 : 1));
+	}
+
+	#lastSeenSeconds(host: string): number {
+		const arrived = this.#arrivedMs.get(host) ?? Number.NEGATIVE_INFINITY;
+		return Math.round(Math.max(0, this.#now() - arrived)) / 1_000;
+	}
+}
+
+/** True when a record says something new and is not only a heartbeat. */
+export function recordDiffers(before: HostRecord | undefined, after: HostRecord): boolean {
+	if (before === undefined) return true;
+	const content = (record: HostRecord) =>
+		toBinary(HostRecordSchema, create(HostRecordSchema, { ...record, atUnixMs: 0n }));
+	return Buffer.compare(content(before), content(after)) !== 0;
+}

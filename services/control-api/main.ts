@@ -1,0 +1,51 @@
+import { onParentGone, readStartupConfig } from "@sluice/lib/config";
+import { connectNats } from "@sluice/lib/connect";
+import { errorText } from "@sluice/lib/errors";
+import { createLogger } from "@sluice/lib/log";
+import { controlApiConfig } from "./config.ts";
+import { startControlApi } from "./control-api.ts";
+import { startHttp } from "./http/server.ts";
+
+const STOP_LIMIT_MS = 5_000;
+
+const config = await readStartupConfig(controlApiConfig).catch((thrown: unknown) => {
+	createLogger({ service: "control-api" }).facility("main").fatal(errorText(thrown));
+	process.exit(1);
+});
+const logger = createLogger({ service: config.service, host: config.hostId, level: config.logLevel });
+const log = logger.facility("main");
+
+function fail(reason: unknown): never {
+	log.fatal(
+		{ err: reason instanceof Error && reason.cause instanceof Error ? reason.cause : undefined },
+		errorText(reason),
+	);
+	process.exit(1);
+}
+
+async function run(): Promise<void> {
+	const nc = await connectNats({ url: config.natsUrl, credentials: config.credentials, name: "control-api" });
+	const api = await startControlApi(nc, logger, { clusterId: config.clusterId });
+	const http = await startHttp(nc, api, config, logger);
+	let stopping = false;
+	const stop = (reason: string) => {
+		if (stopping) return;
+		stopping = true;
+		log.info({ reason }, "stopping");
+		setTimeout(() => fail(new Error(`not stopped after ${STOP_LIMIT_MS} ms`)), STOP_LIMIT_MS).unref();
+		void http
+			.stop()
+			.then(() => api.stop())
+			.then(() => nc.drain())
+			.then(() => process.exit(0), fail);
+	};
+	process.on("SIGTERM", () => stop("SIGTERM"));
+	process.on("SIGINT", () => stop("SIGINT"));
+	onParentGone(() => stop("the parent is gone"));
+	// A refused subscription or a closed connection cannot be mended from inside.
+	void api.ended.then((reason) => stopping || fail(reason ?? new Error("the service ended by itself")));
+	void nc.closed().then((reason) => stopping || fail(reason ?? new Error("the connection to NATS closed")));
+	log.info({ ready: true, http: http.url, cluster: api.clusterId, rules: api.book.entries.size }, "ready");
+}
+
+await run().catch(fail);

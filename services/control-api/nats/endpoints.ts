@@ -1,0 +1,111 @@
+import { create } from "@bufbuild/protobuf";
+import { endpoint, type ServiceEndpoint } from "@sluice/lib/service";
+import { ListHostsRequestSchema, ListHostsResponseSchema } from "@sluice/proto/gen/host";
+import { LogLevelRequestSchema, LogLevelResponseSchema } from "@sluice/proto/gen/log";
+import {
+	type ApplyRequest,
+	ApplyRequestSchema,
+	type ApplyResponse,
+	ApplyResponseSchema,
+	GetRuleRequestSchema,
+	GetRuleResponseSchema,
+	ListRulesRequestSchema,
+	ListRulesResponseSchema,
+	PutRuleRequestSchema,
+	PutRuleResponseSchema,
+	RemoveRuleRequestSchema,
+	RemoveRuleResponseSchema,
+} from "@sluice/proto/gen/rule";
+import { ListWorkersRequestSchema, ListWorkersResponseSchema } from "@sluice/proto/gen/worker";
+import { applyUploadSubject, requests } from "@sluice/proto/subjects";
+import type { HostView } from "../hosts/host-view.ts";
+import type { Rules } from "../rules/rules.ts";
+import type { Uploads } from "../rules/uploads.ts";
+import type { LogLevelSettings } from "../settings/log-level-setting.ts";
+
+export interface ControlApi {
+	readonly rules: Rules;
+	readonly uploads: Uploads;
+	readonly hosts: HostView;
+	readonly logLevels: LogLevelSettings;
+	/** Token of this instance in the subject of its uploads. */
+	readonly instance: string;
+}
+
+export function endpoints(api: ControlApi): ServiceEndpoint[] {
+	return [...ruleEndpoints(api), ...applyEndpoints(api), ...clusterEndpoints(api)];
+}
+
+function ruleEndpoints({ rules }: ControlApi): ServiceEndpoint[] {
+	return [
+		endpoint({
+			name: "rule-put",
+			subject: requests.rulePut,
+			request: PutRuleRequestSchema,
+			response: PutRuleResponseSchema,
+			handle: (request) => rules.put(request),
+		}),
+		endpoint({
+			name: "rule-get",
+			subject: requests.ruleGet,
+			request: GetRuleRequestSchema,
+			response: GetRuleResponseSchema,
+			handle: (request) => create(GetRuleResponseSchema, { rule: rules.get(request.name) }),
+		}),
+		endpoint({
+			name: "rule-list",
+			subject: requests.ruleList,
+			request: ListRulesRequestSchema,
+			response: ListRulesResponseSchema,
+			handle: (request) => rules.list(request),
+		}),
+		endpoint({
+			name: "rule-remove",
+			subject: requests.ruleRemove,
+			request: RemoveRuleRequestSchema,
+			response: RemoveRuleResponseSchema,
+			handle: (request) => rules.remove(request),
+		}),
+	];
+}
+
+/** The first part of an apply goes to any instance, the others to the one that took it. */
+function applyEndpoints({ rules, uploads, instance }: ControlApi): ServiceEndpoint[] {
+	const uploadSubject = applyUploadSubject(instance);
+	const handle = async (request: ApplyRequest): Promise<ApplyResponse> => {
+		if (request.parts <= 1) return await rules.apply(request);
+		const whole = uploads.take(request);
+		return whole === undefined ? create(ApplyResponseSchema, { uploadSubject }) : await rules.apply(whole);
+	};
+	const shared = { request: ApplyRequestSchema, response: ApplyResponseSchema, handle };
+	return [
+		endpoint({ name: "rule-apply", subject: requests.ruleApply, ...shared }),
+		endpoint({ name: "rule-apply-part", subject: uploadSubject, ...shared }),
+	];
+}
+
+function clusterEndpoints({ hosts, logLevels }: ControlApi): ServiceEndpoint[] {
+	return [
+		endpoint({
+			name: "host-list",
+			subject: requests.hostList,
+			request: ListHostsRequestSchema,
+			response: ListHostsResponseSchema,
+			handle: () => hosts.listHosts(),
+		}),
+		endpoint({
+			name: "worker-list",
+			subject: requests.workerList,
+			request: ListWorkersRequestSchema,
+			response: ListWorkersResponseSchema,
+			handle: () => hosts.listWorkers(),
+		}),
+		endpoint({
+			name: "log-level",
+			subject: requests.logLevel,
+			request: LogLevelRequestSchema,
+			response: LogLevelResponseSchema,
+			handle: (request) => logLevels.handle(request),
+		}),
+	];
+}

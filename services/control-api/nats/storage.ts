@@ -1,0 +1,133 @@
+import {
+	type JetStreamManager,
+	jetstreamManager,
+	RetentionPolicy,
+	StorageType,
+	type StreamConfig,
+} from "@nats-io/jetstream";
+import { type KV, Kvm } from "@nats-io/kv";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { errorText, SluiceError } from "@sluice/lib/errors";
+import { buckets, CLUSTER_ID_METADATA, countersStream, countersSubjects } from "@sluice/proto/subjects";
+
+/** Older servers have known holes, or lack what is used here. */
+export const MINIMUM_SERVER_VERSION = "2.10.27";
+/** A page of rules or statistics is kept below this. */
+export const MINIMUM_MAX_PAYLOAD_BYTES = 2_000_000;
+
+export interface Storage {
+	readonly settings: KV;
+	/** Stamped on the bucket of rules when it was created. */
+	readonly clusterId: string;
+}
+
+/** Refuses a server that is too old or takes too small messages. */
+export function checkServer(nc: NatsConnection): void {
+	const info = nc.info;
+	const version = info?.version ?? "unknown";
+	if (!isAtLeast(version, MINIMUM_SERVER_VERSION)) {
+		throw new SluiceError(
+			"unavailable",
+			`nats-server ${version} is too old: install ${MINIMUM_SERVER_VERSION} or newer`,
+		);
+	}
+	const limit = info?.max_payload ?? 0;
+	if (limit < MINIMUM_MAX_PAYLOAD_BYTES) {
+		throw new SluiceError(
+			"unavailable",
+			`nats-server takes messages of ${limit} bytes: set max_payload to 4MB, at least ${MINIMUM_MAX_PAYLOAD_BYTES}`,
+		);
+	}
+}
+
+/** Creates what is missing, as this version wants it; leaves alone what is there. */
+export async function openStorage(nc: NatsConnection, clusterId: string | undefined): Promise<Storage> {
+	const kvm = new Kvm(nc);
+	let jsm: JetStreamManager;
+	try {
+		jsm = await jetstreamManager(nc);
+	} catch (thrown) {
+		throw new SluiceError("unavailable", `nats-server has no JetStream for us: ${errorText(thrown)}`, {
+			cause: thrown,
+		});
+	}
+	const fresh = clusterId ?? crypto.randomUUID();
+	await tolerateRace(() => kvm.create(buckets.rules, bucketOptions({ [CLUSTER_ID_METADATA]: fresh })));
+	await tolerateRace(() => kvm.create(buckets.hosts, bucketOptions()));
+	const settings = await tolerateRace(() => kvm.create(buckets.settings, bucketOptions()));
+	await tolerateRace(() => ensureStream(jsm, counters));
+	const stamped =
+		(await jsm.streams.info(`KV_${buckets.rules}`)).config.metadata?.[CLUSTER_ID_METADATA] ?? "";
+	if (clusterId !== undefined && stamped !== clusterId) {
+		throw new SluiceError(
+			"conflict",
+			`bucket ${buckets.rules} belongs to cluster ${stamped || "unknown"}, not ${clusterId}: connect to the right one`,
+		);
+	}
+	return { settings, clusterId: stamped };
+}
+
+function bucketOptions(metadata?: Record<string, string>) {
+	return {
+		history: 1,
+		storage: StorageType.File,
+		allow_direct: true,
+		...(metadata === undefined ? {} : { metadata }),
+	};
+}
+
+/** The stream of counters is in memory: a server that was started anew has forgotten it. */
+export async function keepCountersStream(
+	nc: NatsConnection,
+	trouble: (message: string) => void,
+): Promise<void> {
+	for await (const status of nc.status()) {
+		if (status.type !== "reconnect") continue;
+		try {
+			await ensureStream(await jetstreamManager(nc, { checkAPI: false }), counters);
+		} catch (thrown) {
+			trouble(`stream ${countersStream} cannot be made anew: ${errorText(thrown)}`);
+		}
+	}
+}
+
+type NamedStream = Partial<StreamConfig> & { readonly name: string };
+
+const counters: NamedStream = {
+	name: countersStream,
+	subjects: [countersSubjects],
+	storage: StorageType.Memory,
+	retention: RetentionPolicy.Limits,
+	max_msgs_per_subject: 1,
+	num_replicas: 1,
+	allow_direct: true,
+};
+
+async function ensureStream(jsm: JetStreamManager, config: NamedStream): Promise<void> {
+	try {
+		await jsm.streams.info(config.name);
+	} catch {
+		await jsm.streams.add(config);
+	}
+}
+
+/** Another control-api may create the same at the same time; then it exists at the second look. */
+async function tolerateRace<Result>(create: () => Promise<Result>): Promise<Result> {
+	try {
+		return await create();
+	} catch {
+		return await create();
+	}
+}
+
+/** Compares "2.10.27" and the like; a pre-release counts as its release. */
+export function isAtLeast(version: string, minimum: string): boolean {
+	const parts = (text: string) => (text.split("-", 1)[0] ?? "").split(".").map(Number);
+	const have = parts(version);
+	for (const [k, wanted] of parts(minimum).entries()) {
+		const value = have[k] ?? 0;
+		if (Number.isNaN(value)) return false;
+		if (value !== wanted) return value > wanted;
+	}
+	return true;
+}

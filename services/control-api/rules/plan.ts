@@ -1,0 +1,146 @@
+import { create } from "@bufbuild/protobuf";
+import { SluiceError } from "@sluice/lib/errors";
+import type { SnapshotEntry } from "@sluice/lib/kv-snapshot";
+import { ApplyResponse_Action, type Rule, type StoredRule, StoredRuleSchema } from "@sluice/proto/gen/rule";
+import { type Cycle, findCycles } from "./cycles.ts";
+import { sameRule } from "./difference.ts";
+import { limits } from "./limits.ts";
+import type { RuleIndex } from "./rule-index.ts";
+import { inputText } from "./validate.ts";
+
+export type StoredEntry = SnapshotEntry<StoredRule>;
+
+/** What somebody wants: canonical rules to be there, and names to be gone. */
+export interface Edit {
+	readonly puts: readonly Rule[];
+	readonly removals: readonly string[];
+	/** Begins an error about the k-th of `puts`: "rules[3] (video): ". */
+	readonly pathOf?: (k: number) => string;
+	/** The uid that a rule of this name gets if it is created; the same at every call. */
+	readonly newUid: (name: string) => string;
+}
+
+/** One write to the bucket. */
+export interface Write {
+	readonly name: string;
+	/** Absent: the rule is removed. */
+	readonly stored: StoredRule | undefined;
+	readonly previous: StoredEntry | undefined;
+}
+
+export interface PlannedChange {
+	readonly name: string;
+	readonly action: ApplyResponse_Action;
+	readonly before: StoredEntry | undefined;
+	readonly after: Rule | undefined;
+}
+
+export interface Plan {
+	/** Removals, then changes, then additions, so that no moment has two rules on one key. */
+	readonly writes: readonly Write[];
+	readonly changes: readonly PlannedChange[];
+	readonly warnings: readonly string[];
+}
+
+/**
+ * What is to be written so that the edit holds. Throws `conflict` when two rules
+ * would take the same datagrams and `invalid` when there would be too many. Leaves
+ * entries and index as they are.
+ */
+export function planEdit(entries: ReadonlyMap<string, StoredEntry>, index: RuleIndex, edit: Edit): Plan {
+	const changes = [
+		...edit.removals.map((name) => plannedRemoval(entries, name)),
+		...edit.puts.map((rule) => plannedPut(entries, rule)),
+	].filter((change) => change.before !== undefined || change.after !== undefined);
+	const warnings = checkTogether(index, edit, changes);
+	const writes = changes
+		.filter((change) => change.action !== ApplyResponse_Action.UNCHANGED)
+		.map((change) => writeOf(change, edit))
+		.sort((a, b) => writeRank(a) - writeRank(b));
+	return { writes, changes, warnings };
+}
+
+function plannedRemoval(entries: ReadonlyMap<string, StoredEntry>, name: string): PlannedChange {
+	return { name, action: ApplyResponse_Action.REMOVED, before: entries.get(name), after: undefined };
+}
+
+function plannedPut(entries: ReadonlyMap<string, StoredEntry>, rule: Rule): PlannedChange {
+	const before = entries.get(rule.name);
+	const stored = before?.value.rule;
+	const action =
+		stored === undefined
+			? ApplyResponse_Action.ADDED
+			: sameRule(stored, rule)
+				? ApplyResponse_Action.UNCHANGED
+				: ApplyResponse_Action.CHANGED;
+	return { name: rule.name, action, before, after: rule };
+}
+
+function writeOf(change: PlannedChange, edit: Edit): Write {
+	const { name, before, after } = change;
+	if (after === undefined) return { name, stored: undefined, previous: before };
+	// An edited rule goes on counting under its uid.
+	const uid = before?.value.uid ?? edit.newUid(name);
+	return { name, stored: create(StoredRuleSchema, { rule: after, uid }), previous: before };
+}
+
+function writeRank(write: Write): number {
+	if (write.stored === undefined) return 0;
+	return write.previous === undefined ? 2 : 1;
+}
+
+/** Tries the edit on the index, which is as before when this returns or throws. */
+function checkTogether(index: RuleIndex, edit: Edit, changes: readonly PlannedChange[]): string[] {
+	const effective = changes.filter((change) => change.action !== ApplyResponse_Action.UNCHANGED);
+	const removed: Rule[] = [];
+	const added: Rule[] = [];
+	try {
+		for (const { before } of effective) {
+			if (before?.value.rule === undefined) continue;
+			index.remove(before.value.rule);
+			removed.push(before.value.rule);
+		}
+		for (const { after } of effective) {
+			if (after === undefined) continue;
+			refuseConflict(index, after, edit);
+			index.add(after);
+			added.push(after);
+		}
+		if (index.size > limits.rules && added.length > 0) {
+			throw new SluiceError(
+				"invalid",
+				`rules: ${index.size} are too many: a cluster has at most ${limits.rules}`,
+			);
+		}
+		return cycleWarnings(findCycles(added, index.byInput));
+	} finally {
+		for (const rule of added) index.remove(rule);
+		for (const rule of removed) index.add(rule);
+	}
+}
+
+function refuseConflict(index: RuleIndex, rule: Rule, edit: Edit): void {
+	const conflict = index.conflict(rule);
+	if (conflict === undefined || rule.input === undefined) return;
+	const path = edit.pathOf?.(edit.puts.indexOf(rule)) ?? "";
+	const vlan = rule.input.vlan === undefined ? "" : ` vlan ${rule.input.vlan}`;
+	const source = conflict.prefix === "0.0.0.0/0" ? "any source" : conflict.prefix;
+	throw new SluiceError(
+		"conflict",
+		`${path}input: ${inputText(rule.input)}${vlan} from ${source} is taken by rule ${conflict.other}: ` +
+			"change one of the two, or give them different hosts",
+	);
+}
+
+const SHOWN_NAMES = 8;
+
+function cycleWarnings(cycles: readonly Cycle[]): string[] {
+	return cycles.slice(0, limits.warnings).map((names) => {
+		const shown = names.slice(0, SHOWN_NAMES).join(", ");
+		const more = names.length > SHOWN_NAMES ? ` and ${names.length - SHOWN_NAMES} more` : "";
+		return (
+			`rules ${shown}${more} lead in a circle: one host never captures what it sent itself, ` +
+			"but two hosts on the same networks would feed each other"
+		);
+	});
+}

@@ -1,0 +1,38 @@
+import type { Rule } from "@sluice/proto/gen/rule";
+import { Claims, type Conflict } from "./claims.ts";
+import { inputPlace, type RulesByInput } from "./cycles.ts";
+
+/** What must be found fast among many rules: claims and inputs. */
+export class RuleIndex {
+	readonly #claims = new Claims();
+	readonly #byInput = new Map<string, Map<string, Rule>>();
+	#size = 0;
+
+	get size(): number {
+		return this.#size;
+	}
+
+	get byInput(): RulesByInput {
+		return this.#byInput;
+	}
+
+	add(rule: Rule): void {
+		this.#claims.add(rule);
+		const place = inputPlace(rule);
+		const rules = this.#byInput.get(place) ?? new Map<string, Rule>();
+		this.#byInput.set(place, rules.set(rule.name, rule));
+		this.#size += 1;
+	}
+
+	remove(rule: Rule): void {
+		this.#claims.remove(rule);
+		const place = inputPlace(rule);
+		const rules = this.#byInput.get(place);
+		if (rules?.delete(rule.name) === true) this.#size -= 1;
+		if (rules?.size === 0) this.#byInput.delete(place);
+	}
+
+	conflict(rule: Rule): Conflict | undefined {
+		return this.#claims.conflict(rule);
+	}
+}

@@ -1,0 +1,177 @@
+import { create } from "@bufbuild/protobuf";
+import { SluiceError } from "@sluice/lib/errors";
+import { type ObservedHost, ruleStatus } from "@sluice/lib/rule-status";
+import {
+	type ApplyResponse,
+	type ListRulesRequest,
+	type ListRulesResponse,
+	ListRulesResponseSchema,
+	type PutRuleRequest,
+	type PutRuleResponse,
+	PutRuleResponseSchema,
+	type RemoveRuleRequest,
+	type RemoveRuleResponse,
+	RemoveRuleResponseSchema,
+	type Rule,
+	type RuleStatus,
+} from "@sluice/proto/gen/rule";
+import { applyResponse, canonicalFile, fileText } from "./apply-file.ts";
+import { limits } from "./limits.ts";
+import type { Edit } from "./plan.ts";
+import type { RuleBook } from "./rule-book.ts";
+import type { RuleWriter } from "./rule-writer.ts";
+import type { WholeApply } from "./uploads.ts";
+import { canonicalRule, checkName } from "./validate.ts";
+
+/** Sees the hosts; `hosts/host-view.ts`, or a test's own. */
+export interface HostSource {
+	observed(): ReadonlyMap<string, ObservedHost>;
+}
+
+/** A page never needs more than about half a message, whatever the rules hold. */
+const PAGE_BYTES = 1_500_000;
+
+/** What can be done with rules, whichever edge it is asked at. */
+export class Rules {
+	readonly #book: RuleBook;
+	readonly #writer: RuleWriter;
+	readonly #hosts: HostSource;
+
+	constructor(book: RuleBook, writer: RuleWriter, hosts: HostSource) {
+		this.#book = book;
+		this.#writer = writer;
+		this.#hosts = hosts;
+	}
+
+	async put(request: PutRuleRequest): Promise<PutRuleResponse> {
+		const rule = canonicalRule(request.rule);
+		const uid = crypto.randomUUID();
+		const result = await this.#writer.edit(() => {
+			this.#checkRevision(rule.name, request.expectedRevision, "put");
+			return { puts: [rule], removals: [], newUid: () => uid };
+		});
+		const written = result.revisions.get(rule.name);
+		return create(PutRuleResponseSchema, {
+			rule: this.#statusAfter(rule, written),
+			warnings: [...result.warnings],
+			changed: written !== undefined,
+		});
+	}
+
+	get(name: string): RuleStatus {
+		this.#requireCurrent();
+		checkName("name", name);
+		const entry = this.#book.entries.get(name);
+		if (entry === undefined) throw noSuchRule(name);
+		return ruleStatus(name, entry.value, entry.revision, this.#hosts.observed());
+	}
+
+	list(request: ListRulesRequest): ListRulesResponse {
+		this.#requireCurrent();
+		const hosts = this.#hosts.observed();
+		const size = request.pageSize === 0 ? limits.pageRules : Math.min(request.pageSize, limits.pageRules);
+		const names = this.#book.names;
+		const rules: RuleStatus[] = [];
+		let bytes = 0;
+		let k = firstAfter(names, request.pageToken);
+		for (; k < names.length && rules.length < size && bytes < PAGE_BYTES; k += 1) {
+			const name = names[k] ?? "";
+			const entry = this.#book.entries.get(name);
+			if (entry === undefined) continue;
+			const status = ruleStatus(name, entry.value, entry.revision, hosts);
+			bytes += jsonBytes(status);
+			rules.push(status);
+		}
+		return create(ListRulesResponseSchema, {
+			rules,
+			nextPageToken: k < names.length ? (rules.at(-1)?.name ?? "") : "",
+		});
+	}
+
+	async remove(request: RemoveRuleRequest): Promise<RemoveRuleResponse> {
+		checkName("name", request.name);
+		const result = await this.#writer.edit(() => {
+			if (!this.#book.entries.has(request.name)) throw noSuchRule(request.name);
+			this.#checkRevision(request.name, request.expectedRevision, "remove");
+			return { puts: [], removals: [request.name], newUid: () => "" };
+		});
+		return create(RemoveRuleResponseSchema, {
+			name: request.name,
+			revision: result.revisions.get(request.name) ?? this.#book.snapshot.lastSequence,
+		});
+	}
+
+	async apply(request: WholeApply): Promise<ApplyResponse> {
+		const rules = canonicalFile(request.rules);
+		const names = new Set(rules.map((rule) => rule.name));
+		const uids = new Map<string, string>();
+		const edit = (): Edit => ({
+			puts: rules,
+			removals: request.prune ? this.#book.names.filter((name) => !names.has(name)) : [],
+			pathOf: (k) => fileText(k, rules[k]),
+			newUid: (name) => {
+				const uid = uids.get(name) ?? crypto.randomUUID();
+				uids.set(name, uid);
+				return uid;
+			},
+		});
+		const result = request.dryRun ? this.#writer.preview(edit) : await this.#writer.edit(edit);
+		return applyResponse(result, this.#book.entries, request.dryRun);
+	}
+
+	#checkRevision(name: string, expected: bigint | undefined, verb: string): void {
+		if (expected === undefined) return;
+		const revision = this.#book.entries.get(name)?.revision ?? 0n;
+		if (revision === expected) return;
+		const stands =
+			revision === 0n
+				? `rule ${name} does not exist, revision ${expected} was expected: leave the expectation out to add it`
+				: expected === 0n
+					? `rule ${name} exists at revision ${revision}: choose another name, or expect that revision`
+					: `rule ${name} is at revision ${revision}, not ${expected}: read it again, then ${verb} it`;
+		throw new SluiceError("conflict", stands, { revision });
+	}
+
+	/** Somebody else may have replaced or removed it since: the answer is about what was written here. */
+	#statusAfter(rule: Rule, written: bigint | undefined): RuleStatus {
+		const entry = this.#book.entries.get(rule.name);
+		if (entry === undefined)
+			throw new SluiceError("conflict", `rule ${rule.name} was removed meanwhile`, { revision: 0n });
+		return ruleStatus(rule.name, { ...entry.value, rule }, written ?? entry.revision, this.#hosts.observed());
+	}
+
+	#requireCurrent(): void {
+		if (!this.#book.snapshot.current) {
+			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
+		}
+	}
+}
+
+function noSuchRule(name: string): SluiceError {
+	return new SluiceError("not_found", `rule ${name} does not exist: rule list shows those that do`);
+}
+
+/** Index of the first name after the token; the token need not exist any more. */
+function firstAfter(names: readonly string[], token: string): number {
+	if (token === "") return 0;
+	let low = 0;
+	let high = names.length;
+	while (low < high) {
+		const middle = (low + high) >>> 1;
+		if ((names[middle] ?? "") <= token) low = middle + 1;
+		else high = middle;
+	}
+	return low;
+}
+
+/** At least what the status takes as JSON, roughly. */
+function jsonBytes(status: RuleStatus): number {
+	const rule = status.rule;
+	return (
+		300 +
+		130 * (rule?.outputs.length ?? 0) +
+		22 * (rule?.input?.sources.length ?? 0) +
+		70 * (rule?.hosts.length ?? 0) +
+		status.hosts.reduce((sum, state) => sum + 60 + state.host.length + state.reason.length, 0)
+	);
+}

@@ -1,0 +1,107 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
+import type { KV } from "@nats-io/kv";
+import { SluiceError } from "@sluice/lib/errors";
+import type { BucketSnapshot } from "@sluice/lib/kv-snapshot";
+import {
+	LogLevel_Level,
+	type LogLevelRequest,
+	type LogLevelResponse,
+	LogLevelResponseSchema,
+	type LogLevelSetting,
+	LogLevelSettingSchema,
+	type LogLevels,
+	LogLevelsSchema,
+} from "@sluice/proto/gen/log";
+import { settingKeys } from "@sluice/proto/subjects";
+
+const SETTINGS_LIMIT = 256;
+const ATTEMPTS = 10;
+const CATCH_UP_MS = 5_000;
+const PART_PATTERN = /^[a-z][a-z0-9-]{0,31}$/;
+
+/** The cluster's log levels: one setting that every service follows. */
+export class LogLevelSettings {
+	readonly #bucket: KV;
+	readonly #snapshot: BucketSnapshot<LogLevels>;
+
+	constructor(bucket: KV, snapshot: BucketSnapshot<LogLevels>) {
+		this.#bucket = bucket;
+		this.#snapshot = snapshot;
+	}
+
+	/** Changes a level, or with UNSET only tells what holds. */
+	async handle(request: LogLevelRequest): Promise<LogLevelResponse> {
+		checkRequest(request);
+		if (!this.#snapshot.current) {
+			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
+		}
+		if (request.level !== LogLevel_Level.UNSET) await this.#change(request);
+		const entry = this.#snapshot.entries.get(settingKeys.logLevels);
+		return create(LogLevelResponseSchema, { settings: entry?.value.settings ?? [] });
+	}
+
+	async #change(request: LogLevelRequest): Promise<void> {
+		for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+			const entry = this.#snapshot.entries.get(settingKeys.logLevels);
+			const settings = withSetting(entry?.value.settings ?? [], request);
+			if (settings.length > SETTINGS_LIMIT) {
+				throw new SluiceError(
+					"invalid",
+					`${SETTINGS_LIMIT} settings stand: set a level for all to clear them`,
+				);
+			}
+			if (await this.#write(settings, entry?.revision)) return;
+			await this.#snapshot.catchUp(CATCH_UP_MS);
+		}
+		throw new SluiceError("unavailable", "others change log levels at the same time: try again");
+	}
+
+	/** False when somebody else wrote since. */
+	async #write(settings: LogLevelSetting[], revision: bigint | undefined): Promise<boolean> {
+		const payload = toBinary(LogLevelsSchema, create(LogLevelsSchema, { settings }));
+		try {
+			const written =
+				revision === undefined
+					? await this.#bucket.create(settingKeys.logLevels, payload)
+					: await this.#bucket.update(settingKeys.logLevels, payload, Number(revision));
+			await this.#snapshot.reached(BigInt(written), CATCH_UP_MS);
+			return true;
+		} catch (thrown) {
+			if (thrown instanceof SluiceError) throw thrown;
+			if (thrown instanceof JetStreamApiError && thrown.code === JetStreamApiCodes.StreamWrongLastSequence)
+				return false;
+			throw new SluiceError("unavailable", "the storage does not answer: try again", { cause: thrown });
+		}
+	}
+}
+
+/** The settings after one more: a broader one replaces those it covers, which is the way to clear them. Pure. */
+export function withSetting(
+	settings: readonly LogLevelSetting[],
+	added: Pick<LogLevelSetting, "service" | "facility" | "level">,
+): LogLevelSetting[] {
+	const covers = (setting: LogLevelSetting) =>
+		(added.service === "" || added.service === setting.service) &&
+		(added.facility === "" || added.facility === setting.facility);
+	const { service, facility, level } = added;
+	return [
+		...settings.filter((setting) => !covers(setting)),
+		create(LogLevelSettingSchema, { service, facility, level }),
+	];
+}
+
+function checkRequest(request: LogLevelRequest): void {
+	for (const field of ["service", "facility"] as const) {
+		const value = request[field];
+		if (value !== "" && !PART_PATTERN.test(value)) {
+			throw new SluiceError(
+				"invalid",
+				`${field}: ${JSON.stringify(value)} is not a name: use a-z, 0-9 and -`,
+			);
+		}
+	}
+	if (LogLevel_Level[request.level] === undefined) {
+		throw new SluiceError("invalid", `level: ${request.level} is none: TRACE, DEBUG, INFO, WARN or ERROR`);
+	}
+}

@@ -1,0 +1,131 @@
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { type KV, Kvm } from "@nats-io/kv";
+import { headers, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import { call } from "@sluice/lib/client";
+import { createLogger, type ServiceLogger } from "@sluice/lib/log";
+import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { HostRecordSchema } from "@sluice/proto/gen/host";
+import {
+	ApplyRequestSchema,
+	ApplyResponseSchema,
+	GetRuleRequestSchema,
+	GetRuleResponseSchema,
+	ListRulesRequestSchema,
+	ListRulesResponseSchema,
+	PutRuleRequestSchema,
+	PutRuleResponseSchema,
+	RemoveRuleRequestSchema,
+	RemoveRuleResponseSchema,
+	type RuleSchema,
+} from "@sluice/proto/gen/rule";
+import { buckets, requests } from "@sluice/proto/subjects";
+import { type RunningControlApi, startControlApi } from "../control-api.ts";
+
+export type RuleInit = MessageInitShape<typeof RuleSchema>;
+
+const TIMEOUT_MS = 10_000;
+
+/** A rule that is right: r0:GROUP:5001 to r1:239.10.1.1:6001. */
+export function exampleRule(name: string, group = "239.1.1.1", more: Partial<RuleInit> = {}): RuleInit {
+	return {
+		name,
+		input: { interface: "r0", group, port: 5001 },
+		outputs: [{ interface: "r1", address: "239.10.1.1", port: 6001 }],
+		...more,
+	} as RuleInit;
+}
+
+/** Distinct rules that go together. */
+export function manyRules(count: number, prefix = "rule"): RuleInit[] {
+	return Array.from({ length: count }, (_, k) =>
+		exampleRule(`${prefix}-${String(k).padStart(5, "0")}`, `239.1.${k >> 8}.${k & 255}`),
+	);
+}
+
+export function quietLogger(): ServiceLogger {
+	return createLogger({ service: "control-api", level: "error", destination: { write() {} } });
+}
+
+/** A nats-server with any number of control-apis and the requests of a client. */
+export class TestCluster {
+	readonly server: TestNatsServer;
+	readonly nc: NatsConnection;
+	readonly #apis: RunningControlApi[] = [];
+
+	private constructor(server: TestNatsServer, nc: NatsConnection) {
+		this.server = server;
+		this.nc = nc;
+	}
+
+	static async start(): Promise<TestCluster> {
+		const server = await startNatsServer();
+		return new TestCluster(server, await server.connect("operator"));
+	}
+
+	async startApi(logger: ServiceLogger = quietLogger()): Promise<RunningControlApi> {
+		const api = await startControlApi(await this.server.connect(), logger);
+		this.#apis.push(api);
+		return api;
+	}
+
+	async stop(): Promise<void> {
+		await Promise.all(this.#apis.map((api) => api.stop()));
+		await this.server.stop();
+	}
+
+	put(rule: RuleInit, expectedRevision?: bigint) {
+		return call(
+			this.nc,
+			requests.rulePut,
+			PutRuleRequestSchema,
+			PutRuleResponseSchema,
+			expectedRevision === undefined ? { rule } : { rule, expectedRevision },
+			TIMEOUT_MS,
+		);
+	}
+
+	get(name: string) {
+		return call(this.nc, requests.ruleGet, GetRuleRequestSchema, GetRuleResponseSchema, { name }, TIMEOUT_MS);
+	}
+
+	list(pageSize = 0, pageToken = "") {
+		return call(
+			this.nc,
+			requests.ruleList,
+			ListRulesRequestSchema,
+			ListRulesResponseSchema,
+			{ pageSize, pageToken },
+			TIMEOUT_MS,
+		);
+	}
+
+	remove(name: string, expectedRevision?: bigint) {
+		return call(
+			this.nc,
+			requests.ruleRemove,
+			RemoveRuleRequestSchema,
+			RemoveRuleResponseSchema,
+			expectedRevision === undefined ? { name } : { name, expectedRevision },
+			TIMEOUT_MS,
+		);
+	}
+
+	apply(request: MessageInitShape<typeof ApplyRequestSchema>, subject: string = requests.ruleApply) {
+		return call(this.nc, subject, ApplyRequestSchema, ApplyResponseSchema, request, 30_000);
+	}
+
+	/** A request as a shell would send it. */
+	raw(subject: string, payload: string | Uint8Array, contentType?: string): Promise<Msg> {
+		const sent = headers();
+		if (contentType !== undefined) sent.set("Content-Type", contentType);
+		return this.nc.request(subject, payload, { timeout: TIMEOUT_MS, headers: sent });
+	}
+
+	/** Writes a host's record, as its supervisor would. */
+	async writeHost(
+		record: MessageInitShape<typeof HostRecordSchema> & { readonly host: string },
+	): Promise<void> {
+		const bucket: KV = await new Kvm(this.nc).open(buckets.hosts);
+		await bucket.put(record.host, toBinary(HostRecordSchema, create(HostRecordSchema, record)));
+	}
+}
