@@ -25,6 +25,7 @@ has_package_lists() {
 # A source that does not answer is no reason to stop: whether a package can be had is what counts.
 update_package_lists() {
 	say 'reading the package lists (apt-get update)…'
+	in_checkout touch "$tools/log/apt-update.log"
 	apt-get -q update >"$tools/log/apt-update.log" 2>&1 </dev/null || true
 }
 
@@ -45,9 +46,9 @@ install_packages() {
 	find_missing_packages
 	((${#missing[@]} > 0)) || return 0
 	command -v apt-get >/dev/null ||
-		fail "${missing[*]} missing and this system has no apt" 'install them with its own package tool, then run the command again'
+		fail "this system has no apt, and lacks ${missing[*]}" 'install these with its own package tool, then run the command again'
 	((EUID == 0)) ||
-		fail "${missing[*]} missing, and only root may install Debian packages" 'run sudo ./sluice build once'
+		fail "only root may install the Debian packages that are missing (${missing[*]})" 'run sudo ./sluice build once'
 	if has_package_lists; then
 		step apt "installing ${missing[*]} (Debian packages)" apt_install_with_fresh_lists "${missing[@]}"
 	else

@@ -54,8 +54,8 @@ step() {
 	local log=$tools/log/$name.log
 	shift 2
 	say "$what…"
-	# The owner may remove what root wrote there, but not write to it.
-	rm -f "$log"
+	in_checkout rm -f "$log"
+	in_checkout touch "$log"
 	if [[ -t 2 ]]; then
 		show_progress "$log" &
 		ticker=$!
@@ -74,7 +74,8 @@ step() {
 explain_failure() {
 	local what=$1 code=$2 log=$3 cause
 	tail -n 8 "$log" 2>/dev/null | sed 's/^/  | /' >&2 || true
-	cause=$(grep -iE '^E: |error|failed|refused|cannot|No space' "$log" 2>/dev/null | tail -n 1 | tr -s ' \t' ' ' | cut -c 1-160) || true
+	# The first complaint is the cause, those after it mostly follow from it.
+	cause=$(grep -m 1 -iE '^(E|W): |(^|[: ])error: |^npm err|\*\*\* |no space left' "$log" 2>/dev/null | tr -s ' \t' ' ' | cut -c 1-160) || true
 	fail "$what failed (${cause:-exit code $code})" "$(remedy_for "$log")"
 }
 
@@ -101,13 +102,13 @@ remedy_for() {
 	elif grep -qiE 'permission denied|EACCES' "$log"; then
 		echo "something in $root belongs to another user: give it back with chown -R, then run the command again"
 	else
-		echo "the whole log is $log"
+		echo "look at the whole log, $log, then run the command again"
 	fi
 }
 
 refuse_unwritable() {
 	if ((EUID == 0)); then
-		fail "$root is not built and is on a read-only file system" 'make it writable, or clone it elsewhere'
+		fail "$root must be built and is on a read-only file system" 'make it writable, or clone it elsewhere'
 	fi
-	fail "$root is not built and belongs to ${owner_name:-uid $owner}" "run ./sluice build there as ${owner_name:-its owner}, or with sudo"
+	fail "$root must be built and belongs to ${owner_name:-uid $owner}" "run ./sluice build there as ${owner_name:-its owner}, or with sudo"
 }
