@@ -1,0 +1,176 @@
+/* What the supervisor tells a worker, carried out between two batches. */
+#include <errno.h>
+#include <string.h>
+
+#include "mapping.h"
+#include "worker.h"
+
+/* After so many commands packets get their turn. */
+#define COMMANDS_AT_ONCE 16u
+
+static int take_counters(struct sluice_worker *worker, struct command *command)
+{
+	void *memory;
+	size_t bytes;
+	int error;
+
+	if (worker->counters)
+		return -EBUSY;
+	error = mapping_open(command->fds[0], MAPPING_SHARED,
+			     SLUICE_WORKER_COUNTERS * sizeof(uint64_t), &memory, &bytes);
+	if (error)
+		return error;
+	/* No snapshot reads them before a table is in force, which is put there under the lock. */
+	worker->counters = memory;
+	worker->counters_bytes = bytes;
+	return 0;
+}
+
+static int attach_shard(struct sluice_worker *worker, struct command *command)
+{
+	const struct sluice_attach_shard *message = &command->attach_shard;
+	const struct engine_shard shard = {
+		.shard = message->shard,
+		.ifindex = message->ifindex,
+		.ring = message->ring,
+		.socket = command->fds[0],
+		.state = command->fds[1],
+	};
+	int error = worker->engine->ops->attach(worker->engine, &shard);
+
+	if (!error) {
+		command->fd_count = 0;
+		worker->waits_changed = true;
+	}
+	journal_write(&worker->journal, error ? JOURNAL_ERROR : JOURNAL_DEBUG,
+		      SLUICE_FACILITY_CAPTURE, "shard %u of interface %u attached: %s",
+		      message->shard, message->ifindex, sluice_error_text(error));
+	return error;
+}
+
+static int detach_shard(struct sluice_worker *worker, const struct command *command)
+{
+	const uint32_t shard = command->detach_shard.shard;
+	int error = worker->engine->ops->detach(worker->engine, shard);
+
+	worker->waits_changed = true;
+	journal_write(&worker->journal, error ? JOURNAL_ERROR : JOURNAL_DEBUG,
+		      SLUICE_FACILITY_CAPTURE, "shard %u detached: %s", shard,
+		      sluice_error_text(error));
+	return error;
+}
+
+static int add_egress(struct sluice_worker *worker, struct command *command)
+{
+	const struct sluice_egress_slot *message = &command->egress_slot;
+	int error = worker->engine->ops->add_egress(worker->engine, message->slot, command->fds[0],
+						    message->ifindex, message->options);
+
+	if (!error)
+		command->fd_count = 0;
+	return error;
+}
+
+/* In force once the lock was had; until then no further command is taken. */
+static int prepare_table(struct sluice_worker *worker, const struct command *command)
+{
+	int error;
+
+	if (!worker->counters)
+		return -ENOENT;
+	error = table_map(&worker->next_table, command->fds[0],
+			  worker->counters_bytes / sizeof(uint64_t));
+	if (error) {
+		journal_write(&worker->journal, JOURNAL_ERROR, SLUICE_FACILITY_TABLE,
+			      "table refused: %s", sluice_error_text(error));
+		return error;
+	}
+	worker->next_sequence = command->message.sequence;
+	return 0;
+}
+
+/* True when no table is waiting any more. */
+static bool swap_tables(struct sluice_worker *worker)
+{
+	const struct table_header *header;
+	struct table old;
+
+	if (pthread_mutex_trylock(&worker->table_lock))
+		return false;
+	old = worker->table;
+	worker->table = worker->next_table;
+	pthread_mutex_unlock(&worker->table_lock);
+	worker->engine->ops->install(worker->engine, &worker->table, worker->counters);
+	memset(&worker->next_table, 0, sizeof(worker->next_table));
+	worker->waits_changed = true;
+	table_unmap(&old);
+	header = worker->table.header;
+	journal_write(&worker->journal, JOURNAL_DEBUG, SLUICE_FACILITY_TABLE,
+		      "table %llu in force: %u rules, %u outputs",
+		      (unsigned long long)header->generation, header->rule_count,
+		      header->output_count);
+	return true;
+}
+
+static int carry_out(struct sluice_worker *worker, struct command *command)
+{
+	switch (command->message.kind) {
+	case SLUICE_MESSAGE_COUNTERS:
+		return take_counters(worker, command);
+	case SLUICE_MESSAGE_ATTACH_SHARD:
+		return attach_shard(worker, command);
+	case SLUICE_MESSAGE_DETACH_SHARD:
+		return detach_shard(worker, command);
+	case SLUICE_MESSAGE_ADD_EGRESS:
+		return add_egress(worker, command);
+	case SLUICE_MESSAGE_REMOVE_EGRESS:
+		return worker->engine->ops->remove_egress(worker->engine,
+							  command->egress_slot.slot);
+	case SLUICE_MESSAGE_INSTALL_TABLE:
+		return prepare_table(worker, command);
+	case SLUICE_MESSAGE_NOTE:
+		mailbox_put(&worker->notes, command->bytes + sizeof(command->message),
+			    command->message.bytes - (uint32_t)sizeof(command->message));
+		return 0;
+	case SLUICE_MESSAGE_STOP:
+		worker->stopped = true;
+		return 0;
+	default:
+		return -EBADMSG;
+	}
+}
+
+static int acknowledge(struct sluice_worker *worker, uint64_t sequence, int result)
+{
+	return worker_channel_report(worker->channel, REPORT_ACK, sequence,
+				     (uint64_t)(int64_t)result)
+		       ? -ENOTCONN
+		       : 0;
+}
+
+int commands_take(struct sluice_worker *worker)
+{
+	for (unsigned taken = 0; taken < COMMANDS_AT_ONCE && !worker->stopped; taken++) {
+		struct command *command = &worker->command;
+		int result;
+
+		if (worker->next_table.memory) {
+			if (!swap_tables(worker))
+				return 0;
+			if (acknowledge(worker, worker->next_sequence, 0))
+				return -ENOTCONN;
+		}
+		result = worker_channel_receive(worker->channel, command);
+		if (result == 0 || result == -ENOTCONN || result == -EPROTO)
+			return result;
+		if (result > 0) {
+			result = carry_out(worker, command);
+			command_close(command);
+		}
+		if (worker->next_table.memory)
+			continue;
+		if (acknowledge(worker, command->message.sequence, result))
+			return -ENOTCONN;
+	}
+	return 0;
+}

@@ -1,0 +1,190 @@
+/*
+ * The packet thread: work, and when there is none, wait. Commands are looked for
+ * between batches, at most every COMMANDS_PERIOD_NS or COMMANDS_PERIOD_ROUNDS, so that
+ * under load the channel costs no system call per packet.
+ */
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "counters.h"
+#include "worker.h"
+
+#define COMMANDS_PERIOD_NS     1000000u
+#define COMMANDS_PERIOD_ROUNDS 64u
+#define SAMPLE_PERIOD_NS       100000000u
+#define WAIT_MS                100
+#define CONNECT_PATIENCE_NS    5000000000u
+#define CONNECT_PERIOD_NS      10000000
+
+/* The channel, the stop event, and what the engine waits for. */
+#define WAIT_CHANNEL 0u
+#define WAIT_STOP    1u
+#define WAIT_ENGINE  2u
+
+struct cycle {
+	struct sluice_worker *worker;
+	uint64_t now_ns;
+	uint64_t commands_ns, sample_ns;
+	uint32_t rounds;
+	uint32_t wait_count;
+	struct pollfd waits[WAIT_ENGINE + ENGINE_MAX_SHARDS];
+};
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static bool must_stop(const struct sluice_worker *worker)
+{
+	return worker->stopped || __atomic_load_n(&worker->stop, __ATOMIC_ACQUIRE);
+}
+
+static int connect_patiently(struct sluice_worker *worker)
+{
+	const struct timespec period = { .tv_nsec = CONNECT_PERIOD_NS };
+	const uint64_t deadline_ns = monotonic_ns() + CONNECT_PATIENCE_NS;
+	int channel;
+
+	for (;;) {
+		channel = worker_channel_connect(worker->channel_name);
+		if (channel >= 0)
+			break;
+		/* EAGAIN: its backlog is full. */
+		if (channel != -ECONNREFUSED && channel != -EAGAIN)
+			return channel;
+		if (monotonic_ns() > deadline_ns || must_stop(worker))
+			return channel;
+		nanosleep(&period, NULL);
+	}
+	worker->channel = channel;
+	return worker_channel_report(channel, REPORT_HELLO, worker->slot, SLUICE_ABI_VERSION);
+}
+
+static void refresh_waits(struct cycle *cycle)
+{
+	struct sluice_worker *worker = cycle->worker;
+
+	worker->waits_changed = false;
+	cycle->waits[WAIT_CHANNEL] = (struct pollfd){ .fd = worker->channel, .events = POLLIN };
+	cycle->waits[WAIT_STOP] = (struct pollfd){ .fd = worker->stop_event, .events = POLLIN };
+	cycle->wait_count = WAIT_ENGINE +
+			    worker->engine->ops->waits(worker->engine, cycle->waits + WAIT_ENGINE);
+}
+
+/* True when something came while looking. */
+static bool spin(struct cycle *cycle)
+{
+	struct sluice_worker *worker = cycle->worker;
+	const uint32_t spin_ns = idle_spin_ns(&worker->idle);
+	const uint64_t end_ns = cycle->now_ns + spin_ns;
+	bool found = false;
+
+	if (!spin_ns)
+		return false;
+	while (!found && monotonic_ns() < end_ns) {
+		for (unsigned look = 0; look < 16 && !found; look++) {
+			found = worker->engine->ops->ready(worker->engine);
+#if defined(__x86_64__)
+			__builtin_ia32_pause();
+#endif
+		}
+	}
+	idle_learn(&worker->idle, spin_ns, found);
+	return found;
+}
+
+static int wait_for_work(struct cycle *cycle)
+{
+	struct sluice_worker *worker = cycle->worker;
+	/* A table that waits for a snapshot to end is tried again soon. */
+	const int timeout_ms = worker->next_table.memory ? 1 : WAIT_MS;
+	int woken;
+
+	if (spin(cycle))
+		return 0;
+	if (worker->waits_changed)
+		refresh_waits(cycle);
+	woken = poll(cycle->waits, cycle->wait_count, timeout_ms);
+	if (woken < 0 && errno != EINTR)
+		return -errno;
+	if (worker->counters)
+		counter_add(&worker->counters[SLUICE_WORKER_WAKEUPS], 1);
+	if (woken <= 0)
+		return 0;
+	if (cycle->waits[WAIT_CHANNEL].revents)
+		cycle->commands_ns = 0;
+	worker->engine->ops->woken(worker->engine, cycle->waits + WAIT_ENGINE,
+				   cycle->wait_count - WAIT_ENGINE);
+	return 0;
+}
+
+/* What is done between batches now and then. */
+static int tend(struct cycle *cycle)
+{
+	struct sluice_worker *worker = cycle->worker;
+
+	if (cycle->now_ns - cycle->commands_ns >= COMMANDS_PERIOD_NS ||
+	    cycle->rounds >= COMMANDS_PERIOD_ROUNDS) {
+		cycle->commands_ns = cycle->now_ns;
+		cycle->rounds = 0;
+		return commands_take(worker);
+	}
+	if (cycle->now_ns - cycle->sample_ns >= SAMPLE_PERIOD_NS) {
+		cycle->sample_ns = cycle->now_ns;
+		worker->engine->ops->sample(worker->engine);
+	}
+	return 0;
+}
+
+static int run(struct sluice_worker *worker)
+{
+	struct cycle cycle = { .worker = worker };
+	int error = 0;
+
+	worker->waits_changed = true;
+	while (!error && !must_stop(worker)) {
+		cycle.now_ns = monotonic_ns();
+		error = tend(&cycle);
+		cycle.rounds++;
+		if (!error && !worker->engine->ops->work(worker->engine))
+			error = wait_for_work(&cycle);
+	}
+	return error;
+}
+
+void *duty_cycle(void *argument)
+{
+	struct sluice_worker *worker = argument;
+	int error = connect_patiently(worker);
+
+	if (!error) {
+		__atomic_store_n(&worker->state, SLUICE_WORKER_RUN, __ATOMIC_RELEASE);
+		journal_write(&worker->journal, JOURNAL_INFO, SLUICE_FACILITY_CHANNEL,
+			      "connected as slot %u, engine %s", worker->slot,
+			      worker->engine->ops->name);
+		error = run(worker);
+	}
+	/* The slots and counters of the last batch are whole: a successor may begin. */
+	worker->engine->ops->close(worker->engine);
+	worker->engine = NULL;
+	if (error && error != -ENOTCONN && !must_stop(worker)) {
+		if (worker->channel >= 0)
+			worker_channel_report(worker->channel, REPORT_FAILED,
+					      (uint64_t)(int64_t)error, 0);
+		__atomic_store_n(&worker->error, error, __ATOMIC_RELAXED);
+		__atomic_store_n(&worker->state, SLUICE_WORKER_FAIL, __ATOMIC_RELEASE);
+	} else {
+		journal_write(&worker->journal, JOURNAL_INFO, SLUICE_FACILITY_CHANNEL, "%s",
+			      error == -ENOTCONN ? "the supervisor closed the channel" : "stopped");
+		__atomic_store_n(&worker->state, SLUICE_WORKER_HALT, __ATOMIC_RELEASE);
+	}
+	if (worker->channel >= 0)
+		close(worker->channel);
+	worker->channel = -1;
+	return NULL;
+}

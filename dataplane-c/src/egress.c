@@ -1,0 +1,366 @@
+#include "egress.h"
+
+#include <errno.h>
+#include <netinet/udp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "counters.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+#define NO_PLAN          UINT32_MAX
+#define WITHOUT_SEGMENTS offsetof(struct egress_control, segment_header)
+
+_Static_assert(offsetof(struct egress_control, ttl_header) == CMSG_SPACE(sizeof(struct in_pktinfo)),
+	       "control messages follow each other as the kernel walks them");
+_Static_assert(offsetof(struct egress_control, tos_header) -
+			       offsetof(struct egress_control, ttl_header) ==
+		       CMSG_SPACE(sizeof(int)),
+	       "control messages follow each other as the kernel walks them");
+_Static_assert(sizeof(struct egress_control) - WITHOUT_SEGMENTS == CMSG_SPACE(sizeof(uint16_t)),
+	       "control messages follow each other as the kernel walks them");
+
+static void prepare_message(struct egress *egress, uint32_t index)
+{
+	struct egress_control *control = &egress->controls[index];
+	struct msghdr *header = &egress->messages[index].msg_hdr;
+
+	control->source_header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo)),
+						   .cmsg_level = IPPROTO_IP,
+						   .cmsg_type = IP_PKTINFO };
+	control->ttl_header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
+						.cmsg_level = IPPROTO_IP,
+						.cmsg_type = IP_TTL };
+	control->tos_header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
+						.cmsg_level = IPPROTO_IP,
+						.cmsg_type = IP_TOS };
+	control->segment_header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(uint16_t)),
+						    .cmsg_level = IPPROTO_UDP,
+						    .cmsg_type = UDP_SEGMENT };
+	egress->destinations[index].sin_family = AF_INET;
+	header->msg_name = &egress->destinations[index];
+	header->msg_namelen = sizeof(egress->destinations[index]);
+	header->msg_control = control;
+}
+
+struct egress *egress_open(struct journal *journal)
+{
+	struct egress *egress = calloc(1, sizeof(*egress));
+
+	if (!egress)
+		return NULL;
+	egress->sockets = calloc(SLUICE_MAX_EGRESS, sizeof(*egress->sockets));
+	if (!egress->sockets) {
+		free(egress);
+		return NULL;
+	}
+	for (uint32_t slot = 0; slot < SLUICE_MAX_EGRESS; slot++)
+		egress->sockets[slot].fd = -1;
+	for (uint32_t index = 0; index < EGRESS_MESSAGES; index++)
+		prepare_message(egress, index);
+	egress->journal = journal;
+	egress->planned_limit = NO_PLAN;
+	return egress;
+}
+
+void egress_close(struct egress *egress)
+{
+	if (!egress)
+		return;
+	for (uint32_t slot = 0; slot < SLUICE_MAX_EGRESS; slot++) {
+		if (egress->sockets[slot].fd >= 0)
+			close(egress->sockets[slot].fd);
+	}
+	free(egress->sockets);
+	free(egress);
+}
+
+int egress_add(struct egress *egress, uint32_t slot, int fd, uint32_t ifindex, uint32_t options)
+{
+	struct egress_socket *socket;
+
+	if (slot >= SLUICE_MAX_EGRESS)
+		return -EINVAL;
+	socket = &egress->sockets[slot];
+	if (socket->fd >= 0)
+		return -EBUSY;
+	*socket = (struct egress_socket){
+		.fd = fd,
+		.ifindex = ifindex,
+		.segmentation = !(options & SLUICE_EGRESS_NO_SEGMENTATION),
+	};
+	return 0;
+}
+
+int egress_remove(struct egress *egress, uint32_t slot)
+{
+	if (slot >= SLUICE_MAX_EGRESS)
+		return -EINVAL;
+	if (egress->sockets[slot].fd < 0)
+		return -ENOENT;
+	close(egress->sockets[slot].fd);
+	egress->sockets[slot].fd = -1;
+	return 0;
+}
+
+/* ---- counting ---------------------------------------------------------- */
+
+static void count_sent(const struct egress *egress, const struct egress_account *account)
+{
+	uint64_t *steps = egress->counters + SLUICE_WORKER_SEGMENTS_PER_SEND;
+
+	counter_add(&account->output[SLUICE_OUTPUT_ELIGIBLE_PACKETS], account->datagrams);
+	counter_add(&account->output[SLUICE_OUTPUT_SENT_PACKETS], account->datagrams);
+	counter_add(&account->output[SLUICE_OUTPUT_SENT_BYTES], account->bytes);
+	counter_add(&steps[histogram_step(account->datagrams)], 1);
+}
+
+static void count_failed(const struct egress_account *account)
+{
+	counter_add(&account->output[SLUICE_OUTPUT_ELIGIBLE_PACKETS], account->datagrams);
+	counter_add(&account->output[SLUICE_OUTPUT_FAILED_PACKETS], account->datagrams);
+}
+
+/* Once per socket and error: what repeats is in the counters. */
+static void report(struct egress *egress, struct egress_socket *socket, int error)
+{
+	uint64_t bit = UINT64_C(1) << ((unsigned)error % 64);
+
+	if (socket->reported & bit)
+		return;
+	socket->reported |= bit;
+	journal_write(egress->journal, JOURNAL_WARN, SLUICE_FACILITY_EGRESS,
+		      "slot %u, interface %u: sending failed: %s (logged once, counted always)",
+		      egress->slot, socket->ifindex, sluice_error_text(error));
+}
+
+/* ---- sending ----------------------------------------------------------- */
+
+/* An ICMP error of an earlier datagram is reported on a later send, and lies in the error queue. */
+static void drain_error_queue(int fd)
+{
+	uint8_t bytes[64];
+	uint8_t control[512];
+	struct iovec vector = { bytes, sizeof(bytes) };
+	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+
+	for (unsigned taken = 0; taken < 1024; taken++) {
+		message.msg_control = control;
+		message.msg_controllen = sizeof(control);
+		if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+			return;
+	}
+}
+
+static bool is_full(int error)
+{
+	return error == EAGAIN || error == ENOBUFS;
+}
+
+/* One datagram of a refused send: the message as it is, but with one vector and no segments. */
+static int send_one(int fd, const struct msghdr *refused, struct iovec *vector)
+{
+	struct msghdr message = *refused;
+	int error;
+
+	message.msg_iov = vector;
+	message.msg_iovlen = 1;
+	message.msg_controllen = WITHOUT_SEGMENTS;
+	if (sendmsg(fd, &message, MSG_DONTWAIT) >= 0)
+		return 0;
+	error = errno;
+	if (is_full(error))
+		return error;
+	drain_error_queue(fd);
+	return sendmsg(fd, &message, MSG_DONTWAIT) >= 0 ? 0 : errno;
+}
+
+/* Each vector holds whole segments, but for the very last. */
+static void send_plainly(struct egress *egress, struct egress_socket *socket, uint32_t index)
+{
+	const struct msghdr *message = &egress->messages[index].msg_hdr;
+	struct egress_account account = egress->accounts[index];
+	const size_t segment_bytes = account.segment_bytes;
+
+	counter_add(&egress->counters[SLUICE_WORKER_SEGMENTATION_FALLBACKS], 1);
+	account.datagrams = 1;
+	for (size_t vector = 0; vector < message->msg_iovlen; vector++) {
+		uint8_t *bytes = message->msg_iov[vector].iov_base;
+		size_t left = message->msg_iov[vector].iov_len;
+
+		while (left) {
+			struct iovec one = { bytes, left < segment_bytes ? left : segment_bytes };
+			int error = send_one(socket->fd, message, &one);
+
+			account.bytes = (uint32_t)one.iov_len;
+			if (error) {
+				report(egress, socket, error);
+				count_failed(&account);
+			} else {
+				count_sent(egress, &account);
+			}
+			bytes += one.iov_len;
+			left -= one.iov_len;
+		}
+	}
+}
+
+/* How many messages from `index` on can be handed over as they are. */
+static uint32_t sendable(const struct egress *egress, const struct egress_socket *socket,
+			 uint32_t index)
+{
+	uint32_t end = index;
+
+	if (socket->segmentation)
+		return egress->message_count - index;
+	while (end < egress->message_count && !egress->accounts[end].segment_bytes)
+		end++;
+	return end - index;
+}
+
+/* The send of message `index` was refused. True: it is dealt with. False: try it once more. */
+static bool answer_error(struct egress *egress, struct egress_socket *socket, uint32_t index,
+			 int error, bool tried_again)
+{
+	const bool segments = egress->accounts[index].segment_bytes != 0;
+
+	if (segments && (error == EIO || error == EINVAL)) {
+		journal_write(egress->journal, JOURNAL_WARN, SLUICE_FACILITY_EGRESS,
+			      "slot %u, interface %u: no UDP_SEGMENT (%s), sending plainly",
+			      egress->slot, socket->ifindex, sluice_error_text(error));
+		socket->segmentation = false;
+		send_plainly(egress, socket, index);
+		return true;
+	}
+	if (segments && error == EMSGSIZE) {
+		send_plainly(egress, socket, index);
+		return true;
+	}
+	if (!is_full(error) && !tried_again) {
+		drain_error_queue(socket->fd);
+		return false;
+	}
+	report(egress, socket, error);
+	count_failed(&egress->accounts[index]);
+	return true;
+}
+
+static void send_gathered(struct egress *egress, struct egress_socket *socket)
+{
+	uint32_t index = 0;
+	bool tried_again = false;
+
+	while (index < egress->message_count) {
+		uint32_t count = sendable(egress, socket, index);
+		int sent;
+
+		if (!count) {
+			send_plainly(egress, socket, index++);
+			continue;
+		}
+		sent = sendmmsg(socket->fd, &egress->messages[index], count, MSG_DONTWAIT);
+		if (sent < 0) {
+			bool dealt_with = answer_error(egress, socket, index, errno, tried_again);
+
+			tried_again = !dealt_with;
+			index += dealt_with;
+			continue;
+		}
+		tried_again = false;
+		for (uint32_t end = index + (uint32_t)sent; index < end; index++)
+			count_sent(egress, &egress->accounts[index]);
+	}
+}
+
+void egress_flush(struct egress *egress)
+{
+	struct egress_socket *socket = &egress->sockets[egress->slot];
+
+	if (egress->message_count && socket->fd >= 0) {
+		send_gathered(egress, socket);
+	} else if (egress->message_count) {
+		report(egress, socket, EBADF);
+		for (uint32_t index = 0; index < egress->message_count; index++)
+			count_failed(&egress->accounts[index]);
+	}
+	egress->message_count = 0;
+	egress->vector_count = 0;
+	/* The plan's vectors are given up with the others. */
+	egress->planned_limit = NO_PLAN;
+}
+
+/* ---- gathering --------------------------------------------------------- */
+
+void egress_take_group(struct egress *egress, const struct payload *payloads, uint32_t first)
+{
+	egress->payloads = payloads;
+	egress->first_payload = first;
+	egress->planned_limit = NO_PLAN;
+}
+
+/* Outputs with the same limit share one plan, its vectors included. */
+static void plan_for(struct egress *egress, uint32_t limit)
+{
+	if (egress->planned_limit == limit)
+		return;
+	if (EGRESS_VECTORS - egress->vector_count < PLAN_MAX_DATAGRAMS)
+		egress_flush(egress);
+	egress->vector_count += segment_plan_make(&egress->plan, egress->payloads,
+						  egress->first_payload, limit,
+						  egress->vectors + egress->vector_count);
+	egress->planned_limit = limit;
+}
+
+static void gather(struct egress *egress, const struct sluice_output_record *output,
+		   const struct planned_send *send)
+{
+	const uint32_t index = egress->message_count++;
+	struct msghdr *header = &egress->messages[index].msg_hdr;
+	struct egress_control *control = &egress->controls[index];
+
+	header->msg_iov = send->vectors;
+	header->msg_iovlen = send->vector_count;
+	header->msg_controllen = send->segment_bytes ? sizeof(*control) : WITHOUT_SEGMENTS;
+	control->source.ipi_ifindex = (int)output->ifindex;
+	control->source.ipi_spec_dst.s_addr = output->source_be;
+	control->ttl = output->ttl;
+	control->tos = output->tos;
+	control->segment_bytes = (uint16_t)send->segment_bytes;
+	egress->destinations[index].sin_addr.s_addr = output->destination_be;
+	egress->destinations[index].sin_port = output->port_be;
+	egress->accounts[index] = (struct egress_account){
+		.output = egress->counters + output->counter_index,
+		.datagrams = send->datagrams,
+		.bytes = send->bytes,
+		.segment_bytes = send->segment_bytes,
+	};
+}
+
+void egress_send(struct egress *egress, const struct sluice_output_record *output)
+{
+	const uint32_t slot = output->egress_slot;
+	uint32_t limit;
+
+	if (slot != egress->slot) {
+		egress_flush(egress);
+		egress->slot = slot;
+	}
+	limit = egress->sockets[slot].segmentation ? plan_segment_limit(output->mtu) : 0;
+	plan_for(egress, limit);
+	for (uint32_t at = 0; at < egress->plan.count; at++) {
+		if (egress->message_count == EGRESS_MESSAGES) {
+			/* The plan goes on: only the messages are gone. */
+			const uint32_t vector_count = egress->vector_count;
+
+			egress_flush(egress);
+			egress->vector_count = vector_count;
+			egress->planned_limit = limit;
+		}
+		gather(egress, output, &egress->plan.sends[at]);
+	}
+}

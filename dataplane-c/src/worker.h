@@ -1,0 +1,58 @@
+/* A worker's parts, for the files that share them: worker.c, duty_cycle.c, commands.c, snapshot.c. */
+#ifndef SLUICE_WORKER_H
+#define SLUICE_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "engine.h"
+#include "idle.h"
+#include "journal.h"
+#include "table.h"
+#include "worker_channel.h"
+
+struct sluice_worker {
+	pthread_t thread;
+	char channel_name[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	uint32_t slot;
+
+	/* Shared by both threads; each has one writer. */
+	int32_t state; /* packet thread; enum sluice_worker_state */
+	int32_t error; /* packet thread, before state becomes FAIL */
+	bool stop;     /* the caller; stop_event wakes the packet thread from poll */
+	int stop_event;
+
+	/*
+	 * Held by the caller while it copies a snapshot, and by the packet thread while it
+	 * puts another table in force, which only ever tries: a swap waits for the
+	 * snapshot, packets do not.
+	 */
+	pthread_mutex_t table_lock;
+	struct table table; /* memory NULL: none */
+	uint64_t *counters;
+	size_t counters_bytes;
+
+	struct journal journal;
+	struct mailbox notes;
+
+	/* The packet thread's alone. */
+	int channel;
+	struct engine *engine;
+	struct idle idle;
+	struct table next_table; /* validated, waits for table_lock; memory NULL: none */
+	uint64_t next_sequence;
+	bool waits_changed;
+	bool stopped; /* by SLUICE_MESSAGE_STOP */
+	struct command command;
+};
+
+/* The packet thread: until stopped, or the channel is gone, or something failed. */
+void *duty_cycle(void *worker);
+
+/*
+ * Carries out what the supervisor has sent so far. 0; -ENOTCONN: the channel is gone;
+ * -EPROTO: what came was no command.
+ */
+int commands_take(struct sluice_worker *worker);
+
+#endif
