@@ -3,9 +3,10 @@
 //
 // Each bundle is written into a folder of its own and renamed into place, so that a command that starts meanwhile
 // finds the old one or the new one. A running `up` works from its own stage and notices nothing.
+// Called by the launcher, which lets one build run at a time.
 
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 const root = join(import.meta.dir, "..");
@@ -43,7 +44,8 @@ async function bundle(name: string, entry: string, folder: string): Promise<void
 }
 
 async function bundleServices(): Promise<void> {
-	const folder = await mkdtemp(join(buildDir, ".new-"));
+	const folder = join(buildDir, ".new");
+	await rm(folder, { recursive: true, force: true });
 	try {
 		for (const [name, entry] of Object.entries(ENTRY_POINTS)) {
 			if (existsSync(join(root, entry))) await bundle(name, entry, folder);

@@ -67,20 +67,28 @@ run_older_build() {
 	say "the sources are newer than the build and this user cannot write $root: running the older build"
 }
 
+# The trap runs wherever the signal finds the launcher, mostly in a step whose stderr is its log.
+interrupted() {
+	printf '\n' >&"$console"
+	fail "${command:-it} was interrupted while it installed or built" 'run it again, and it goes on where it stopped' 2>&"$console"
+}
+
 install_and_build() {
 	local started=$SECONDS
+	exec {console}>&2
+	trap interrupted INT TERM
 	take_lock
 	# Another launcher may have done it all while this one waited.
-	if [[ $command != test && $command != build ]] && is_current; then
-		exec {lock}<&-
-		return
+	if [[ $command == test || $command == build ]] || ! is_current; then
+		install_packages
+		install_bun
+		install_nats_server
+		install_node_modules
+		build_all
 	fi
-	install_packages
-	install_bun
-	install_nats_server
-	install_node_modules
-	build_all
 	exec {lock}<&-
+	trap - INT TERM EXIT
+	exec {console}>&-
 	if ((SECONDS - started > 5)); then say "ready after $((SECONDS - started)) s"; fi
 }
 
