@@ -1,0 +1,49 @@
+import { readFile } from "node:fs/promises";
+import { CommandFailure, exitCodes } from "../failure.ts";
+
+export interface Account {
+	readonly uid: number;
+	readonly gid: number;
+}
+
+/** The system accounts that the launcher creates; each service runs as its own. */
+export interface Accounts {
+	readonly nats: Account;
+	readonly api: Account;
+	readonly stats: Account;
+	readonly worker: Account;
+	/** Members may operate without root. */
+	readonly operatorsGid: number;
+}
+
+export const WORKER_USER = "sluice-worker";
+
+export async function readAccounts(): Promise<Accounts> {
+	const [passwd, group] = await Promise.all([
+		readFile("/etc/passwd", "utf8"),
+		readFile("/etc/group", "utf8"),
+	]);
+	return {
+		nats: findUser(passwd, "sluice-nats"),
+		api: findUser(passwd, "sluice-api"),
+		stats: findUser(passwd, "sluice-stats"),
+		worker: findUser(passwd, WORKER_USER),
+		operatorsGid: Number(findEntry(group, "group", "sluice")[2]),
+	};
+}
+
+function findUser(passwd: string, name: string): Account {
+	const entry = findEntry(passwd, "user", name);
+	return { uid: Number(entry[2]), gid: Number(entry[3]) };
+}
+
+function findEntry(text: string, what: string, name: string): string[] {
+	const line = text.split("\n").find((each) => each.startsWith(`${name}:`));
+	if (line === undefined) {
+		throw new CommandFailure(
+			exitCodes.failed,
+			`the system ${what} ${name} does not exist: run sudo ./sluice build, which creates it`,
+		);
+	}
+	return line.split(":");
+}

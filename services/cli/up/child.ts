@@ -1,0 +1,218 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { Backoff } from "./backoff.ts";
+import { readLines } from "./lines.ts";
+import { type LogRecord, parseRecord, wrapLine } from "./log-line.ts";
+import type { KeeperLog, LogStream } from "./log-stream.ts";
+import { within } from "./within.ts";
+
+export interface ChildSpec {
+	readonly name: string;
+	readonly argv: readonly string[];
+	readonly cwd: string;
+	/** Written as the first line of standard input, which then stays open; absent: no standard input. */
+	readonly configLine?: string;
+	/** Before this, a started process gets no configuration: it loads meanwhile, and waits. */
+	readonly configAfter?: Promise<void>;
+	/** Becomes the child's descriptor 3. */
+	readonly fd?: number;
+	/** Turns a line that is no JSON into a record. */
+	readonly readLine?: (line: string, nowMs: number) => LogRecord;
+	readonly isReady: (record: LogRecord) => boolean;
+}
+
+/** Deaths before it was ever ready after which a start is hopeless. */
+const HOPELESS_AFTER = 4;
+
+/** No secret ever stands in it: other processes of the same user can read an environment. */
+const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8" };
+
+const LAST_WORDS_MS = 200;
+
+type Process = Bun.Subprocess<"pipe" | "ignore", "ignore", "pipe">;
+
+/** One process of `up`: started, its log merged, started again when it dies, stopped. */
+export class Child {
+	readonly #spec: ChildSpec;
+	readonly #stream: LogStream;
+	readonly #log: KeeperLog;
+	readonly #host: string;
+	readonly #backoff = new Backoff();
+	readonly #ready = Promise.withResolvers<void>();
+	#everReady = false;
+	#deathsBeforeReady = 0;
+	#process: Process | undefined;
+	#restart: Timer | undefined;
+	#stopping = false;
+	#lastError = "";
+
+	constructor(spec: ChildSpec, host: string, stream: LogStream, log: KeeperLog) {
+		this.#spec = spec;
+		this.#host = host;
+		this.#stream = stream;
+		this.#log = log;
+		// Whoever starts it may look at `ready` later than it fails.
+		this.#ready.promise.catch(() => {});
+	}
+
+	get name(): string {
+		return this.#spec.name;
+	}
+
+	/** Resolves when it serves for the first time; rejects when it is hopeless, saying why in one line. */
+	get ready(): Promise<void> {
+		return this.#ready.promise;
+	}
+
+	get isReady(): boolean {
+		return this.#everReady;
+	}
+
+	start(): void {
+		const { argv, cwd, configLine, fd } = this.#spec;
+		const startedAt = performance.now();
+		let child: Process;
+		try {
+			child = Bun.spawn([...argv], {
+				cwd,
+				env: environment(),
+				stdio: [
+					configLine === undefined ? "ignore" : "pipe",
+					"ignore",
+					"pipe",
+					...(fd === undefined ? [] : [fd]),
+				],
+				// The terminal's Ctrl-C is for the keeper, which stops all in order.
+				detached: true,
+			}) as Process;
+		} catch (error) {
+			this.#ended(`cannot be started (${error instanceof Error ? error.message : error})`, 0);
+			return;
+		}
+		this.#process = child;
+		void this.#configure(child);
+		const drained = readLines(child.stderr, (line) => this.#take(line)).catch(() => {});
+		void child.exited.then(async () => {
+			// Its last words come first. A grandchild may hold the pipe open: not for long.
+			await within(LAST_WORDS_MS, drained);
+			this.#process = undefined;
+			const how = String(child.signalCode ?? `exit code ${child.exitCode}`);
+			this.#ended(how, performance.now() - startedAt);
+		});
+	}
+
+	/** Asks it to end, and ends it together with its own children when it does not in time. */
+	async stop(graceMs: number, hasten: Promise<void>): Promise<void> {
+		this.#stopping = true;
+		clearTimeout(this.#restart);
+		const child = this.#process;
+		if (child === undefined) return;
+		const children = childrenOf(child.pid);
+		child.kill("SIGTERM");
+		await within(graceMs, child.exited, hasten);
+		if (child.exitCode === null && child.signalCode === null) {
+			this.#log.warn(`${this.name} did not stop in time and is killed`, { pid: child.pid });
+			child.kill("SIGKILL");
+			await child.exited;
+		}
+		await endOrphans(children, Math.min(graceMs, ORPHAN_GRACE_MS));
+	}
+
+	async #configure(child: Process): Promise<void> {
+		const { configLine, configAfter } = this.#spec;
+		if (configLine === undefined || typeof child.stdin !== "object") return;
+		await configAfter?.catch(() => {});
+		try {
+			child.stdin.write(`${configLine}\n`);
+			await child.stdin.flush();
+		} catch {
+			// It died before it read: its end is reported elsewhere.
+		}
+	}
+
+	#take(line: string): void {
+		const now = Date.now();
+		const parsed = parseRecord(line);
+		const record = parsed ?? this.#spec.readLine?.(line, now) ?? wrapLine(this.name, this.#host, line, now);
+		if (parsed === undefined) this.#stream.record(record);
+		else this.#stream.pass(line);
+		if (record.level === "error" || record.level === "fatal" || record.facility === "stderr") {
+			this.#lastError =
+				typeof record["error"] === "string" ? `${record.msg}: ${record["error"]}` : record.msg;
+		}
+		if (!this.#everReady && this.#spec.isReady(record)) {
+			this.#everReady = true;
+			this.#ready.resolve();
+		}
+	}
+
+	#ended(how: string, ranMs: number): void {
+		if (this.#stopping) return;
+		if (!this.#everReady) {
+			this.#deathsBeforeReady += 1;
+			if (this.#deathsBeforeReady >= HOPELESS_AFTER) {
+				const why = this.#lastError === "" ? how : this.#lastError;
+				this.#ready.reject(new Error(`${this.name} does not start: ${why}`));
+				return;
+			}
+		}
+		const waitMs = this.#backoff.afterExit(ranMs);
+		this.#log.warn(`${this.name} ended, it is started again`, { how, ranMs: Math.round(ranMs), waitMs });
+		this.#restart = setTimeout(() => this.start(), waitMs);
+	}
+}
+
+/** Tests with their own libsluice.so name it there. */
+function environment(): Record<string, string> {
+	const library = process.env["SLUICE_LIB"];
+	return library === undefined ? ENVIRONMENT : { ...ENVIRONMENT, SLUICE_LIB: library };
+}
+
+/** How long the children of a killed process may take to notice that it is gone. */
+const ORPHAN_GRACE_MS = 1000;
+const POLL_MS = 10;
+
+/** A process, told from a later one with the same pid by when it started. */
+interface ProcessId {
+	readonly pid: number;
+	readonly startTime: string;
+}
+
+function childrenOf(pid: number): ProcessId[] {
+	try {
+		return readdirSync(`/proc/${pid}/task`)
+			.flatMap((tid) => readFileSync(`/proc/${pid}/task/${tid}/children`, "utf8").trim().split(" "))
+			.filter((text) => text !== "")
+			.map((text) => ({ pid: Number(text), startTime: startTimeOf(Number(text)) }));
+	} catch {
+		// It ended meanwhile.
+		return [];
+	}
+}
+
+/** Empty when there is no such process, or only its zombie. */
+function startTimeOf(pid: number): string {
+	try {
+		const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+		// After the name, which may hold anything: state is field 3, the start time field 22.
+		const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+		return fields[0] === "Z" ? "" : (fields[19] ?? "");
+	} catch {
+		return "";
+	}
+}
+
+async function endOrphans(orphans: readonly ProcessId[], graceMs: number): Promise<void> {
+	const deadline = performance.now() + graceMs;
+	const alive = () =>
+		orphans.filter(({ pid, startTime }) => startTime !== "" && startTimeOf(pid) === startTime);
+	while (alive().length > 0 && performance.now() < deadline) {
+		await Bun.sleep(POLL_MS);
+	}
+	for (const { pid } of alive()) {
+		try {
+			process.kill(pid, "SIGKILL");
+		} catch {
+			// It ended by itself.
+		}
+	}
+}

@@ -1,0 +1,96 @@
+import { join } from "node:path";
+import type { Account } from "./accounts.ts";
+import { WORKER_USER } from "./accounts.ts";
+import type { ChildSpec } from "./child.ts";
+import { launchArgv } from "./launch.ts";
+import type { ListenAddress } from "./listen-address.ts";
+import { parseNatsLine } from "./log-line.ts";
+
+/** What the services of one `up` have in common. */
+export interface Home {
+	readonly hostId: string;
+	/** Start of this `up`, Unix milliseconds. */
+	readonly incarnation: string;
+	readonly natsUrl: string;
+	readonly stageDir: string;
+	/** Resolves when services may connect. */
+	readonly natsReady: Promise<void>;
+}
+
+const LOG_LEVEL = "info";
+
+/** @param confFd its configuration, opened by root. */
+export function natsServer(
+	hostId: string,
+	stageDir: string,
+	account: Account,
+	natsDir: string,
+	confFd: number,
+): ChildSpec {
+	return {
+		name: "nats-server",
+		// By descriptor: its user may not be able to reach the file by any path.
+		argv: launchArgv(account, [join(stageDir, "nats-server"), "-c", "/proc/self/fd/3"]),
+		cwd: natsDir,
+		fd: confFd,
+		readLine: (line, nowMs) => parseNatsLine(hostId, line, nowMs),
+		isReady: ({ service, msg }) => service === "nats-server" && msg === "Server is ready",
+	};
+}
+
+export interface ControlApiSettings {
+	readonly account: Account;
+	readonly seed: string;
+	readonly http: ListenAddress;
+	readonly httpToken: string;
+}
+
+export function controlApi(home: Home, settings: ControlApiSettings): ChildSpec {
+	return service(home, "control-api", settings.account, settings.seed, {
+		httpAddress: settings.http.address,
+		httpPort: settings.http.port,
+		httpToken: settings.httpToken,
+	});
+}
+
+export function statsAggregator(home: Home, account: Account, seed: string): ChildSpec {
+	return service(home, "stats-aggregator", account, seed, {});
+}
+
+export interface SupervisorSettings {
+	readonly seed: string;
+	readonly workerSeed: string;
+	readonly labels: Readonly<Record<string, string>>;
+	readonly workers: number;
+}
+
+/** Root: it opens packet sockets, sets buffers beyond the limits, and starts workers as another user. */
+export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec {
+	return service(home, "supervisor", undefined, settings.seed, {
+		labels: settings.labels,
+		workers: settings.workers,
+		workerCredentials: { kind: "nkey", seed: settings.workerSeed },
+		stageDir: home.stageDir,
+		workerUser: WORKER_USER,
+	});
+}
+
+function service(
+	home: Home,
+	name: string,
+	account: Account | undefined,
+	seed: string,
+	own: Readonly<Record<string, unknown>>,
+): ChildSpec {
+	const { hostId, incarnation, natsUrl, stageDir } = home;
+	const credentials = { kind: "nkey", seed };
+	const config = { service: name, hostId, incarnation, natsUrl, credentials, logLevel: LOG_LEVEL, ...own };
+	return {
+		name,
+		argv: launchArgv(account, [join(stageDir, "bun"), join(stageDir, `${name}.js`)]),
+		cwd: stageDir,
+		configLine: JSON.stringify(config),
+		configAfter: home.natsReady,
+		isReady: (record) => record["ready"] === true && record.service === name,
+	};
+}

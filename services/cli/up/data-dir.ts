@@ -1,0 +1,127 @@
+import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
+import { chmod, chown, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { CommandFailure, exitCodes } from "../failure.ts";
+import type { Accounts } from "./accounts.ts";
+import { tryLock } from "./flock.ts";
+
+/** Where everything lies that outlives `up`. Owners and modes are part of the security: ADR 0022. */
+export class DataDir {
+	constructor(readonly path: string) {}
+
+	/** JetStream's store; nats-server's working directory. */
+	get nats(): string {
+		return join(this.path, "nats");
+	}
+
+	get natsConf(): string {
+		return join(this.path, "nats.conf");
+	}
+
+	get httpToken(): string {
+		return join(this.path, "http-token");
+	}
+
+	credentials(name: string): string {
+		return join(this.path, "credentials", `${name}.json`);
+	}
+
+	/** Makes what is missing and puts owners and modes right. @throws CommandFailure on a full or read-only disk. */
+	async prepare(accounts: Accounts): Promise<void> {
+		const { operatorsGid, nats } = accounts;
+		await this.explaining(async () => {
+			await folder(this.path, 0o750, 0, operatorsGid);
+			await folder(join(this.path, "credentials"), 0o750, 0, operatorsGid);
+			await folder(this.nats, 0o700, nats.uid, nats.gid);
+			await probeSpace(join(this.path, ".probe"));
+		});
+	}
+
+	/**
+	 * Takes the directory for this process, for as long as it lives.
+	 * @throws CommandFailure naming the `up` that has it.
+	 */
+	lock(): DataDirLock {
+		const path = join(this.path, "lock");
+		const fd = openSync(path, "a+", 0o640);
+		if (!tryLock(fd)) {
+			const holder = readFileSync(path, "utf8").trim();
+			closeSync(fd);
+			throw new CommandFailure(
+				exitCodes.failed,
+				`${this.path} is in use by another sluice up (pid ${holder || "unknown"}): ` +
+					"stop it, or choose another directory with --data-dir",
+			);
+		}
+		ftruncateSync(fd);
+		writeSync(fd, `${process.pid}\n`);
+		return {
+			release() {
+				ftruncateSync(fd);
+				closeSync(fd);
+			},
+		};
+	}
+
+	/** Replaces a file in one step; it has its final owner and mode before it has its name. */
+	async write(path: string, text: string, mode: number, gid: number): Promise<void> {
+		const fresh = `${path}.new`;
+		await this.explaining(async () => {
+			await rm(fresh, { force: true });
+			await writeFile(fresh, text, { mode: 0o600, flag: "wx", flush: true });
+			await chown(fresh, 0, gid);
+			await chmod(fresh, mode);
+			await rename(fresh, path);
+		});
+	}
+
+	/** Runs file work in here and turns the errors a disk can have into one line. */
+	private async explaining(work: () => Promise<void>): Promise<void> {
+		try {
+			await work();
+		} catch (error) {
+			throw describeDiskError(this.path, error);
+		}
+	}
+}
+
+export interface DataDirLock {
+	release(): void;
+}
+
+async function folder(path: string, mode: number, uid: number, gid: number): Promise<void> {
+	await mkdir(path, { recursive: true, mode: 0o700 });
+	const is = await stat(path);
+	if (is.uid !== uid || is.gid !== gid) await chown(path, uid, gid);
+	if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
+}
+
+/** A full disk shows only when something is written; better here than in nats-server's log. */
+const PROBE_BYTES = 1_000_000;
+
+async function probeSpace(path: string): Promise<void> {
+	try {
+		await writeFile(path, new Uint8Array(PROBE_BYTES));
+	} finally {
+		await rm(path, { force: true });
+	}
+}
+
+const remedies: Readonly<Record<string, string>> = {
+	ENOSPC: "the disk is full: free some space, or choose another directory with --data-dir",
+	EDQUOT: "the disk quota is used up: free some space, or choose another directory with --data-dir",
+	EROFS: "the file system is read-only: make it writable, or choose another directory with --data-dir",
+	ENOTDIR: "something in the path is not a directory: choose another with --data-dir",
+	EEXIST: "something in the path is not a directory: choose another with --data-dir",
+};
+
+function describeDiskError(path: string, error: unknown): unknown {
+	const code = error instanceof Error && "code" in error ? String(error.code) : "";
+	const text = remedies[code];
+	if (text === undefined && code === "") return error;
+	return new CommandFailure(
+		exitCodes.failed,
+		`data directory ${path}: ${text ?? `${code}: choose another directory with --data-dir`}`,
+		{ cause: error },
+	);
+}

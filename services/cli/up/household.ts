@@ -1,0 +1,95 @@
+import { closeSync, openSync } from "node:fs";
+import type { Accounts } from "./accounts.ts";
+import type { Child, ChildSpec } from "./child.ts";
+import { controlApi, type Home, natsServer, statsAggregator, supervisor } from "./children.ts";
+import type { DataDir } from "./data-dir.ts";
+import { readHostCredentials } from "./host-credentials.ts";
+import { type Identities, readOrMakeHttpToken, readOrMakeIdentities } from "./identities.ts";
+import { formatListenAddress, reachableOnThisHost } from "./listen-address.ts";
+import { natsConf } from "./nats-conf.ts";
+import type { JoinedCluster, OwnCluster, UpPlan } from "./options.ts";
+import { identityNames, permissionsOf } from "./permissions.ts";
+
+/** The processes of one `up`. */
+export interface Household {
+	/** In the order in which they are stopped; those of one step together. */
+	readonly steps: readonly (readonly Child[])[];
+	/** What the ready line says of where to reach them. */
+	readonly where: string;
+}
+
+export interface HouseholdParts {
+	readonly plan: UpPlan;
+	readonly accounts: Accounts;
+	readonly dataDir: DataDir;
+	readonly stageDir: string;
+	readonly adopt: (spec: ChildSpec) => Child;
+	/** Takes care of what must be closed when everything has stopped. */
+	readonly owned: DisposableStack;
+}
+
+export function makeHousehold(parts: HouseholdParts): Promise<Household> {
+	const { cluster } = parts.plan;
+	return cluster.kind === "own" ? ownCluster(parts, cluster) : joinedCluster(parts, cluster);
+}
+
+async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<Household> {
+	const { plan, accounts, dataDir, adopt } = parts;
+	const natsAddress = formatListenAddress(reachableOnThisHost(cluster.natsListen));
+	const natsUrl = `nats://${natsAddress}`;
+	const [identities, httpToken] = await Promise.all([
+		readOrMakeIdentities(dataDir, accounts, natsUrl),
+		readOrMakeHttpToken(dataDir, accounts),
+	]);
+	await writeNatsConf(parts, cluster, identities);
+	const confFd = openSync(dataDir.natsConf, "r");
+	parts.owned.defer(() => closeSync(confFd));
+	const nats = adopt(natsServer(plan.hostId, parts.stageDir, accounts.nats, dataDir.nats, confFd));
+	const home = homeOf(parts, natsUrl, nats.ready);
+	const api = { account: accounts.api, seed: identities["control-api"].seed, http: cluster.http, httpToken };
+	return {
+		steps: [
+			[adopt(relayOf(home, plan, identities.supervisor.seed, identities.worker.seed))],
+			[
+				adopt(controlApi(home, api)),
+				adopt(statsAggregator(home, accounts.stats, identities["stats-aggregator"].seed)),
+			],
+			[nats],
+		],
+		where: `NATS ${natsAddress}, HTTP ${formatListenAddress(cluster.http)}`,
+	};
+}
+
+async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Promise<Household> {
+	const { plan, adopt } = parts;
+	const credentials = await readHostCredentials(cluster.credentialsFile, plan.hostId);
+	const home = homeOf(parts, cluster.natsUrl, Promise.resolve());
+	return {
+		steps: [[adopt(relayOf(home, plan, credentials.supervisor.seed, credentials.worker.seed))]],
+		where: `NATS ${cluster.natsUrl}`,
+	};
+}
+
+function relayOf(home: Home, plan: UpPlan, seed: string, workerSeed: string): ChildSpec {
+	return supervisor(home, { seed, workerSeed, labels: plan.labels, workers: plan.workers });
+}
+
+function homeOf({ plan, stageDir }: HouseholdParts, natsUrl: string, natsReady: Promise<void>): Home {
+	return { hostId: plan.hostId, incarnation: String(Date.now()), natsUrl, stageDir, natsReady };
+}
+
+async function writeNatsConf(
+	parts: HouseholdParts,
+	cluster: OwnCluster,
+	identities: Identities,
+): Promise<void> {
+	const { plan, accounts, dataDir } = parts;
+	const users = identityNames.map((name) => ({
+		name,
+		nkey: identities[name].publicKey,
+		permissions: permissionsOf(name, plan.hostId),
+	}));
+	const listen = formatListenAddress(cluster.natsListen);
+	const text = natsConf({ listen, serverName: `sluice-${plan.hostId}`, users });
+	await dataDir.write(dataDir.natsConf, text, 0o640, accounts.nats.gid);
+}

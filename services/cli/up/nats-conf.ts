@@ -1,0 +1,69 @@
+import type { Permissions } from "./permissions.ts";
+
+export interface NatsUser {
+	/** Public nkey, "U…". */
+	readonly nkey: string;
+	/** Whose it is, for whoever reads the file. */
+	readonly name: string;
+	readonly permissions: Permissions;
+}
+
+export interface NatsConfOptions {
+	/** "ADDR:PORT", IPv6 in brackets. */
+	readonly listen: string;
+	readonly serverName: string;
+	readonly users: readonly NatsUser[];
+}
+
+/** Rules and pages of them come in one message up to this. */
+export const MAX_PAYLOAD = "4MB";
+
+/**
+ * The configuration of the host's own nats-server. The store is relative: the server runs in
+ * its folder and may not be able to traverse the folders above (ADR 0022). All users stand
+ * in an account; there is no `no_auth_user`, so whoever has no key gets nothing.
+ */
+export function natsConf(options: NatsConfOptions): string {
+	const users = options.users.map(userBlock).join("\n");
+	return `# Written by sluice up at every start: changes are lost.
+listen: ${quote(options.listen)}
+server_name: ${quote(options.serverName)}
+max_payload: ${MAX_PAYLOAD}
+jetstream {
+	store_dir: "."
+	# An accepted rule survives a power failure.
+	sync_interval: always
+	max_memory_store: 512MB
+	max_file_store: 4GB
+}
+accounts {
+	SLUICE {
+		jetstream: enabled
+		users: [
+${users}
+		]
+	}
+}
+`;
+}
+
+function userBlock({ nkey, name, permissions }: NatsUser): string {
+	const { publish, subscribe, allowResponses } = permissions;
+	const lines = [`publish: ${subjects(publish)}`, `subscribe: ${subjects(subscribe)}`];
+	if (allowResponses) {
+		lines.push('allow_responses: { max: 1, expires: "1m" }');
+	}
+	const body = lines.map((line) => `\t\t\t\t\t${line}`).join("\n");
+	return `\t\t\t# ${name}\n\t\t\t{\n\t\t\t\tnkey: ${nkey}\n\t\t\t\tpermissions: {\n${body}\n\t\t\t\t}\n\t\t\t}`;
+}
+
+function subjects({ allow, deny }: { allow?: readonly string[]; deny?: readonly string[] }): string {
+	const lists = [];
+	if (allow !== undefined) lists.push(`allow: [${allow.map(quote).join(", ")}]`);
+	if (deny !== undefined) lists.push(`deny: [${deny.map(quote).join(", ")}]`);
+	return `{ ${lists.join(", ")} }`;
+}
+
+function quote(text: string): string {
+	return JSON.stringify(text);
+}

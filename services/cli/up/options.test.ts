@@ -1,0 +1,66 @@
+import { describe, expect, test } from "bun:test";
+import { countCpuList } from "./cpus.ts";
+import { formatListenAddress, parseListenAddress, reachableOnThisHost } from "./listen-address.ts";
+import { planUp } from "./options.ts";
+
+const dataDir = "/var/lib/sluice";
+
+describe("planUp", () => {
+	test("without --nats it runs the whole cluster, on the loopback", () => {
+		const plan = planUp({ dataDir, hostId: "relay-a", workers: 3 });
+		expect(plan).toMatchObject({ hostId: "relay-a", workers: 3, labels: {} });
+		expect(plan.cluster).toEqual({
+			kind: "own",
+			http: { address: "127.0.0.1", port: 7080 },
+			natsListen: { address: "127.0.0.1", port: 4222 },
+		});
+	});
+
+	test("with --nats it joins, and needs credentials and no doors of its own", () => {
+		const natsUrl = "nats://10.0.0.1:4222";
+		expect(planUp({ dataDir, hostId: "b", natsUrl, credentialsFile: "/etc/b.json" }).cluster).toEqual({
+			kind: "joined",
+			natsUrl,
+			credentialsFile: "/etc/b.json",
+		});
+		expect(() => planUp({ dataDir, hostId: "b", natsUrl })).toThrow(/add --credentials FILE/);
+		const doors = { dataDir, hostId: "b", natsUrl, credentialsFile: "x", http: "127.0.0.1:1" };
+		expect(() => planUp(doors)).toThrow(/^--http has no meaning with --nats/);
+	});
+
+	test("bad values are refused", () => {
+		for (const hostId of ["Relay", "a.b", "", "-a", "a".repeat(64)]) {
+			expect(() => planUp({ dataDir, hostId })).toThrow(/^--host-id/);
+		}
+		for (const workers of [0, -1, 1.5, Number.NaN, 2000]) {
+			expect(() => planUp({ dataDir, hostId: "a", workers })).toThrow(/^--workers/);
+		}
+		for (const http of [
+			"7080",
+			"127.0.0.1",
+			"127.0.0.1:0",
+			"127.0.0.1:70000",
+			"::1:80",
+			"256.0.0.1:80",
+			"host:80",
+		]) {
+			expect(() => planUp({ dataDir, hostId: "a", http })).toThrow(/^--http/);
+		}
+	});
+});
+
+test("addresses are read and written with brackets for IPv6; a wildcard is reached by the loopback", () => {
+	const texts = ["[::1]:7080", "10.0.0.1:4222", "[::]:4222", "0.0.0.0:4222"];
+	const parsed = texts.map((text) => parseListenAddress("--http", text));
+	expect(parsed.map(formatListenAddress)).toEqual(texts);
+	expect(parsed.map((each) => formatListenAddress(reachableOnThisHost(each)))).toEqual([
+		"[::1]:7080",
+		"10.0.0.1:4222",
+		"[::1]:4222",
+		"127.0.0.1:4222",
+	]);
+});
+
+test("a list of CPUs is counted as the kernel writes it", () => {
+	expect(["0", "0-3", "0-3,8", "1,3,5-6"].map(countCpuList)).toEqual([1, 4, 5, 4]);
+});

@@ -1,0 +1,105 @@
+import { hostname } from "node:os";
+import { resolve } from "node:path";
+import { NAME_PATTERN } from "@sluice/lib/config";
+import { badValue, CommandFailure, exitCodes } from "../failure.ts";
+import { usableCpus } from "./cpus.ts";
+import { type ListenAddress, parseListenAddress } from "./listen-address.ts";
+
+/** What the command line says, unchecked. */
+export interface UpOptions {
+	/** Default: the host name. */
+	readonly hostId?: string;
+	readonly labels?: Readonly<Record<string, string>>;
+	readonly workers?: number | "auto";
+	readonly dataDir: string;
+	/** "ADDR:PORT" of the HTTP API. */
+	readonly http?: string;
+	/** Joins the cluster there instead of starting a nats-server; with `credentialsFile`. */
+	readonly natsUrl?: string;
+	readonly credentialsFile?: string;
+	/** "ADDR:PORT" of our own nats-server. */
+	readonly natsListen?: string;
+}
+
+export const DEFAULT_HTTP = "127.0.0.1:7080";
+export const DEFAULT_NATS_LISTEN = "127.0.0.1:4222";
+
+/** One worker per CPU; more than a machine could have is a mistyped number. */
+const MAX_WORKERS = 1024;
+
+/** What `up` does, checked. */
+export interface UpPlan {
+	readonly hostId: string;
+	readonly labels: Readonly<Record<string, string>>;
+	readonly workers: number;
+	/** Absolute. */
+	readonly dataDir: string;
+	readonly cluster: OwnCluster | JoinedCluster;
+}
+
+/** This host runs the whole: nats-server, control-api and stats-aggregator beside the supervisor. */
+export interface OwnCluster {
+	readonly kind: "own";
+	readonly http: ListenAddress;
+	readonly natsListen: ListenAddress;
+}
+
+/** This host runs a supervisor and its workers for a cluster elsewhere. */
+export interface JoinedCluster {
+	readonly kind: "joined";
+	readonly natsUrl: string;
+	readonly credentialsFile: string;
+}
+
+/** @throws CommandFailure for a value that cannot be. */
+export function planUp(options: UpOptions): UpPlan {
+	return {
+		hostId: checkHostId(options.hostId),
+		labels: options.labels ?? {},
+		workers: checkWorkers(options.workers ?? "auto"),
+		dataDir: resolve(options.dataDir),
+		cluster: planCluster(options),
+	};
+}
+
+function checkHostId(given: string | undefined): string {
+	const id = given ?? hostname().toLowerCase().split(".", 1)[0] ?? "";
+	if (NAME_PATTERN.test(id)) return id;
+	if (given !== undefined) throw badValue(`--host-id ${given}`, "a-z, 0-9 and -, at most 63 characters");
+	throw new CommandFailure(
+		exitCodes.failed,
+		`the host name ${id} cannot be a host id: give one with --host-id`,
+	);
+}
+
+function checkWorkers(workers: number | "auto"): number {
+	const count = workers === "auto" ? usableCpus() : workers;
+	if (Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS) return count;
+	throw badValue(`--workers ${count}`, `auto, or 1 to ${MAX_WORKERS}`);
+}
+
+function planCluster(options: UpOptions): OwnCluster | JoinedCluster {
+	const { natsUrl, credentialsFile, http, natsListen } = options;
+	if (natsUrl === undefined) {
+		// --credentials alone says who asks in other commands; `up` has its own.
+		return {
+			kind: "own",
+			http: parseListenAddress("--http", http ?? DEFAULT_HTTP),
+			natsListen: parseListenAddress("--nats-listen", natsListen ?? DEFAULT_NATS_LISTEN),
+		};
+	}
+	if (credentialsFile === undefined) {
+		throw new CommandFailure(
+			exitCodes.failed,
+			"--nats joins a cluster and needs this host's credentials: add --credentials FILE",
+		);
+	}
+	const foreign = http !== undefined ? "--http" : natsListen !== undefined ? "--nats-listen" : undefined;
+	if (foreign !== undefined) {
+		throw new CommandFailure(
+			exitCodes.failed,
+			`${foreign} has no meaning with --nats: the cluster there has its own`,
+		);
+	}
+	return { kind: "joined", natsUrl, credentialsFile: resolve(credentialsFile) };
+}

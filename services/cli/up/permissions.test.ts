@@ -1,0 +1,244 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createUser } from "@nats-io/nkeys";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { connectNats } from "@sluice/lib/connect";
+import { followBucket } from "@sluice/lib/kv-snapshot";
+import { findNatsServer, freePort } from "@sluice/lib/testing/nats-server";
+import { until } from "@sluice/lib/testing/until";
+import { StoredRuleSchema } from "@sluice/proto/gen/rule";
+import { buckets, countersStream, countersSubjects } from "@sluice/proto/subjects";
+import { natsConf } from "./nats-conf.ts";
+import { type IdentityName, identityNames, permissionsOf } from "./permissions.ts";
+
+const HOST = "relay-a";
+const OTHER_HOST = "relay-b";
+
+/** A real nats-server with the configuration that `up` writes. */
+let folder: string;
+let server: Bun.Subprocess;
+let url: string;
+const seeds = new Map<IdentityName, string>();
+const open: NatsConnection[] = [];
+
+beforeAll(async () => {
+	folder = await mkdtemp(join(tmpdir(), "sluice-permissions-"));
+	const listen = `127.0.0.1:${await freePort()}`;
+	const users = identityNames.map((name) => {
+		const key = createUser();
+		seeds.set(name, new TextDecoder().decode(key.getSeed()));
+		return { name, nkey: key.getPublicKey(), permissions: permissionsOf(name, HOST) };
+	});
+	await writeFile(join(folder, "nats.conf"), natsConf({ listen, serverName: "test", users }));
+	server = Bun.spawn([findNatsServer(), "-c", "nats.conf"], {
+		cwd: folder,
+		stdio: ["ignore", "ignore", "ignore"],
+	});
+	url = `nats://${listen}`;
+	const nc = await connectAs("control-api");
+	for (const bucket of Object.values(buckets)) {
+		await create(nc, `KV_${bucket}`, [`$KV.${bucket}.>`]);
+	}
+	await create(nc, countersStream, [countersSubjects]);
+});
+
+afterAll(async () => {
+	await Promise.all(open.map((nc) => nc.close()));
+	server.kill();
+	await server.exited;
+	await rm(folder, { recursive: true });
+});
+
+async function create(nc: NatsConnection, name: string, subjects: string[]): Promise<void> {
+	const config = { name, subjects, max_msgs_per_subject: 1, allow_direct: true, allow_rollup_hdrs: true };
+	const answer = await nc.request(`$JS.API.STREAM.CREATE.${name}`, JSON.stringify(config));
+	expect(answer.json<{ error?: unknown }>().error).toBeUndefined();
+}
+
+async function connectAs(name: IdentityName): Promise<NatsConnection> {
+	const nc = await connectNats({ url, name, credentials: { kind: "nkey", seed: seeds.get(name) ?? "" } });
+	open.push(nc);
+	return nc;
+}
+
+/** Which of these the server lets the identity do; it answers a violation before the flush. */
+async function allowed(
+	identity: IdentityName,
+	what: "publish" | "subscribe",
+	subjects: string[],
+): Promise<string[]> {
+	const nc = await connectAs(identity);
+	const refused = new Set<string>();
+	const statuses = nc.status();
+	void (async () => {
+		for await (const status of statuses) {
+			if (status.type === "error" && "subject" in status.error) refused.add(String(status.error.subject));
+		}
+	})();
+	for (const subject of subjects) {
+		if (what === "publish") nc.publish(subject);
+		else nc.subscribe(subject, { callback: () => {} });
+	}
+	await nc.flush();
+	await nc.flush();
+	await nc.close();
+	return subjects.filter((subject) => !refused.has(subject));
+}
+
+/** The server takes all of `may` and none of `mayNot`. */
+function check(identity: IdentityName, what: "publish" | "subscribe", may: string[], mayNot: string[]): void {
+	test(`${identity} may ${what} what it needs and nothing else`, async () => {
+		expect(await allowed(identity, what, [...may, ...mayNot])).toEqual(may);
+	});
+}
+
+/** What nobody but the one who owns it may do. */
+const dangerous = [
+	"$JS.API.STREAM.DELETE.KV_sluice_rules",
+	"$JS.API.STREAM.PURGE.KV_sluice_rules",
+	"$JS.API.STREAM.CREATE.other",
+	"$JS.API.CONSUMER.CREATE.other.x",
+	"$JS.API.STREAM.MSG.DELETE.KV_sluice_rules",
+	"$SYS.REQ.SERVER.PING",
+	"_INBOX.control-api.x",
+	"anything",
+];
+const rulePut = "sluice.v1.rule.put";
+const rulesKey = "$KV.sluice_rules.video";
+const hostsKey = `$KV.sluice_hosts.${HOST}`;
+const othersKey = `$KV.sluice_hosts.${OTHER_HOST}`;
+const counters = `sluice.v1.counters.${HOST}.0`;
+const othersCounters = `sluice.v1.counters.${OTHER_HOST}.0`;
+const readRules = "$JS.API.CONSUMER.CREATE.KV_sluice_rules.x.$KV.sluice_rules.>";
+const readCounters = "$JS.API.CONSUMER.CREATE.sluice_counters.x.y";
+
+describe("permissions on a real nats-server", () => {
+	check(
+		"control-api",
+		"publish",
+		[rulesKey, "$KV.sluice_settings.log_levels", readRules, "sluice.v1.stats.get", "sluice.v1.event.rule"],
+		[hostsKey, counters, readCounters, rulePut, "sluice.v1.stats.video", ...dangerous],
+	);
+	check(
+		"control-api",
+		"subscribe",
+		[rulePut, "sluice.v1.apply.x", "sluice.v1.event.>", "$SRV.PING", "_INBOX.control-api.x.*"],
+		["sluice.v1.stats.get", counters, ">", "$KV.>", "_INBOX.operator.>"],
+	);
+	check(
+		"stats-aggregator",
+		"publish",
+		["sluice.v1.stats.video", readRules, "$JS.API.STREAM.MSG.GET.sluice_counters"],
+		[rulesKey, hostsKey, counters, readCounters, rulePut, "sluice.v1.stats.get", ...dangerous],
+	);
+	check(
+		"stats-aggregator",
+		"subscribe",
+		["sluice.v1.counters.>", "sluice.v1.stats.get", "$SRV.INFO.sluice-stats-aggregator"],
+		[rulePut, "sluice.v1.event.>", ">", "$KV.>", "_INBOX.control-api.>"],
+	);
+	check(
+		"supervisor",
+		"publish",
+		[hostsKey, readRules, "sluice.v1.event.link"],
+		[rulesKey, othersKey, "$KV.sluice_settings.log_levels", counters, readCounters, rulePut, ...dangerous],
+	);
+	check(
+		"supervisor",
+		"subscribe",
+		[`sluice.v1.host.${HOST}.>`, "_INBOX.supervisor.x"],
+		[`sluice.v1.host.${OTHER_HOST}.>`, "sluice.v1.host.>", rulePut, counters, ">", "_INBOX.operator.>"],
+	);
+	check(
+		"worker",
+		"publish",
+		[counters, `${counters}.1`],
+		[
+			othersCounters,
+			rulesKey,
+			hostsKey,
+			readRules,
+			rulePut,
+			"sluice.v1.stats.video",
+			"sluice.v1.event.x",
+			...dangerous,
+		],
+	);
+	check(
+		"worker",
+		"subscribe",
+		[],
+		[counters, rulePut, ">", "_INBOX.worker.x", `sluice.v1.host.${HOST}.>`, "$KV.>"],
+	);
+	check(
+		"operator",
+		"publish",
+		[rulePut, "sluice.v1.rule.list", "sluice.v1.stats.get", "sluice.v1.log.level", "$SRV.PING"],
+		[
+			rulesKey,
+			hostsKey,
+			counters,
+			readRules,
+			`sluice.v1.host.${HOST}.x`,
+			"sluice.v1.stats.video",
+			...dangerous,
+		],
+	);
+	check(
+		"operator",
+		"subscribe",
+		["sluice.v1.stats.video", "sluice.v1.event.>", "_INBOX.operator.x", "_INBOX.Rx3kq.*"],
+		[rulePut, counters, ">", "$KV.>", "_INBOX.control-api.>", "_INBOX.supervisor.x"],
+	);
+
+	test("without a key nobody gets in", async () => {
+		const refused = connectNats({ url, name: "nobody", waitOnFirstConnect: false });
+		await expect(refused).rejects.toMatchObject({ code: "unauthenticated" });
+		const seed = new TextDecoder().decode(createUser().getSeed());
+		const stranger = connectNats({
+			url,
+			name: "stranger",
+			credentials: { kind: "nkey", seed },
+			waitOnFirstConnect: false,
+		});
+		await expect(stranger).rejects.toMatchObject({ code: "unauthenticated" });
+	});
+
+	for (const reader of ["control-api", "stats-aggregator", "supervisor"] as const) {
+		test(`${reader} can follow a bucket with what it was given`, async () => {
+			const complaints: string[] = [];
+			const snapshot = await followBucket(await connectAs(reader), buckets.rules, StoredRuleSchema, {
+				onTrouble: (message) => complaints.push(message),
+			});
+			expect(snapshot.current).toBeTrue();
+			expect(complaints).toEqual([]);
+			snapshot.stop();
+		});
+	}
+
+	test("a wildcard subscription of the operator does not hear the services' inboxes", async () => {
+		const spy = await connectAs("operator");
+		const heard: string[] = [];
+		spy.subscribe("_INBOX.>", {
+			callback: (_, message) => {
+				heard.push(message.subject);
+			},
+		});
+		await spy.flush();
+		const api = await connectAs("control-api");
+		await api.request("$JS.API.STREAM.INFO.KV_sluice_rules");
+		const aggregator = await connectAs("stats-aggregator");
+		aggregator.subscribe("sluice.v1.stats.get", {
+			callback: (_, message) => {
+				message.respond("ok");
+			},
+		});
+		await aggregator.flush();
+		// What the operator itself is answered comes after what it must not hear.
+		expect((await spy.request("sluice.v1.stats.get")).string()).toBe("ok");
+		await until(() => heard.length > 0);
+		expect(heard.filter((subject) => !subject.startsWith("_INBOX.operator."))).toEqual([]);
+	});
+});
