@@ -105,6 +105,8 @@ static const struct line lines[] = {
 	FIELD(sluice_shard_state, magic),
 	FIELD(sluice_shard_state, cursor),
 	FIELD(sluice_shard_state, frames),
+	FIELD(sluice_shard_state, sent),
+	FIELD(sluice_shard_state, reserved0),
 	FIELD(sluice_shard_state, reserved),
 
 	STRUCTURE(sluice_message),
@@ -150,9 +152,14 @@ static const struct line lines[] = {
 	NUMBER(SLUICE_MAX_ADDRESSES_PER_LINK),
 	NUMBER(SLUICE_DROP_COUNT),
 	NUMBER(SLUICE_RULE_COUNTERS),
+	NUMBER(SLUICE_RULE_DROPPED),
 	NUMBER(SLUICE_OUTPUT_COUNTERS),
 	NUMBER(SLUICE_INTERFACE_COUNTERS),
+	NUMBER(SLUICE_INTERFACE_DROPPED),
 	NUMBER(SLUICE_WORKER_COUNTERS),
+	NUMBER(SLUICE_WORKER_BATCH_FRAMES),
+	NUMBER(SLUICE_WORKER_SEGMENTS_PER_SEND),
+	NUMBER(SLUICE_HISTOGRAM_STEPS),
 };
 
 static char text[LAYOUT_BYTES];

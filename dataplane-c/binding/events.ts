@@ -1,0 +1,86 @@
+/** Reads what sluice_events_start writes: structures of 32 bytes on a pipe. */
+import * as check from "./check.ts";
+import { EVENT } from "./layout.ts";
+
+/** Links or addresses changed: read them again. */
+export interface LinksEvent {
+	readonly kind: "links";
+}
+/** A worker connected and may be sent messages. Compare `abiVersion` with ABI_VERSION of layout.ts. */
+export interface HelloEvent {
+	readonly kind: "hello";
+	readonly connection: number;
+	readonly pid: number;
+	/** Its slot. */
+	readonly worker: number;
+	readonly abiVersion: number;
+}
+export interface AckEvent {
+	readonly kind: "ack";
+	readonly connection: number;
+	readonly sequence: bigint;
+	/** Positive; 0: done. */
+	readonly errno: number;
+}
+/** The connection is closed; its number is never given again. */
+export interface GoneEvent {
+	readonly kind: "gone";
+	readonly connection: number;
+	readonly pid: number;
+}
+/** The worker's packet thread failed. */
+export interface FailedEvent {
+	readonly kind: "failed";
+	readonly connection: number;
+	readonly pid: number;
+	readonly errno: number;
+}
+export type DataplaneEvent = LinksEvent | HelloEvent | AckEvent | GoneEvent | FailedEvent;
+
+/** A negative errno that C stored in a u64. */
+function errnoOf(value: bigint): number {
+	return Number(-BigInt.asIntN(64, value));
+}
+
+function decode(view: DataView): DataplaneEvent | undefined {
+	const connection = view.getUint32(EVENT.connection, true);
+	const pid = view.getUint32(EVENT.pid, true);
+	const a = view.getBigUint64(EVENT.a, true);
+	const b = view.getBigUint64(EVENT.b, true);
+	switch (view.getUint32(EVENT.kind, true)) {
+		case 1:
+			return { kind: "links" };
+		case 2:
+			return { kind: "hello", connection, pid, worker: Number(a), abiVersion: Number(b) };
+		case 3:
+			return { kind: "ack", connection, sequence: a, errno: errnoOf(b) };
+		case 4:
+			return { kind: "gone", connection, pid };
+		case 5:
+			return { kind: "failed", connection, pid, errno: errnoOf(a) };
+		default:
+			// Of a newer library; the ABI version guards what matters.
+			return undefined;
+	}
+}
+
+/** Cuts a byte stream into events; pure. */
+export class EventDecoder {
+	#rest = new Uint8Array(0);
+
+	*push(chunk: Uint8Array): Generator<DataplaneEvent> {
+		const bytes = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk;
+		let offset = 0;
+		for (; offset + EVENT.size <= bytes.length; offset += EVENT.size) {
+			const event = decode(new DataView(bytes.buffer, bytes.byteOffset + offset, EVENT.size));
+			if (event) yield event;
+		}
+		this.#rest = bytes.slice(offset);
+	}
+}
+
+/** The events of startEvents (supervisor.ts), until stopEvents. Closes the descriptor at the end. */
+export async function* readEvents(pipeFd: number): AsyncGenerator<DataplaneEvent> {
+	const decoder = new EventDecoder();
+	for await (const chunk of Bun.file(check.fd(pipeFd, "pipeFd")).stream()) yield* decoder.push(chunk);
+}

@@ -1,0 +1,336 @@
+/**
+ * The supervisor half of libsluice, typed. Addresses and ports are numbers in host
+ * order. Every descriptor that is returned belongs to the caller, who gives it to
+ * `closeDescriptor`. What the kernel refuses is thrown as a DataplaneError.
+ *
+ * Call all of it from the main thread.
+ */
+import { swap16, swap32 } from "./byte-order.ts";
+import * as check from "./check.ts";
+import { DataplaneError } from "./errors.ts";
+import { FEATURES, LIMITS, LINK, RING } from "./layout.ts";
+import { errorText, filterLog, succeed, supervisorSymbols } from "./library.ts";
+
+/* ---- host ---- */
+
+export interface Features {
+	readonly kernelMajor: number;
+	readonly kernelMinor: number;
+	readonly uniqueFanout: boolean;
+	readonly udpSegment: boolean;
+	readonly vnetUdp: boolean;
+	readonly ebpfFilter: boolean;
+}
+
+/** Tries each kernel feature once. */
+export function probeFeatures(): Features {
+	const bytes = new Uint8Array(FEATURES.size);
+	succeed(supervisorSymbols().sluice_probe(bytes), "probe kernel features");
+	const view = new DataView(bytes.buffer);
+	return {
+		kernelMajor: view.getUint32(FEATURES.kernelMajor, true),
+		kernelMinor: view.getUint32(FEATURES.kernelMinor, true),
+		uniqueFanout: view.getUint8(FEATURES.uniqueFanout) !== 0,
+		udpSegment: view.getUint8(FEATURES.udpSegment) !== 0,
+		vnetUdp: view.getUint8(FEATURES.vnetUdp) !== 0,
+		ebpfFilter: view.getUint8(FEATURES.ebpfFilter) !== 0,
+	};
+}
+
+export interface Link {
+	readonly name: string;
+	readonly ifindex: number;
+	readonly mtu: number;
+	/** Administratively up. */
+	readonly up: boolean;
+	/** With carrier. */
+	readonly running: boolean;
+	readonly loopback: boolean;
+	/** "02:00:00:00:00:01"; all zeros when it has none. */
+	readonly mac: string;
+	/** IPv4, primary ones first. */
+	readonly addresses: readonly number[];
+}
+
+const LINK_UP = 1;
+const LINK_RUNNING = 2;
+const LINK_LOOPBACK = 4;
+
+function decodeLink(bytes: Uint8Array): Link {
+	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+	const name = bytes.subarray(LINK.name, LINK.name + LIMITS.interfaceNameBytes);
+	const flags = view.getUint32(LINK.flags, true);
+	const addressCount = view.getUint16(LINK.addressCount, true);
+	return {
+		name: Buffer.from(name.subarray(0, name.indexOf(0))).toString(),
+		ifindex: view.getUint32(LINK.ifindex, true),
+		mtu: view.getUint32(LINK.mtu, true),
+		up: (flags & LINK_UP) !== 0,
+		running: (flags & LINK_RUNNING) !== 0,
+		loopback: (flags & LINK_LOOPBACK) !== 0,
+		mac: Array.from(bytes.subarray(LINK.mac, LINK.mac + 6), (byte) =>
+			byte.toString(16).padStart(2, "0"),
+		).join(":"),
+		addresses: Array.from({ length: addressCount }, (_, index) =>
+			view.getUint32(LINK.addressBe + 4 * index, false),
+		),
+	};
+}
+
+let linkBuffer = new Uint8Array(LINK.size * 64);
+
+/** Every link of this network namespace with its IPv4 addresses. */
+export function readLinks(): Link[] {
+	for (;;) {
+		const capacity = linkBuffer.length / LINK.size;
+		const found = succeed(supervisorSymbols().sluice_links(linkBuffer, capacity), "read links");
+		if (found <= capacity) {
+			return Array.from({ length: found }, (_, index) =>
+				decodeLink(linkBuffer.subarray(index * LINK.size, (index + 1) * LINK.size)),
+			);
+		}
+		linkBuffer = new Uint8Array(LINK.size * found * 2);
+	}
+}
+
+/* ---- channel ---- */
+
+/**
+ * Listens for workers of that uid on the abstract socket name and watches links.
+ * Returns the descriptor that `readEvents` (events.ts) reads; once per process.
+ * Dump the links after this, not before, and no change is missed.
+ */
+export function startEvents(channelName: string, workerUid: number): number {
+	return succeed(
+		supervisorSymbols().sluice_events_start(
+			check.cString(channelName, "channelName", 107),
+			check.u32(workerUid, "workerUid"),
+		),
+		`listen for workers on @${channelName}`,
+	);
+}
+
+/** Closes every connection; the events end. */
+export function stopEvents(): void {
+	supervisorSymbols().sluice_events_stop();
+}
+
+/** full: its queue is, try again after its next ACK. gone: a GONE event comes or came. */
+export type SendResult = "sent" | "full" | "gone";
+
+const noDescriptors = new Int32Array(1);
+
+/** Sends a message of messages.ts with at most 4 descriptors, which stay the caller's. */
+export function sendToWorker(
+	connection: number,
+	message: Uint8Array,
+	fds: readonly number[] = [],
+): SendResult {
+	check.within(fds.length, "number of descriptors", 0, 4);
+	check.within(message.length, "length of the message", 16, LIMITS.messageBytes);
+	for (const fd of fds) check.fd(fd, "fd");
+	const result = supervisorSymbols().sluice_channel_send(
+		check.u32(connection, "connection"),
+		message,
+		message.length,
+		fds.length > 0 ? Int32Array.from(fds) : noDescriptors,
+		fds.length,
+	);
+	if (result === 0) return "sent";
+	const error = new DataplaneError(`send to worker connection ${connection}`, -result, errorText(-result));
+	if (error.code === "EAGAIN") return "full";
+	if (error.code === "ENOTCONN") return "gone";
+	throw error;
+}
+
+/** Closes the connection; a GONE event follows. */
+export function disconnectWorker(connection: number): void {
+	supervisorSymbols().sluice_channel_disconnect(check.u32(connection, "connection"));
+}
+
+/* ---- capture ---- */
+
+export interface CaptureFilter {
+	/** For openShards. */
+	readonly programFd: number;
+	/** For admitAddress and dismissAddress. */
+	readonly mapFd: number;
+}
+
+/** Room for `capacity` destination addresses. */
+export function createFilter(capacity: number): CaptureFilter {
+	const map = new Int32Array(1);
+	const result = supervisorSymbols().sluice_filter_create(check.count(capacity, "capacity", 1 << 24), map);
+	const log = result < 0 ? filterLog().trim() : "";
+	const programFd = succeed(result, log ? `load capture filter: ${log}` : "load capture filter");
+	return { programFd, mapFd: check.fd(map[0] ?? -1, "mapFd") };
+}
+
+/** From now on frames to that address enter the rings. No error when it was admitted before. */
+export function admitAddress(filter: CaptureFilter, address: number): void {
+	succeed(
+		supervisorSymbols().sluice_filter_add(
+			check.fd(filter.mapFd, "mapFd"),
+			swap32(check.address(address, "address")),
+		),
+		"admit address to capture filter",
+	);
+}
+
+/** False when it was not admitted. */
+export function dismissAddress(filter: CaptureFilter, address: number): boolean {
+	const result = supervisorSymbols().sluice_filter_remove(
+		check.fd(filter.mapFd, "mapFd"),
+		swap32(check.address(address, "address")),
+	);
+	return isExpected(result, "ENOENT", "dismiss address from capture filter");
+}
+
+/** True for success, false for the one error that is an answer too. */
+function isExpected(result: number, code: string, operation: string): boolean {
+	if (result >= 0) return true;
+	const error = new DataplaneError(operation, -result, errorText(-result));
+	if (error.code === code) return false;
+	throw error;
+}
+
+export interface Ring {
+	readonly blockBytes: number;
+	readonly blockCount: number;
+	readonly frameBytes: number;
+	readonly frameCount: number;
+	readonly vnetHeader: boolean;
+}
+
+export function encodeRing(ring: Ring, bytes: Uint8Array, offset: number): void {
+	const view = new DataView(bytes.buffer, bytes.byteOffset + offset, RING.size);
+	view.setUint32(RING.blockBytes, check.u32(ring.blockBytes, "blockBytes"), true);
+	view.setUint32(RING.blockCount, check.u32(ring.blockCount, "blockCount"), true);
+	view.setUint32(RING.frameBytes, check.u32(ring.frameBytes, "frameBytes"), true);
+	view.setUint32(RING.frameCount, check.u32(ring.frameCount, "frameCount"), true);
+	view.setUint32(RING.vnetHeader, ring.vnetHeader ? 1 : 0, true);
+	view.setUint32(RING.reserved, 0, true);
+}
+
+/** The geometry of a ring of about that many bytes (at most 1 GiB) for an interface with that MTU. */
+export function planRing(mtu: number, targetBytes: number, vnetHeader: boolean): Ring {
+	const bytes = new Uint8Array(RING.size);
+	const result = supervisorSymbols().sluice_ring_plan(
+		check.u32(mtu, "mtu"),
+		BigInt(check.within(targetBytes, "targetBytes", 0, 2 ** 40)),
+		vnetHeader ? 1 : 0,
+		bytes,
+	);
+	succeed(result, `plan a ring for MTU ${mtu}`);
+	const view = new DataView(bytes.buffer);
+	return {
+		blockBytes: view.getUint32(RING.blockBytes, true),
+		blockCount: view.getUint32(RING.blockCount, true),
+		frameBytes: view.getUint32(RING.frameBytes, true),
+		frameCount: view.getUint32(RING.frameCount, true),
+		vnetHeader: view.getUint32(RING.vnetHeader, true) !== 0,
+	};
+}
+
+/**
+ * One capture socket per worker on that interface, in one fanout group, filters
+ * locked. Code ENETDOWN: the interface is down; ENODEV: it is gone.
+ */
+export function openShards(ifindex: number, count: number, ring: Ring, filter: CaptureFilter): number[] {
+	const geometry = new Uint8Array(RING.size);
+	const fds = new Int32Array(check.count(count, "count", LIMITS.workers)).fill(-1);
+	encodeRing(ring, geometry, 0);
+	const result = supervisorSymbols().sluice_shards_open(
+		check.ifindex(ifindex),
+		count,
+		geometry,
+		check.fd(filter.programFd, "programFd"),
+		fds,
+	);
+	succeed(result, "open capture sockets");
+	return Array.from(fds);
+}
+
+/** Where the next owner of a shard goes on. A memfd. */
+export function createShardState(): number {
+	return succeed(supervisorSymbols().sluice_shard_state_create(), "create shard state");
+}
+
+/** Counter memory of one worker slot, all zero. Pages come with the first write: ask for what may ever be needed. */
+export function createCounters(count: number): number {
+	return succeed(
+		supervisorSymbols().sluice_counters_create(check.count(count, "count", LIMITS.counters)),
+		"create counter memory",
+	);
+}
+
+/** Only for blocks that no installed table names. */
+export function zeroCounters(fd: number, index: number, count: number): void {
+	succeed(
+		supervisorSymbols().sluice_counters_zero(
+			check.fd(fd, "fd"),
+			check.within(index, "index", 0, LIMITS.counters),
+			check.within(count, "count", 0, LIMITS.counters),
+		),
+		"zero counters",
+	);
+}
+
+/* ---- memberships ---- */
+
+export function openMembership(): number {
+	return succeed(supervisorSymbols().sluice_membership_open(), "open membership socket");
+}
+
+/** `source` 0: any. False when this socket is full (igmp_max_memberships, igmp_max_msf): take another. */
+export function joinGroup(fd: number, ifindex: number, group: number, source = 0): boolean {
+	const result = supervisorSymbols().sluice_membership_join(
+		check.fd(fd, "fd"),
+		check.ifindex(ifindex),
+		swap32(check.address(group, "group")),
+		swap32(check.addressOrNone(source, "source")),
+	);
+	return isExpected(result, "ENOBUFS", "join group");
+}
+
+/** False when it was not joined on this socket, or the interface took the membership with it. */
+export function leaveGroup(fd: number, ifindex: number, group: number, source = 0): boolean {
+	const result = supervisorSymbols().sluice_membership_leave(
+		check.fd(fd, "fd"),
+		check.ifindex(ifindex),
+		swap32(check.address(group, "group")),
+		swap32(check.addressOrNone(source, "source")),
+	);
+	return isExpected(result, "EADDRNOTAVAIL", "leave group");
+}
+
+/**
+ * For a unicast input: the kernel answers no "port unreachable" while it is open.
+ * Undefined when another socket has the port, which has the same effect.
+ */
+export function openDrain(ifindex: number, address: number, port: number): number | undefined {
+	const result = supervisorSymbols().sluice_drain_open(
+		check.ifindex(ifindex),
+		swap32(check.address(address, "address")),
+		swap16(check.port(port, "port")),
+	);
+	return isExpected(result, "EADDRINUSE", "open drain socket") ? result : undefined;
+}
+
+/* ---- egress ---- */
+
+/** `bindAddress`: 0 for multicast outputs, the source address for unicast ones. */
+export function openEgress(ifindex: number, bindAddress: number, sourcePort: number): number {
+	return succeed(
+		supervisorSymbols().sluice_egress_open(
+			check.ifindex(ifindex),
+			swap32(check.addressOrNone(bindAddress, "bindAddress")),
+			swap16(check.port(sourcePort, "sourcePort")),
+		),
+		`open egress socket on source port ${sourcePort}`,
+	);
+}
+
+export function closeDescriptor(fd: number): void {
+	succeed(supervisorSymbols().sluice_close(check.fd(fd, "fd")), `close descriptor ${fd}`);
+}
