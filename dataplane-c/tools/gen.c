@@ -297,11 +297,11 @@ static void report(const struct plan *plan, const struct sender *sender, uint64_
 		       plan->sending.streams, counts->retries,
 		       sender_segments(sender) ? "true" : "false");
 	else
-		printf("sent %" PRIu64 " datagrams (%" PRIu64 " bytes of payload) in %u streams, "
+		printf("sent %" PRIu64 " datagrams (%" PRIu64 " bytes of payload) in %u %s, "
 		       "%.3f s, %.0f/s, %" PRIu64 " retries%s\n",
-		       counts->sent_packets, counts->sent_bytes, plan->sending.streams, seconds,
-		       pps, counts->retries,
-		       sender_segments(sender) ? ", bursts by UDP_SEGMENT" : "");
+		       counts->sent_packets, counts->sent_bytes, plan->sending.streams,
+		       plan->sending.streams == 1 ? "stream" : "streams", seconds, pps,
+		       counts->retries, sender_segments(sender) ? ", bursts by UDP_SEGMENT" : "");
 }
 
 int main(int argc, char *argv[])
