@@ -77,7 +77,10 @@ export async function followBucket<Schema extends DescMessage>(
 }
 
 const RETRY_MS = 250;
-const MISSING_RETRY_MS = 1_000;
+/** At a cluster's first start everybody waits for control-api to create the buckets. */
+const MISSING_RETRY_MS = 50;
+/** Missing for less is that first start, and nobody's concern. */
+const MISSING_SAID_AFTER_MS = 1_000;
 /** Whoever waits for a sequence that does not come gets a fresh reading after this long. */
 const GAP_MS = 1_000;
 
@@ -212,6 +215,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#stopConsumer();
 		this.#stopConsumer = () => {};
 		this.#current = false;
+		const startedAt = Date.now();
 		let said = "";
 		while (!this.#stopped && session === this.#session) {
 			try {
@@ -222,8 +226,11 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 				const message = missing
 					? `bucket ${this.#bucket} does not exist: waiting for it`
 					: `bucket ${this.#bucket} cannot be read: ${errorText(thrown)}`;
-				if (message !== said) this.#options.onTrouble?.(message);
-				said = message;
+				const early = missing && Date.now() - startedAt < MISSING_SAID_AFTER_MS;
+				if (!early && message !== said) {
+					this.#options.onTrouble?.(message);
+					said = message;
+				}
 				await Bun.sleep(missing ? MISSING_RETRY_MS : RETRY_MS);
 			}
 		}

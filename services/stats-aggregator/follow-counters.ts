@@ -1,4 +1,9 @@
-import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import {
+	JetStreamApiCodes,
+	JetStreamApiError,
+	type JetStreamManager,
+	jetstreamManager,
+} from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText } from "@sluice/lib/errors";
 import { countersStream, countersSubjects } from "@sluice/proto/subjects";
@@ -69,6 +74,8 @@ async function readStored(nc: NatsConnection, listener: CountersListener): Promi
 			await Promise.all(some.map((subject) => readLast(jsm, subject, listener)));
 		}
 	} catch (thrown) {
+		// Not created yet, or not again after a restart of the server: then it holds nothing.
+		if (thrown instanceof JetStreamApiError && thrown.code === JetStreamApiCodes.StreamNotFound) return;
 		listener.onTrouble(`stream ${countersStream} was not read: ${errorText(thrown)}`);
 	}
 }

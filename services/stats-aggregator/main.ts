@@ -29,6 +29,7 @@ import { unheardWorkers, WARM_UP_MS } from "./warm-up.ts";
 const SERVICE = "stats-aggregator";
 const VERSION = "0.1.0";
 const PUBLISH_EVERY_MS = 1000;
+const DRAIN_LIMIT_MS = 1000;
 /** A broken or hostile publisher must not fill the log. */
 const REFUSAL_LOG_EVERY_MS = 10_000;
 
@@ -36,7 +37,7 @@ async function main(): Promise<void> {
 	const config = await readStartupConfig(serviceConfig);
 	const logger = createLogger({ service: SERVICE, host: config.hostId, level: config.logLevel });
 	const nc = await connectNats({ url: config.natsUrl, credentials: config.credentials, name: SERVICE });
-	const stop = stopOnce(nc);
+	const { stop, isStopping } = stopOnce(nc);
 	onParentGone(stop);
 	process.once("SIGTERM", stop);
 	process.once("SIGINT", stop);
@@ -67,7 +68,7 @@ async function main(): Promise<void> {
 			Date.now(),
 		),
 	);
-	await serveQueries(nc, logger, (request) => {
+	await serveQueries(nc, logger, isStopping, (request) => {
 		if (!isWarm()) {
 			throw new SluiceError("unavailable", "statistics are being collected: ask again in a second");
 		}
@@ -131,6 +132,7 @@ function warmUp(logger: ServiceLogger, unheard: () => string[]): () => boolean {
 async function serveQueries(
 	nc: NatsConnection,
 	logger: ServiceLogger,
+	isStopping: () => boolean,
 	handle: (request: GetStatsRequest) => GetStatsResponse,
 ): Promise<void> {
 	const log = logger.facility("query");
@@ -151,7 +153,7 @@ async function serveQueries(
 			log.debug({ subject, json, durationMs, error: error?.message }, "request"),
 	});
 	void service.ended.then((reason) => {
-		if (reason !== null) {
+		if (reason !== null && !isStopping()) {
 			// Without its endpoint the process is of no use; the parent starts another.
 			log.error({ error: errorText(reason) }, "the endpoint ended");
 			process.exit(1);
@@ -181,19 +183,19 @@ function publishEachSecond(
 	}, PUBLISH_EVERY_MS);
 }
 
-/** Leaves once: what is queued is sent, then the process ends. */
-function stopOnce(nc: NatsConnection): () => void {
+/** `stop` leaves once: what is queued is sent, then the process ends. */
+function stopOnce(nc: NatsConnection): { readonly stop: () => void; readonly isStopping: () => boolean } {
 	let stopping = false;
-	return () => {
-		if (stopping) {
-			return;
-		}
-		stopping = true;
-		// A server that is gone cannot be drained to.
-		void Promise.race([nc.drain(), Bun.sleep(1000)]).then(
-			() => process.exit(0),
-			() => process.exit(0),
-		);
+	const exit = () => process.exit(0);
+	return {
+		isStopping: () => stopping,
+		stop() {
+			if (stopping) return;
+			stopping = true;
+			// A server that is gone cannot be drained to.
+			setTimeout(exit, DRAIN_LIMIT_MS);
+			void nc.drain().then(exit, exit);
+		},
 	};
 }
 

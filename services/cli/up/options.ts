@@ -24,8 +24,8 @@ export interface UpOptions {
 export const DEFAULT_HTTP = "127.0.0.1:7080";
 export const DEFAULT_NATS_LISTEN = "127.0.0.1:4222";
 
-/** One worker per CPU; more than a machine could have is a mistyped number. */
-const MAX_WORKERS = 1024;
+/** Members of one fanout group; the supervisor takes no more. */
+const MAX_WORKERS = 64;
 
 /** What `up` does, checked. */
 export interface UpPlan {
@@ -73,7 +73,7 @@ function checkHostId(given: string | undefined): string {
 }
 
 function checkWorkers(workers: number | "auto"): number {
-	const count = workers === "auto" ? usableCpus() : workers;
+	const count = workers === "auto" ? Math.min(usableCpus(), MAX_WORKERS) : workers;
 	if (Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS) return count;
 	throw badValue(`--workers ${count}`, `auto, or 1 to ${MAX_WORKERS}`);
 }
