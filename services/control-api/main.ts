@@ -26,7 +26,7 @@ function fail(reason: unknown): never {
 async function run(): Promise<void> {
 	const nc = await connectNats({ url: config.natsUrl, credentials: config.credentials, name: "control-api" });
 	const api = await startControlApi(nc, logger, { clusterId: config.clusterId });
-	const http = await startHttp(nc, api, config, logger);
+	const http = startHttp(nc, api, config, logger);
 	let stopping = false;
 	const stop = (reason: string) => {
 		if (stopping) return;

@@ -1,4 +1,5 @@
 import { create, toBinary } from "@bufbuild/protobuf";
+import { SluiceError } from "@sluice/lib/errors";
 import type { BucketSnapshot } from "@sluice/lib/kv-snapshot";
 import { HOST_GONE_SECONDS, type ObservedHost } from "@sluice/lib/rule-status";
 import {
@@ -43,6 +44,7 @@ export class HostView {
 	}
 
 	listHosts(): ListHostsResponse {
+		this.#requireCurrent();
 		const hosts = this.#sorted().map(({ record, lastSeenSeconds }) =>
 			create(HostSchema, {
 				host: record.host,
@@ -62,10 +64,17 @@ export class HostView {
 
 	/** Workers of the hosts that are there: nobody knows what became of those of a host that is gone. */
 	listWorkers(): ListWorkersResponse {
+		this.#requireCurrent();
 		const workers = this.#sorted()
 			.filter(({ lastSeenSeconds }) => lastSeenSeconds <= HOST_GONE_SECONDS)
 			.flatMap(({ record }) => record.workers.map((worker) => ({ ...worker, host: record.host })));
 		return create(ListWorkersResponseSchema, { workers });
+	}
+
+	#requireCurrent(): void {
+		if (!this.snapshot.current) {
+			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
+		}
 	}
 
 	#sorted(): ObservedHost[] {

@@ -34,9 +34,9 @@ const WRONG_LAST_MESSAGE_ID = 10_070;
  * message later, and the rest would slip in unchecked.
  */
 export class RuleLog {
-	readonly #js: JetStreamClient;
+	readonly #js: Pick<JetStreamClient, "publish">;
 
-	constructor(js: JetStreamClient) {
+	constructor(js: Pick<JetStreamClient, "publish">) {
 		this.#js = js;
 	}
 

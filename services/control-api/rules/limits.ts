@@ -14,3 +14,20 @@ export const limits = {
 	changeLines: 10_000,
 	pageRules: 1_000,
 } as const;
+
+/** Least and greatest value of the numbers of a rule. */
+export const ranges = {
+	port: { least: 1, most: 65_535 },
+	ttl: { least: 1, most: 255 },
+	dscp: { least: 0, most: 63 },
+	vlan: { least: 1, most: 4_094 },
+} as const;
+
+export interface Range {
+	readonly least: number;
+	readonly most: number;
+}
+
+export function outOfRange(value: unknown, range: Range): string {
+	return `${String(value)} is not ${range.least} to ${range.most}`;
+}

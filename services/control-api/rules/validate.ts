@@ -11,7 +11,7 @@ import {
 	type Rule,
 	RuleSchema,
 } from "@sluice/proto/gen/rule";
-import { limits } from "./limits.ts";
+import { limits, outOfRange, type Range, ranges } from "./limits.ts";
 
 /**
  * Checks one rule by itself and returns it in canonical form: host bits of source
@@ -40,8 +40,8 @@ function canonicalInput(input: Input): Input {
 	refuseUnknown("input", input);
 	checkInterface("input.interface", input.interface);
 	checkAddress("input.group", input.group, "a multicast group, or a unicast address of the relay");
-	checkRequired("input.port", input.port, 1, 65_535);
-	checkOptional("input.vlan", input.vlan, 1, 4_094);
+	checkRequired("input.port", input.port, ranges.port);
+	checkOptional("input.vlan", input.vlan, ranges.vlan);
 	return create(InputSchema, {
 		interface: input.interface,
 		group: input.group,
@@ -98,10 +98,10 @@ function canonicalOutput(path: string, output: Output): Output {
 	refuseUnknown(path, output);
 	checkInterface(`${path}.interface`, output.interface);
 	checkAddress(`${path}.address`, output.address, "a multicast group or a unicast address");
-	checkRequired(`${path}.port`, output.port, 1, 65_535);
-	checkOptional(`${path}.ttl`, output.ttl, 1, 255);
-	checkOptional(`${path}.dscp`, output.dscp, 0, 63);
-	checkOptional(`${path}.sourcePort`, output.sourcePort, 1, 65_535);
+	checkRequired(`${path}.port`, output.port, ranges.port);
+	checkOptional(`${path}.ttl`, output.ttl, ranges.ttl);
+	checkOptional(`${path}.dscp`, output.dscp, ranges.dscp);
+	checkOptional(`${path}.sourcePort`, output.sourcePort, ranges.port);
 	return create(OutputSchema, {
 		interface: output.interface,
 		address: output.address,
@@ -171,15 +171,14 @@ function checkAddress(path: string, text: string, wanted: string): void {
 	if (address >>> 28 === 0xf) throw wrong(path, `${text} is reserved (240.0.0.0/4): give ${wanted}`);
 }
 
-function checkRequired(path: string, value: number | undefined, least: number, most: number): void {
-	if (value === undefined) throw wrong(path, `missing: give ${least} to ${most}`);
-	checkOptional(path, value, least, most);
+function checkRequired(path: string, value: number | undefined, range: Range): void {
+	if (value === undefined) throw wrong(path, `missing: give ${range.least} to ${range.most}`);
+	checkOptional(path, value, range);
 }
 
-function checkOptional(path: string, value: number | undefined, least: number, most: number): void {
-	if (value !== undefined && (value < least || value > most)) {
-		throw wrong(path, `${value} is not ${least} to ${most}`);
-	}
+function checkOptional(path: string, value: number | undefined, range: Range): void {
+	if (value !== undefined && (value < range.least || value > range.most))
+		throw wrong(path, outOfRange(value, range));
 }
 
 /** A field of a later version means something that would be lost. */
