@@ -1,0 +1,126 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { HostRecordSchema } from "@sluice/proto/gen/host";
+import { buckets } from "@sluice/proto/subjects";
+
+const services = resolve(import.meta.dir, "../../services");
+const READY_TIMEOUT_MS = 20_000;
+
+export interface Outcome {
+	exitCode: number;
+	stdout: string;
+	stderr: string;
+}
+
+/** A real nats-server with real services behind it, and the command line as a shell runs it. Hosts are played. */
+export class CliLab {
+	readonly #folder: string;
+	readonly #nats: TestNatsServer;
+	readonly #services = new Map<string, Bun.Subprocess<"pipe", "ignore", "pipe">>();
+
+	private constructor(folder: string, nats: TestNatsServer) {
+		this.#folder = folder;
+		this.#nats = nats;
+	}
+
+	static async start(): Promise<CliLab> {
+		const lab = new CliLab(await mkdtemp(join(tmpdir(), "sluice-e2e-")), await startNatsServer());
+		const credentials = { ...credential(), name: "operator", url: lab.#nats.url };
+		await writeFile(join(lab.#folder, "operator.json"), JSON.stringify(credentials));
+		await lab.startService("control-api", { httpPort: 0, httpToken: "0123456789abcdef" });
+		return lab;
+	}
+
+	/** Starts a service and waits until it says that it is ready. */
+	async startService(service: string, more: Record<string, unknown> = {}): Promise<void> {
+		const child = Bun.spawn([process.execPath, join(services, service, "main.ts")], {
+			stdio: ["pipe", "ignore", "pipe"],
+		});
+		this.#services.set(service, child);
+		const config = {
+			service,
+			hostId: "relay-a",
+			incarnation: String(Date.now()),
+			natsUrl: this.#nats.url,
+			credentials: credential(),
+		};
+		child.stdin.write(`${JSON.stringify({ ...config, ...more })}\n`);
+		child.stdin.flush();
+		const log = child.stderr.getReader();
+		let said = "";
+		const deadline = setTimeout(() => child.kill("SIGKILL"), READY_TIMEOUT_MS);
+		while (!said.includes('"ready":true')) {
+			const { value, done } = await log.read();
+			if (done) throw new Error(`${service} ended: ${said}`);
+			said += new TextDecoder().decode(value);
+		}
+		clearTimeout(deadline);
+		void (async () => {
+			while (!(await log.read()).done);
+		})();
+	}
+
+	async stopService(service: string): Promise<void> {
+		const child = this.#services.get(service);
+		if (!child) return;
+		this.#services.delete(service);
+		await child.stdin.end();
+		await child.exited;
+	}
+
+	async stop(): Promise<void> {
+		for (const service of Array.from(this.#services.keys())) await this.stopService(service);
+		await this.#nats.stop();
+		await rm(this.#folder, { recursive: true });
+	}
+
+	/** What a shell gets from the command; `input` is its standard input. */
+	async run(args: string[], input = ""): Promise<Outcome> {
+		const child = this.spawn(args, input);
+		const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+		return { exitCode: await child.exited, stdout, stderr };
+	}
+
+	/** The same for a command that runs until it is told to end. */
+	spawn(args: string[], input = ""): Bun.Subprocess<Blob, "pipe", "pipe"> {
+		return Bun.spawn([process.execPath, join(services, "cli/main.ts"), ...args], {
+			env: { PATH: process.env["PATH"] ?? "", SLUICE_CREDENTIALS: join(this.#folder, "operator.json") },
+			stdin: new Blob([input]),
+			stdout: "pipe",
+			stderr: "pipe",
+		});
+	}
+
+	/** A command that has to succeed without a word on stderr; answers its stdout. */
+	async must(args: string[], input = ""): Promise<string> {
+		const outcome = await this.run(args, input);
+		if (outcome.exitCode !== 0 || outcome.stderr !== "") {
+			throw new Error(`sluice ${args.join(" ")}: exit ${outcome.exitCode}: ${outcome.stderr}`);
+		}
+		return outcome.stdout;
+	}
+
+	/** The same with --json, parsed. */
+	async json<T>(args: string[]): Promise<T> {
+		return JSON.parse(await this.must([...args, "--json"])) as T;
+	}
+
+	/** A host that says this of itself every half second, until the returned function is called. */
+	async playHost(record: MessageInitShape<typeof HostRecordSchema>): Promise<() => void> {
+		const connection = await this.#nats.connect();
+		const subject = `$KV.${buckets.hosts}.${record.host}`;
+		const write = () =>
+			connection.request(subject, toBinary(HostRecordSchema, create(HostRecordSchema, record)));
+		await write();
+		const beat = setInterval(() => void write(), 500);
+		return () => clearInterval(beat);
+	}
+}
+
+/** The lab's server asks nobody who he is; the files must look right all the same. */
+function credential() {
+	return { kind: "nkey", seed: "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY" };
+}
