@@ -1,0 +1,58 @@
+import type { Context } from "../context.ts";
+import { CommandFailure, exitCodes } from "../failure.ts";
+import { formatCount } from "../format/figures.ts";
+import { type Figures, findFaults } from "./figures.ts";
+import { formatFigures } from "./narration.ts";
+import { play } from "./play.ts";
+import { Processes } from "./processes.ts";
+import { nameTopology, removeTopology } from "./topology.ts";
+
+/** A relay at work, told to whoever never saw one. Leaves nothing behind, whatever way it ends. */
+export async function demo(context: Context): Promise<void> {
+	if (process.getuid?.() !== 0) {
+		throw new CommandFailure(
+			exitCodes.failed,
+			"demo needs root, since it makes network namespaces and opens packet sockets in them: run sudo ./sluice demo",
+		);
+	}
+	const { flags, terminal } = context;
+	const say = async (text: string) => {
+		// With --json stdout belongs to the figures.
+		if (flags.json) terminal.note(text);
+		else await terminal.write(`${text}\n`);
+	};
+	const figures = await playAndCleanUp(say, context);
+	await say(`\n${formatFigures(figures, terminal.colors)}`);
+	if (flags.json) await terminal.write(`${JSON.stringify(figures)}\n`);
+	const faults = findFaults(figures);
+	if (faults.length > 0) {
+		throw new CommandFailure(exitCodes.failed, `not every figure is right: ${faults.join("; ")}`);
+	}
+	await say(
+		terminal.colors.green(
+			`All ${formatCount(figures.sentPackets)} datagrams arrived at all ${figures.outputs.length} receivers, ` +
+				"each exactly once and in order, although a worker was killed.",
+		),
+	);
+	await say("Everything the demo made is gone again. Next: sudo ./sluice up, and docs/cli.md.");
+}
+
+async function playAndCleanUp(say: (text: string) => Promise<void>, { terminal }: Context): Promise<Figures> {
+	const processes = new Processes();
+	const places = nameTopology();
+	const removals: (() => Promise<void>)[] = [];
+	const interrupted = Promise.withResolvers<never>();
+	const interrupt = () =>
+		interrupted.reject(new CommandFailure(exitCodes.failed, "demo interrupted: all cleaned up"));
+	const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+	for (const signal of signals) process.on(signal, interrupt);
+	try {
+		const playing = play({ say, colors: terminal.colors, processes, places, removals });
+		return await Promise.race([playing, interrupted.promise]);
+	} finally {
+		await processes.stopAll();
+		removeTopology(places);
+		for (const remove of removals) await remove();
+		for (const signal of signals) process.off(signal, interrupt);
+	}
+}
