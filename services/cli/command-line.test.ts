@@ -39,7 +39,7 @@ for (const [path, command] of leaves(program, "sluice")) {
 		const section = sections.get(usage(path, command)) ?? "";
 		const flags = new Set(section.match(/(?<![\w-])--[a-z][a-z-]*/g) ?? []);
 		const declared = command.options.map((option) => option.long ?? "");
-		const everywhere = ["--help", "--json", "--timeout"];
+		const everywhere = program.options.map((option) => option.long ?? "").concat("--help");
 		for (const flag of declared) expect([...flags]).toContain(flag);
 		for (const flag of flags) expect([...declared, ...everywhere]).toContain(flag);
 	});

@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import type { ApplyOptions } from "./commands/apply.ts";
 import type { LogLevelOptions } from "./commands/log-level.ts";
 import type { StatsOptions } from "./commands/stats.ts";
+import type { UpFlags } from "./commands/up.ts";
 import type { Context } from "./context.ts";
 import { CommandFailure, exitCodes } from "./failure.ts";
 import { DEFAULT_DATA_DIR, DEFAULT_TIMEOUT_SECONDS, type RawGlobalFlags } from "./global-flags.ts";
@@ -31,6 +32,7 @@ export function commandLine(perform: Perform): Command {
 		.exitOverride()
 		.configureOutput({ writeErr: () => {} })
 		.configureHelp({ showGlobalOptions: true });
+	declareRunning(program, perform);
 	declareRules(program, perform);
 	declareFiles(program, perform);
 	declareViews(program, perform);
@@ -48,6 +50,28 @@ function on<Arguments extends unknown[]>(
 		const given = args.slice(0, -1) as Arguments;
 		await perform(this.optsWithGlobals<RawGlobalFlags>(), (context) => run(context, ...given));
 	};
+}
+
+function declareRunning(program: Command, perform: Perform): void {
+	program
+		.command("up")
+		.description("start this host and stay in the foreground; needs root")
+		.option("--host-id <ID>", "this host's name in the cluster (default: the host name)")
+		.option("--labels <k=v,...>", "what else is known of this host")
+		.option("--workers <N|auto>", "worker processes (default auto: one per core)")
+		.option("--http <ADDR:PORT>", "where the HTTP API listens (default 127.0.0.1:7080)")
+		.option("--nats-listen <ADDR:PORT>", "where its own NATS listens (default 127.0.0.1:4222)")
+		.addHelpText(
+			"after",
+			"\nWith --nats and --credentials it joins the cluster there and starts only supervisor and workers.",
+		)
+		.action(
+			on(perform, async (context, given: UpFlags) => (await import("./commands/up.ts")).up(context, given)),
+		);
+	program
+		.command("demo")
+		.description("half a minute that shows a relay at work, in namespaces of its own; needs root")
+		.action(on(perform, async (context) => (await import("./demo/demo.ts")).demo(context)));
 }
 
 function declareRules(program: Command, perform: Perform): void {

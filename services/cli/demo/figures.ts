@@ -39,7 +39,6 @@ export const workersReport = z.object({
 		z.object({ worker: z.number(), pid: z.number(), state: z.string(), restarts: z.number() }),
 	),
 });
-export type WorkerReport = z.output<typeof workersReport>["workers"][number];
 
 /** The end figures: what `demo --json` prints. */
 export interface Figures {

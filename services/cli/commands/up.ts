@@ -1,0 +1,44 @@
+import type { Context } from "../context.ts";
+import { badValue } from "../failure.ts";
+import { runUp } from "../up/up.ts";
+
+/** The flags of `up`, as typed. */
+export interface UpFlags {
+	hostId?: string;
+	labels?: string;
+	workers?: string;
+	http?: string;
+	natsListen?: string;
+}
+
+/** Runs this host in the foreground until a signal ends it. */
+export async function up({ flags }: Context, given: UpFlags): Promise<void> {
+	await runUp({
+		dataDir: flags.dataDir,
+		...(given.hostId !== undefined && { hostId: given.hostId }),
+		...(given.labels !== undefined && { labels: parseLabels(given.labels) }),
+		...(given.workers !== undefined && { workers: parseWorkers(given.workers) }),
+		...(given.http !== undefined && { http: given.http }),
+		...(given.natsListen !== undefined && { natsListen: given.natsListen }),
+		...(flags.natsUrl !== undefined && { natsUrl: flags.natsUrl }),
+		...(flags.credentialsPath !== undefined && { credentialsFile: flags.credentialsPath }),
+	});
+}
+
+export function parseLabels(text: string): Record<string, string> {
+	const labels: Record<string, string> = {};
+	for (const pair of text.split(",")) {
+		const match = /^([^=\s]+)=([^=\s]*)$/.exec(pair);
+		const [, key, value] = match ?? [];
+		if (key === undefined || value === undefined) throw badValue(`--labels ${text}`, "k=v,k=v");
+		if (Object.hasOwn(labels, key)) throw badValue(`--labels ${text}: ${key} is given twice`, "k=v,k=v");
+		labels[key] = value;
+	}
+	return labels;
+}
+
+export function parseWorkers(text: string): number | "auto" {
+	if (text === "auto") return text;
+	if (!/^\d+$/.test(text)) throw badValue(`--workers ${text}`, "a number, or auto");
+	return Number(text);
+}
