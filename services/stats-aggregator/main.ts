@@ -41,6 +41,8 @@ async function main(): Promise<void> {
 	onParentGone(stop);
 	process.once("SIGTERM", stop);
 	process.once("SIGINT", stop);
+	// It reconnects for ever, so that a closed connection cannot be mended from inside.
+	void nc.closed().then(() => isStopping() || process.exit(1));
 
 	const fold = emptyFold();
 	const feed = followCounters(nc, countersListener(fold, logger));

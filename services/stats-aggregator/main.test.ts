@@ -1,0 +1,205 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { jetstreamManager, StorageType } from "@nats-io/jetstream";
+import { type NatsConnection, nkeys } from "@nats-io/transport-node";
+import { call, serviceError } from "@sluice/lib/client";
+import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { until } from "@sluice/lib/testing/until";
+import { HostRecordSchema } from "@sluice/proto/gen/host";
+import { StoredRuleSchema } from "@sluice/proto/gen/rule";
+import {
+	GetStatsRequestSchema,
+	type GetStatsResponse,
+	GetStatsResponseSchema,
+	type RuleStats,
+	RuleStatsSchema,
+	WorkerCountersSchema,
+} from "@sluice/proto/gen/stats";
+import { Worker_State } from "@sluice/proto/gen/worker";
+import { buckets, countersStream, countersSubject, countersSubjects, requests } from "@sluice/proto/subjects";
+import { R1, type Reading, uid, workerCounters } from "./testing/counters.ts";
+
+let server: TestNatsServer;
+let nc: NatsConnection;
+const processes: Bun.Subprocess<"pipe", "ignore", "pipe">[] = [];
+
+beforeEach(async () => {
+	server = await startNatsServer();
+	nc = await server.connect("control-api");
+	const jsm = await jetstreamManager(nc);
+	for (const bucket of Object.values(buckets)) {
+		await jsm.streams.add({
+			name: `KV_${bucket}`,
+			subjects: [`$KV.${bucket}.>`],
+			max_msgs_per_subject: 1,
+			allow_direct: true,
+		});
+	}
+	await addCountersStream();
+	await put(buckets.rules, "video", toBinary(StoredRuleSchema, storedRule("video", 1)));
+});
+
+afterEach(async () => {
+	for (const child of processes.splice(0)) {
+		child.stdin.end();
+		expect(await child.exited).toBe(0);
+	}
+	await server.stop();
+});
+
+async function addCountersStream(): Promise<void> {
+	const jsm = await jetstreamManager(nc);
+	await jsm.streams.add({
+		name: countersStream,
+		subjects: [countersSubjects],
+		max_msgs_per_subject: 1,
+		storage: StorageType.Memory,
+	});
+}
+
+async function put(bucket: string, key: string, value: Uint8Array): Promise<void> {
+	await nc.request(`$KV.${bucket}.${key}`, value);
+}
+
+function storedRule(name: string, number: number) {
+	const outputs = [{ interface: R1.interface, address: R1.address, port: R1.port }];
+	const input = { interface: "r0", group: "239.1.1.1", port: 5001 };
+	return create(StoredRuleSchema, { uid: uid(number), rule: { name, input, outputs } });
+}
+
+function publish(reading: Reading): void {
+	const message = workerCounters(reading);
+	nc.publish(
+		countersSubject(message.host, message.worker, message.chunk),
+		toBinary(WorkerCountersSchema, message),
+	);
+}
+
+/** Starts the real process, as `up` does, and waits until it serves. */
+async function startAggregator(): Promise<Bun.Subprocess<"pipe", "ignore", "pipe">> {
+	const child = Bun.spawn([process.execPath, join(import.meta.dir, "main.ts")], {
+		stdio: ["pipe", "ignore", "pipe"],
+	});
+	processes.push(child);
+	const seed = new TextDecoder().decode(nkeys.createUser().getSeed());
+	const config = {
+		service: "stats-aggregator",
+		hostId: "relay-a",
+		incarnation: "100",
+		natsUrl: server.url,
+		credentials: { kind: "nkey", seed },
+	};
+	child.stdin.write(`${JSON.stringify(config)}\n`);
+	await child.stdin.flush();
+	let log = "";
+	const ready = Promise.withResolvers<void>();
+	void (async () => {
+		for await (const bytes of child.stderr) {
+			log += new TextDecoder().decode(bytes);
+			if (log.includes('"ready":true')) ready.resolve();
+		}
+		ready.reject(new Error(`it ended: ${log}`));
+	})();
+	await ready.promise;
+	return child;
+}
+
+async function getStats(names: string[] = []): Promise<GetStatsResponse> {
+	return call(nc, requests.statsGet, GetStatsRequestSchema, GetStatsResponseSchema, { names }, 2000);
+}
+
+async function received(): Promise<bigint | undefined> {
+	return (await getStats()).rules[0]?.receivedPackets;
+}
+
+describe("the aggregator on a real nats-server", () => {
+	test("says what the stream held before it started, and then what is published", async () => {
+		publish({ sequence: 1n, rules: [{ uid: uid(1), received: 10n, outputs: [{ output: R1, sent: 10n }] }] });
+		await nc.flush();
+		await startAggregator();
+		const [rule] = (await getStats()).rules;
+		expect([rule?.name, rule?.receivedPackets, rule?.outputs[0]?.sentPackets]).toEqual(["video", 10n, 10n]);
+		publish({ sequence: 2n, rules: [{ uid: uid(1), received: 20n }] });
+		await until(async () => (await received()) === 20n);
+	});
+
+	test("answers JSON with JSON, and an unknown name with 404", async () => {
+		await startAggregator();
+		const answer = await nc.request(requests.statsGet, '{"names":["video"]}');
+		expect(answer.json<{ rules: { receivedPackets: string }[] }>().rules[0]?.receivedPackets).toBe("0");
+		const refused = serviceError(await nc.request(requests.statsGet, '{"names":["nope"]}'));
+		expect(refused?.code).toBe("not_found");
+	});
+
+	test("malformed messages change nothing and end nothing", async () => {
+		await startAggregator();
+		publish({ sequence: 1n, rules: [{ uid: uid(1), received: 10n }] });
+		const subject = countersSubject("relay-a", 0, 0);
+		nc.publish(subject, new Uint8Array([0xff, 0xff]));
+		nc.publish(subject, toBinary(WorkerCountersSchema, workerCounters({ host: "relay-b", sequence: 9n })));
+		nc.publish(subject);
+		publish({ sequence: 2n, rules: [{ uid: uid(1), received: 11n }] });
+		await until(async () => (await received()) === 11n);
+	});
+
+	test("rules that come, change and go are followed", async () => {
+		await startAggregator();
+		await put(buckets.rules, "audio", toBinary(StoredRuleSchema, storedRule("audio", 2)));
+		await until(async () => (await getStats()).rules.map(({ name }) => name).join() === "audio,video");
+		publish({ sequence: 1n, rules: [{ uid: uid(2), received: 5n }] });
+		await until(async () => (await getStats(["audio"])).rules[0]?.receivedPackets === 5n);
+		// Removed and created again under its old name: another uid, so it starts at zero.
+		await put(buckets.rules, "audio", toBinary(StoredRuleSchema, storedRule("audio", 3)));
+		await until(async () => (await getStats(["audio"])).rules[0]?.receivedPackets === 0n);
+	});
+
+	test("a restarted nats-server, whose stream in memory is gone, costs no figure", async () => {
+		await startAggregator();
+		publish({ sequence: 1n, rules: [{ uid: uid(1), received: 10n }] });
+		await until(async () => (await received()) === 10n);
+		await server.kill();
+		await server.start();
+		await until(async () => (await received().catch(() => undefined)) === 10n);
+		// Live counters are heard before anybody has made the stream again, and after.
+		publish({ sequence: 2n, rules: [{ uid: uid(1), received: 20n }] });
+		await until(async () => (await received()) === 20n);
+		await addCountersStream();
+		publish({ sequence: 3n, rules: [{ uid: uid(1), received: 30n }] });
+		await until(async () => (await received()) === 30n);
+	});
+
+	test("until every running worker was heard it refuses, so that figures never step back", async () => {
+		const workers = [0, 1].map((worker) => ({ host: "relay-a", worker, state: Worker_State.RUNNING }));
+		const record = { host: "relay-a", incarnation: 100n, atUnixMs: BigInt(Date.now()), workers };
+		await put(buckets.hosts, "relay-a", toBinary(HostRecordSchema, create(HostRecordSchema, record)));
+		publish({ worker: 0, rules: [{ uid: uid(1), received: 10n }] });
+		await nc.flush();
+		await startAggregator();
+		await expect(getStats()).rejects.toMatchObject({ code: "unavailable" });
+		publish({ worker: 1, rules: [{ uid: uid(1), received: 5n }] });
+		let first: bigint | undefined;
+		await until(async () => {
+			first = await received().catch(() => undefined);
+			return first !== undefined;
+		});
+		expect(first).toBe(15n);
+	});
+
+	test("publishes each rule's figures each second, and several aggregators say the same", async () => {
+		const heard: RuleStats[] = [];
+		nc.subscribe("sluice.v1.stats.video", {
+			callback: (_, message) => {
+				heard.push(fromBinary(RuleStatsSchema, message.data));
+			},
+		});
+		publish({ sequence: 1n, rules: [{ uid: uid(1), received: 10n }] });
+		await nc.flush();
+		await Promise.all([startAggregator(), startAggregator()]);
+		publish({ sequence: 2n, rules: [{ uid: uid(1), received: 20n }] });
+		// Both publish: whoever listens hears the same twice.
+		await until(() => heard.filter(({ receivedPackets }) => receivedPackets === 20n).length >= 2);
+		const answers = await Promise.all(Array.from({ length: 20 }, received));
+		expect(new Set(answers)).toEqual(new Set([20n]));
+	});
+});
