@@ -1,0 +1,61 @@
+import { expect, test } from "bun:test";
+import { resolve } from "node:path";
+import { freePort } from "@sluice/lib/testing/nats-server";
+
+const cli = resolve(import.meta.dir, "../../services/cli/main.ts");
+
+function start(...args: string[]) {
+	return Bun.spawn([process.execPath, cli, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+}
+
+/** A receiver on the loopback that has joined what it listens to. */
+async function startReceiver(endpoint: string) {
+	const receiver = start("recv", "--in", endpoint, "--json");
+	const errors = receiver.stderr.getReader();
+	let said = "";
+	while (!said.includes("listening")) {
+		const { value, done } = await errors.read();
+		if (done) throw new Error(`recv ended: ${said}`);
+		said += new TextDecoder().decode(value);
+	}
+	return receiver;
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+	test(`gen and recv work through the command line, and ${signal} ends recv with its report`, async () => {
+		const endpoint = `lo:127.0.0.1:${await freePort()}`;
+		const receiver = await startReceiver(endpoint);
+		const generator = start(
+			"--json",
+			"gen",
+			"--to",
+			endpoint,
+			"--rate",
+			"5000",
+			"--size",
+			"100",
+			"--count",
+			"500",
+		);
+		expect(JSON.parse(await generator.stdout.text())).toMatchObject({ sentPackets: "500" });
+		expect(await generator.exited).toBe(0);
+		receiver.kill(signal);
+		expect(JSON.parse(await receiver.stdout.text())).toMatchObject({
+			receivedPackets: "500",
+			lostPackets: "0",
+		});
+		expect(await receiver.exited).toBe(0);
+	});
+}
+
+test("the exit code is the tool's own", async () => {
+	for (const [args, exitCode] of [
+		[["gen"], 2],
+		[["recv", "--foo"], 2],
+		[["recv", "--in", "no-such-one:239.1.1.1:1"], 1],
+	] as const) {
+		const child = start(...args);
+		expect(await child.stderr.text()).toMatch(/^sluice: .*\n$/);
+		expect(await child.exited).toBe(exitCode);
+	}
+});

@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { resolve } from "node:path";
+import { frame } from "./lab/frames.ts";
+import { connect, Namespace } from "./lab/namespace.ts";
+import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
+
+/** The judge must be above suspicion: on a plain cable it sees what is right and what is wrong. */
+let src: Namespace;
+let dst: Namespace;
+
+beforeAll(async () => {
+	src = await Namespace.create("src");
+	dst = await Namespace.create("dst");
+	await connect(
+		{ namespace: src, name: "s0", address: "10.1.0.2/24" },
+		{ namespace: dst, name: "d0", address: "10.1.0.1/24" },
+	);
+});
+
+afterAll(async () => {
+	await src?.remove();
+	await dst?.remove();
+});
+
+test("20 streams on a plain cable arrive whole", async () => {
+	const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", streams: 20, expect: 1_000 });
+	await gen(src, { to: "s0:239.1.0.1:5001", rate: 2_000, count: 1_000, streams: 20, burst: 4 });
+	const report = await receiver.report();
+	expect(faults(report)).toEqual(NO_FAULTS);
+	expect(report.receivedPackets).toBe(20_000);
+	expect(report.streams).toHaveLength(20);
+});
+
+test("what never came is lost", async () => {
+	const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", expect: 150, idleSeconds: 1 });
+	await gen(src, { to: "s0:239.1.0.1:5001", rate: 1_000, count: 100 });
+	expect(faults(await receiver.report())).toEqual({ ...NO_FAULTS, lost: 50 });
+});
+
+test("what comes twice is duplicated", async () => {
+	const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", idleSeconds: 1 });
+	await gen(src, { to: "s0:239.1.0.1:5001", rate: 1_000, count: 100 });
+	await gen(src, { to: "s0:239.1.0.1:5001", rate: 1_000, count: 100 });
+	expect(faults(await receiver.report())).toEqual({ ...NO_FAULTS, duplicated: 100 });
+});
+
+test("another stream's datagrams, and what no generator sent, are foreign", async () => {
+	const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", streams: 2, idleSeconds: 1 });
+	// Stream 0 in the group that belongs to stream 1.
+	await gen(src, { to: "s0:239.1.0.2:5001", rate: 1_000, count: 30 });
+	const inject = resolve(import.meta.dir, "../../build/test-tools/inject");
+	await src.must([inject, "s0"], { input: `${frame({ destination: "239.1.0.1", port: 5001 })}\n` });
+	expect(faults(await receiver.report())).toEqual({ ...NO_FAULTS, foreign: 31 });
+});
