@@ -15,6 +15,10 @@ find_missing_packages() {
 		command -v node >/dev/null || missing+=(nodejs)
 		command -v npm >/dev/null || missing+=(npm)
 	fi
+	# What only the tests call for.
+	if [[ $command == test ]]; then
+		command -v sysctl >/dev/null || missing+=(procps)
+	fi
 	[[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
 }
 
