@@ -1,0 +1,70 @@
+/** Multiples of a cache line (8 u64), so that no two rules share one. */
+const BLOCK_STEP = 8;
+
+export interface CounterBlock {
+	readonly index: number;
+	/** u64 counters. */
+	readonly count: number;
+}
+
+/**
+ * Who owns which part of the counter memory; the same layout in every worker's.
+ *
+ * A block is found by its owner's name and stays where it is as long as the owner
+ * is named by a table, through edits, pauses and restarts of workers. A block that
+ * is given up must be zeroed before it is recycled, and only once no worker has a
+ * table that names it.
+ */
+export class CounterBlocks {
+	readonly #owned = new Map<string, CounterBlock>();
+	readonly #free = new Map<number, number[]>();
+	readonly #capacity: number;
+	#next: number;
+
+	/** `reserved` counters at the start belong to the worker itself. */
+	constructor(capacity: number, reserved: number) {
+		this.#capacity = capacity;
+		this.#next = roundUp(reserved);
+	}
+
+	/** Index of the owner's block; a new one when it has none, or undefined when the memory is used up. */
+	assign(owner: string, counters: number): number | undefined {
+		const existing = this.#owned.get(owner);
+		if (existing !== undefined) return existing.index;
+		const count = roundUp(counters);
+		const index = this.#free.get(count)?.pop() ?? this.#extend(count);
+		if (index !== undefined) this.#owned.set(owner, { index, count });
+		return index;
+	}
+
+	/** Takes the blocks of all owners that are not to be kept; they are nobody's until recycled. */
+	retire(keep: ReadonlySet<string>): CounterBlock[] {
+		const retired: CounterBlock[] = [];
+		for (const [owner, block] of this.#owned) {
+			if (keep.has(owner)) continue;
+			this.#owned.delete(owner);
+			retired.push(block);
+		}
+		return retired;
+	}
+
+	/** Gives zeroed blocks to whoever comes next. */
+	recycle(blocks: readonly CounterBlock[]): void {
+		for (const { index, count } of blocks) {
+			const list = this.#free.get(count);
+			if (list === undefined) this.#free.set(count, [index]);
+			else list.push(index);
+		}
+	}
+
+	#extend(count: number): number | undefined {
+		if (this.#next + count > this.#capacity) return undefined;
+		const index = this.#next;
+		this.#next += count;
+		return index;
+	}
+}
+
+function roundUp(counters: number): number {
+	return Math.ceil(counters / BLOCK_STEP) * BLOCK_STEP;
+}

@@ -1,0 +1,81 @@
+import type { InterfaceRecord, OutputRecord, RuleRecord } from "@sluice/dataplane/records";
+import type { Table, TableOutput, TableRule } from "../reconcile/types.ts";
+import type { CounterBlocks } from "./counter-blocks.ts";
+
+/** No interface ever has this index: nothing arrives there, nothing is sent there. */
+export const NO_IFINDEX = 0x7fffffff;
+
+/** Sizes of counter blocks; sluice.h. */
+export interface BlockSizes {
+	readonly rule: number;
+	readonly output: number;
+	readonly interface: number;
+}
+
+export interface BuiltRecords {
+	readonly rules: readonly RuleRecord[];
+	readonly interfaces: readonly InterfaceRecord[];
+	/** Owners of all counter blocks that the records name. */
+	readonly owners: ReadonlySet<string>;
+}
+
+/**
+ * Turns a table of names and keys into records with counter indices and egress
+ * slots. Throws when the counter memory is used up.
+ */
+export function buildRecords(
+	table: Table,
+	egressSlot: (key: string) => number,
+	blocks: CounterBlocks,
+	sizes: BlockSizes,
+): BuiltRecords {
+	const owners = new Set<string>();
+	const blockOf = (owner: string, counters: number): number => {
+		owners.add(owner);
+		const index = blocks.assign(owner, counters);
+		if (index === undefined) throw new Error("counter memory is used up: remove rules");
+		return index;
+	};
+	const outputRecord = (rule: TableRule, { egress, ...output }: TableOutput): OutputRecord => ({
+		...output,
+		ifindex: egress === undefined ? NO_IFINDEX : output.ifindex,
+		egressSlot: egress === undefined ? 0 : egressSlot(egress),
+		usable: egress !== undefined,
+		counterIndex: blockOf(`output/${rule.uid}/${output.key}`, sizes.output),
+	});
+	const rules = table.rules.map((rule, row): RuleRecord => {
+		// The number of the row keeps a dormant one's key unique.
+		const input = rule.dormant ? { inputIfindex: NO_IFINDEX, group: row + 1, port: 1 } : undefined;
+		return {
+			uid: uidBytes(rule.uid),
+			inputIfindex: rule.ifindex,
+			group: rule.group,
+			port: rule.port,
+			vlan: rule.vlan,
+			...input,
+			sources: rule.sources.map(({ address, length }) => ({ network: address, prefixBits: length })),
+			outputs: rule.outputs.map((output) => outputRecord(rule, output)),
+			counterIndex: blockOf(`rule/${rule.uid}`, sizes.rule),
+		};
+	});
+	const interfaces = table.interfaces.map(
+		({ name, ifindex }): InterfaceRecord => ({
+			name,
+			ifindex,
+			// By name: an interface that is made anew goes on counting.
+			counterIndex: blockOf(interfaceOwner(name), sizes.interface),
+		}),
+	);
+	return { rules, interfaces, owners };
+}
+
+export function interfaceOwner(name: string): string {
+	return `interface/${name}`;
+}
+
+/** "0f8fad5b-d9cb-469f-a165-70867728950e" as its 16 bytes. */
+export function uidBytes(uid: string): Uint8Array {
+	const bytes = Buffer.from(uid.replaceAll("-", ""), "hex");
+	if (bytes.length !== 16) throw new Error(`uid ${uid} is not a UUID`);
+	return bytes;
+}

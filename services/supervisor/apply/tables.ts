@@ -1,0 +1,85 @@
+import { installTableMessage } from "@sluice/dataplane/messages";
+import type { Table } from "../reconcile/types.ts";
+import { broadcast } from "./broadcast.ts";
+import { CounterBlocks } from "./counter-blocks.ts";
+import type { Dataplane, Tables } from "./dataplane.ts";
+import type { OpenResources } from "./open-resources.ts";
+import { type BlockSizes, buildRecords, interfaceOwner } from "./table-records.ts";
+import type { ConnectedWorker, Workers } from "./workers.ts";
+
+export interface TablesOptions {
+	/** Of one worker's counter memory, in u64. */
+	readonly counterCapacity: number;
+	/** The worker's own, at the start. */
+	readonly workerCounters: number;
+	readonly blockSizes: BlockSizes;
+	/** One counter memory per worker slot. */
+	readonly counterMemories: readonly number[];
+}
+
+/** Builds tables and puts them in force; owns the counter memory's layout. */
+export class TableInstaller {
+	readonly #dataplane: Dataplane;
+	readonly #builder: Tables;
+	readonly #workers: Workers;
+	readonly #open: OpenResources;
+	readonly #options: TablesOptions;
+	readonly #blocks: CounterBlocks;
+	/** Interfaces keep their counters for good: there are few, and figures must not step back. */
+	readonly #interfaces = new Set<string>();
+	#generation = 0n;
+
+	constructor(
+		dataplane: Dataplane,
+		builder: Tables,
+		workers: Workers,
+		open: OpenResources,
+		options: TablesOptions,
+	) {
+		this.#dataplane = dataplane;
+		this.#builder = builder;
+		this.#workers = workers;
+		this.#open = open;
+		this.#options = options;
+		this.#blocks = new CounterBlocks(options.counterCapacity, options.workerCounters);
+	}
+
+	async install(table: Table, egressSlot: (key: string) => number): Promise<void> {
+		const { blockSizes } = this.#options;
+		const { rules, interfaces, owners } = buildRecords(table, egressSlot, this.#blocks, blockSizes);
+		this.#generation += 1n;
+		this.#builder.reset();
+		for (const record of rules) this.#builder.addRule(record);
+		for (const record of interfaces) this.#builder.addInterface(record);
+		const descriptor = this.#builder.build(this.#generation);
+		if (this.#open.tableDescriptor !== undefined) {
+			this.#dataplane.closeDescriptor(this.#open.tableDescriptor);
+		}
+		this.#open.table = table;
+		this.#open.tableDescriptor = descriptor;
+		this.#open.tableInForce = false;
+		const { acknowledged, refusals } = await broadcast(this.#workers, (worker) => this.handOver(worker));
+		for (const { worker, thrown } of refusals) {
+			this.#workers.restart(worker.slot, `it refused a table: ${String(thrown)}`);
+		}
+		if (acknowledged > 0) this.#open.tableInForce = true;
+		this.#recycle(table, owners);
+	}
+
+	/** Resolves when the worker has the current table in force. */
+	async handOver({ channel }: ConnectedWorker): Promise<void> {
+		const descriptor = this.#open.tableDescriptor;
+		if (descriptor === undefined) return;
+		await channel.command((sequence) => installTableMessage(sequence), [descriptor]);
+	}
+
+	/** No running worker has a table any more that names these blocks, and no other worker has one. */
+	#recycle(table: Table, owners: ReadonlySet<string>): void {
+		for (const { name } of table.interfaces) this.#interfaces.add(interfaceOwner(name));
+		const retired = this.#blocks.retire(owners.union(this.#interfaces));
+		for (const memory of this.#options.counterMemories) {
+			for (const { index, count } of retired) this.#dataplane.zeroCounters(memory, index, count);
+		}
+		this.#blocks.recycle(retired);
+	}
+}

@@ -1,0 +1,29 @@
+import { nkeyCredentials, serviceConfig } from "@sluice/lib/config";
+import { z } from "zod";
+
+const MEBIBYTE = 2 ** 20;
+
+/** What `up` tells the supervisor at its start. */
+export const supervisorConfig = serviceConfig.extend({
+	labels: z.record(z.string(), z.string()),
+	/** Worker processes, one per core. */
+	workers: z.int().min(1).max(64),
+	/** The workers': they may publish counters and nothing else. */
+	workerCredentials: nkeyCredentials,
+	/** Holds bun, worker.js and libsluice.so, where the workers' user can read them. */
+	stageDir: z.string().startsWith("/"),
+	workerUser: z.string().min(1),
+	/** Kernel memory for all receive rings together. */
+	ringLimitBytes: z
+		.int()
+		.positive()
+		.default(512 * MEBIBYTE),
+	/** One ring; halved while the limit leaves no room for it. */
+	shardBytes: z
+		.int()
+		.positive()
+		.default(32 * MEBIBYTE),
+});
+export type SupervisorConfig = z.output<typeof supervisorConfig>;
+
+export const SHARD_MINIMUM_BYTES = 2 * MEBIBYTE;

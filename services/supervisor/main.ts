@@ -1,0 +1,74 @@
+import { release } from "node:os";
+import { onParentGone, readStartupConfig } from "@sluice/lib/config";
+import { connectNats } from "@sluice/lib/connect";
+import { errorText } from "@sluice/lib/errors";
+import { createLogger } from "@sluice/lib/log";
+import { viewCluster } from "./cluster-view.ts";
+import { supervisorConfig } from "./config.ts";
+import { hostRecord } from "./record/host-record.ts";
+import { Supervisor } from "./supervisor.ts";
+import { VERSION } from "./version.ts";
+
+/** Ready is said after this long even when a worker does not come up: the log and the record tell. */
+const READY_LIMIT_MS = 5_000;
+/** Workers have two seconds; whoever stops us has patience for about five. */
+const STOP_LIMIT_MS = 4_000;
+
+const config = await readStartupConfig(supervisorConfig).catch((thrown: unknown) => {
+	createLogger({ service: "supervisor" }).facility("main").fatal(errorText(thrown));
+	process.exit(1);
+});
+const logger = createLogger({ service: config.service, host: config.hostId, level: config.logLevel });
+const log = logger.facility("main");
+
+function fail(reason: unknown): never {
+	log.fatal(errorText(reason));
+	process.exit(1);
+}
+
+async function run(): Promise<void> {
+	const supervisor = new Supervisor(config, logger);
+	let finish: () => Promise<unknown> = async () => {};
+	let stopping = false;
+	const stop = (reason: string) => {
+		if (stopping) return;
+		stopping = true;
+		log.info({ reason }, "stopping");
+		setTimeout(() => fail(new Error(`not stopped after ${STOP_LIMIT_MS} ms`)), STOP_LIMIT_MS).unref();
+		void supervisor
+			.stop()
+			.then(() => finish())
+			.then(() => process.exit(0), fail);
+	};
+	process.on("SIGTERM", () => stop("SIGTERM"));
+	process.on("SIGINT", () => stop("SIGINT"));
+	onParentGone(() => stop("the parent is gone"));
+	supervisor.start();
+
+	const nc = await connectNats({ url: config.natsUrl, credentials: config.credentials, name: "supervisor" });
+	const identity = {
+		host: config.hostId,
+		labels: config.labels,
+		incarnation: config.incarnation,
+		version: VERSION,
+		kernel: release(),
+		ringLimitBytes: config.ringLimitBytes,
+	};
+	const cluster = await viewCluster(
+		nc,
+		config.hostId,
+		() => hostRecord(identity, supervisor.state()),
+		logger,
+	);
+	// A closed connection is never opened again; only credentials that are refused lead to that.
+	void nc.closed().then((reason) => stopping || fail(reason ?? new Error("the connection to NATS closed")));
+	finish = async () => {
+		await cluster.record.stop();
+		await nc.drain();
+	};
+	if (stopping) return;
+	await supervisor.join(cluster, READY_LIMIT_MS);
+	log.info({ ready: true, workers: config.workers }, "ready");
+}
+
+await run().catch(fail);

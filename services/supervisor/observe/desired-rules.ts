@@ -1,0 +1,73 @@
+import { create } from "@bufbuild/protobuf";
+import type { BucketSnapshot, SnapshotEntry } from "@sluice/lib/kv-snapshot";
+import { placeRule } from "@sluice/lib/placement";
+import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
+import type { StoredRule } from "@sluice/proto/gen/rule";
+import type { Desired, DesiredRule, Link } from "../reconcile/types.ts";
+import { desiredRule } from "./desired-rule.ts";
+
+type Snapshot<Value> = Pick<BucketSnapshot<Value>, "entries" | "lastSequence">;
+
+interface Translated {
+	readonly revision: bigint;
+	readonly rule: DesiredRule;
+}
+
+/** The rules that concern this host, as they stand now. */
+export class DesiredRules {
+	readonly #host: string;
+	readonly #rules: Snapshot<StoredRule>;
+	readonly #hosts: Snapshot<HostRecord>;
+	/** Rules are translated once per revision. */
+	#translated = new Map<string, Translated>();
+
+	constructor(host: string, rules: Snapshot<StoredRule>, hosts: Snapshot<HostRecord>) {
+		this.#host = host;
+		this.#rules = rules;
+		this.#hosts = hosts;
+	}
+
+	/** `links`: this host's own; its record in the bucket is older. */
+	read(links: readonly Link[]): Desired {
+		const hosts = this.#hostRecords(links);
+		const rules: DesiredRule[] = [];
+		const translated = new Map<string, Translated>();
+		for (const [name, entry] of this.#rules.entries) {
+			const current = this.#translate(name, entry);
+			translated.set(name, current);
+			if (entry.value.rule === undefined) continue;
+			const placement = placeRule(entry.value.rule, hosts);
+			if (!placement.hosts.includes(this.#host)) continue;
+			rules.push(
+				placement.pending === undefined ? current.rule : { ...current.rule, held: placement.pending },
+			);
+		}
+		this.#translated = translated;
+		rules.sort((a, b) => (a.name < b.name ? -1 : 1));
+		return { sequence: this.#rules.lastSequence, rules };
+	}
+
+	#translate(name: string, entry: SnapshotEntry<StoredRule>): Translated {
+		const before = this.#translated.get(name);
+		if (before?.revision === entry.revision) return before;
+		return { revision: entry.revision, rule: desiredRule(name, entry.value) };
+	}
+
+	#hostRecords(links: readonly Link[]): HostRecord[] {
+		const own = create(HostRecordSchema, {
+			host: this.#host,
+			interfaces: links.map(({ name }) => ({ name })),
+		});
+		const others = [...this.#hosts.entries.values()].map(({ value }) => value);
+		return [own, ...others.filter(({ host }) => host !== this.#host)];
+	}
+}
+
+/** What of other hosts decides where rules run: their names and their interfaces' names. */
+export function placementDigest(host: string, hosts: Snapshot<HostRecord>): string {
+	return [...hosts.entries.values()]
+		.filter(({ value }) => value.host !== host)
+		.map(({ value }) => `${value.host}:${value.interfaces.map(({ name }) => name).join(",")}`)
+		.sort()
+		.join(";");
+}

@@ -1,0 +1,51 @@
+import type { Link } from "../reconcile/types.ts";
+
+/** A link as the kernel reports it. */
+export type ReportedLink = Omit<Link, "carrierEpoch">;
+
+/** The host's links as they are now, with how often each came up since it was first seen. */
+export class LinkObserver {
+	readonly #dump: () => ReportedLink[];
+	#links: readonly Link[] = [];
+
+	constructor(dump: () => ReportedLink[]) {
+		this.#dump = dump;
+	}
+
+	get links(): readonly Link[] {
+		return this.#links;
+	}
+
+	/** Dumps anew; says what changed, one line per link, for the log. */
+	refresh(): string[] {
+		const before = new Map(this.#links.map((link) => [link.ifindex, link]));
+		this.#links = this.#dump().map((link) => {
+			const previous = before.get(link.ifindex);
+			const cameUp = link.up && previous?.up !== true;
+			return { ...link, carrierEpoch: (previous?.carrierEpoch ?? 0) + (cameUp ? 1 : 0) };
+		});
+		return describeChanges(before, this.#links);
+	}
+}
+
+function describeChanges(before: ReadonlyMap<number, Link>, links: readonly Link[]): string[] {
+	const lines: string[] = [];
+	const gone = new Map(before);
+	for (const link of links) {
+		const previous = gone.get(link.ifindex);
+		gone.delete(link.ifindex);
+		if (previous === undefined) lines.push(`${link.name} appeared, ${link.up ? "up" : "down"}`);
+		else lines.push(...describeChange(previous, link));
+	}
+	for (const link of gone.values()) lines.push(`${link.name} is gone`);
+	return lines;
+}
+
+function describeChange(previous: Link, link: Link): string[] {
+	const lines: string[] = [];
+	if (previous.name !== link.name) lines.push(`${previous.name} is now named ${link.name}`);
+	if (previous.up !== link.up) lines.push(`${link.name} is ${link.up ? "up" : "down"}`);
+	if (previous.mtu !== link.mtu) lines.push(`${link.name} has MTU ${link.mtu}, before ${previous.mtu}`);
+	if (previous.addresses.join() !== link.addresses.join()) lines.push(`${link.name} has other addresses`);
+	return lines;
+}

@@ -1,0 +1,99 @@
+import { drainKey, egressKey } from "./keys.ts";
+import type { DesiredOutput, DesiredRule, Drain, Egress, Link, TableOutput } from "./types.ts";
+
+/** A rule's input on this host's links as they are now. */
+export interface ResolvedInput {
+	/** The interface datagrams are captured on; absent: there is nothing to capture on. */
+	readonly link?: Link;
+	/** Why the rule waits; it may still have a link, which is then down. */
+	readonly pending?: string;
+}
+
+export interface Links {
+	readonly byName: ReadonlyMap<string, Link>;
+	readonly byIndex: ReadonlyMap<number, Link>;
+	/** Every IPv4 address of this host. */
+	readonly addresses: ReadonlySet<number>;
+}
+
+export function indexLinks(links: readonly Link[]): Links {
+	return {
+		byName: new Map(links.map((link) => [link.name, link])),
+		byIndex: new Map(links.map((link) => [link.ifindex, link])),
+		addresses: new Set(links.flatMap((link) => link.addresses)),
+	};
+}
+
+export function resolveInput(rule: DesiredRule, links: Links): ResolvedInput {
+	if (rule.held !== undefined) return { pending: rule.held };
+	const { input } = rule;
+	const link = links.byName.get(input.interface);
+	if (link === undefined) return { pending: `no interface ${input.interface} here` };
+	// A unicast input is the end of a tunnel: without the address nothing is sent to us.
+	if (!input.multicast && !links.addresses.has(input.group)) {
+		return { pending: `address ${dotted(input.group)} is not on an interface here` };
+	}
+	if (!link.up) return { link, pending: `interface ${link.name} is down` };
+	return { link };
+}
+
+/** A unicast input needs a socket on its address, or the kernel answers each datagram with an error. */
+export function drainOf(rule: DesiredRule, link: Link): Drain | undefined {
+	const { group, multicast, port } = rule.input;
+	if (multicast) return undefined;
+	return { key: drainKey(link.ifindex, group, port), ifindex: link.ifindex, address: group, port };
+}
+
+export interface ResolvedOutput {
+	/** Kept open while the interface is down, so that it flows again at once. */
+	readonly egress?: Egress;
+	readonly source: number;
+	readonly mtu: number;
+	readonly ifindex: number;
+	/** Why nothing can be sent there now. */
+	readonly unusable?: string;
+}
+
+export function resolveOutput(output: DesiredOutput, links: Links): ResolvedOutput {
+	const link = links.byName.get(output.interface);
+	if (link === undefined) {
+		return { source: 0, mtu: 0, ifindex: 0, unusable: `no output interface ${output.interface} here` };
+	}
+	const source = link.addresses[0];
+	const place = { mtu: link.mtu, ifindex: link.ifindex };
+	if (source === undefined) {
+		return { ...place, source: 0, unusable: `output interface ${link.name} has no IPv4 address` };
+	}
+	const bindAddress = output.multicast ? 0 : source;
+	const egress: Egress = {
+		key: egressKey(link.ifindex, output.sourcePort, bindAddress),
+		ifindex: link.ifindex,
+		sourcePort: output.sourcePort,
+		bindAddress,
+	};
+	if (!link.up) return { ...place, source, egress, unusable: `output interface ${link.name} is down` };
+	return { ...place, source, egress };
+}
+
+/** The record of an output; without an egress socket it is there for its counters only. */
+export function tableOutput(
+	output: DesiredOutput,
+	resolved: ResolvedOutput,
+	egress: string | undefined,
+): TableOutput {
+	return {
+		key: output.key,
+		ifindex: egress === undefined ? 0 : resolved.ifindex,
+		...(egress === undefined ? {} : { egress }),
+		destination: output.address,
+		source: egress === undefined ? 0 : resolved.source,
+		port: output.port,
+		ttl: output.ttl,
+		dscp: output.dscp,
+		mtu: egress === undefined ? 0 : resolved.mtu,
+	};
+}
+
+function dotted(address: number): string {
+	return [address >>> 24, (address >>> 16) & 255, (address >>> 8) & 255, address & 255].join(".");
+}

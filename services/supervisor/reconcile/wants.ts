@@ -1,0 +1,265 @@
+import { destinationKey, groupKey } from "./keys.ts";
+import { demand, type GroupDemand, membershipsOf } from "./memberships.ts";
+import {
+	drainOf,
+	indexLinks,
+	type Links,
+	type ResolvedInput,
+	resolveInput,
+	resolveOutput,
+	tableOutput,
+} from "./resolve.ts";
+import { planRings } from "./rings.ts";
+import type {
+	DesiredRule,
+	Destination,
+	Drain,
+	Egress,
+	Link,
+	Membership,
+	Observed,
+	Table,
+	TableOutput,
+	TableRule,
+} from "./types.ts";
+
+/** Everything that should be open, and what stands in the way of each rule. */
+export interface Wants {
+	readonly shards: ReadonlyMap<number, { readonly link: Link; readonly ringBytes: number }>;
+	/** Interfaces that need shards and can't have them now. */
+	readonly shardsRefused: ReadonlyMap<number, string>;
+	readonly egress: ReadonlyMap<string, Egress>;
+	readonly drains: ReadonlyMap<string, Drain>;
+	readonly destinations: ReadonlyMap<string, Destination>;
+	/** By group key. */
+	readonly groups: ReadonlyMap<string, readonly Membership[]>;
+	readonly table: Table;
+	readonly verdicts: readonly Verdict[];
+}
+
+/** What is known of a rule; a failure weighs more than a wait. */
+export interface Verdict {
+	readonly name: string;
+	failed?: string | undefined;
+	pending?: string | undefined;
+	/** Of the group it is a member of. */
+	group?: string;
+	/** It has a row in the table that matches. */
+	live: boolean;
+}
+
+interface Candidate extends ResolvedInput {
+	readonly rule: DesiredRule;
+	readonly verdict: Verdict;
+}
+
+export function collectWants(rules: readonly DesiredRule[], observed: Observed): Wants {
+	const links = indexLinks(observed.links);
+	const captures = new Map<number, Link>();
+	const candidates = rules.map((rule): Candidate => {
+		const resolved = resolveInput(rule, links);
+		const verdict: Verdict = {
+			name: rule.name,
+			failed: rule.malformed,
+			pending: resolved.pending,
+			live: false,
+		};
+		const { link } = resolved;
+		// On a link that is down nothing is opened, and what is open stays for its return.
+		const captured = link !== undefined && (link.up || observed.open.shards.has(link.ifindex));
+		if (!captured || rule.malformed !== undefined) return { rule, verdict };
+		captures.set(link.ifindex, link);
+		return { rule, verdict, link };
+	});
+	const rings = planRings(captures, observed);
+	const collector = new Collector(links, observed, rings.refused);
+	for (const candidate of candidates) collector.add(candidate);
+	return collector.finish(captures, rings.ringBytes, rings.refused);
+}
+
+class Collector {
+	readonly #links: Links;
+	readonly #observed: Observed;
+	readonly #refused: ReadonlyMap<number, string>;
+	readonly #egress = new Map<string, Egress>();
+	readonly #drains = new Map<string, Drain>();
+	readonly #destinations = new Map<string, Destination>();
+	readonly #demands = new Map<string, GroupDemand>();
+	readonly #rows: TableRule[] = [];
+	readonly #verdicts: Verdict[] = [];
+	/** Which rule has an input key, to name it when a second one comes. */
+	readonly #inputs = new Map<string, string>();
+	/** Rules that have counters: they keep their row while they cannot run. */
+	readonly #counted: ReadonlySet<string>;
+	#outputCount = 0;
+	#sourceCount = 0;
+
+	constructor(links: Links, observed: Observed, refused: ReadonlyMap<number, string>) {
+		this.#links = links;
+		this.#observed = observed;
+		this.#refused = refused;
+		this.#counted = new Set(observed.open.table?.rules.map((row) => row.uid) ?? []);
+	}
+
+	add({ rule, verdict, link }: Candidate): void {
+		this.#verdicts.push(verdict);
+		if (link === undefined) {
+			this.#addDormant(rule);
+			return;
+		}
+		const obstacle = this.#refused.get(link.ifindex) ?? this.#limit(rule) ?? this.#claimInput(rule, link);
+		if (obstacle !== undefined) {
+			verdict.failed ??= obstacle;
+			this.#addDormant(rule);
+			return;
+		}
+		verdict.live = true;
+		this.#addCapture(rule, link, verdict);
+		this.#addRow({
+			uid: rule.uid,
+			ifindex: link.ifindex,
+			group: rule.input.group,
+			port: rule.input.port,
+			vlan: rule.input.vlan,
+			sources: rule.input.sources,
+			outputs: this.#addOutputs(rule, verdict),
+			dormant: false,
+		});
+	}
+
+	finish(
+		captures: ReadonlyMap<number, Link>,
+		ringBytes: ReadonlyMap<number, number>,
+		shardsRefused: ReadonlyMap<number, string>,
+	): Wants {
+		const groups = new Map<string, readonly Membership[]>();
+		for (const [key, entry] of this.#demands) {
+			groups.set(key, membershipsOf(entry, this.#observed.limits.sourcesPerGroup));
+		}
+		for (const verdict of this.#verdicts) {
+			if (verdict.group === undefined) continue;
+			for (const membership of groups.get(verdict.group) ?? []) {
+				verdict.failed ??= this.#failure(membership.key);
+			}
+		}
+		const shards = new Map<number, { link: Link; ringBytes: number }>();
+		const interfaces = [];
+		for (const [ifindex, link] of captures) {
+			const bytes = ringBytes.get(ifindex);
+			if (bytes === undefined) continue;
+			shards.set(ifindex, { link, ringBytes: bytes });
+			interfaces.push({ name: link.name, ifindex });
+		}
+		interfaces.sort((a, b) => a.ifindex - b.ifindex);
+		return {
+			shards,
+			shardsRefused,
+			egress: this.#egress,
+			drains: this.#drains,
+			destinations: this.#destinations,
+			groups,
+			table: { rules: this.#rows, interfaces },
+			verdicts: this.#verdicts,
+		};
+	}
+
+	/** Filter entry, membership or drain: what makes the datagrams come and pass. */
+	#addCapture(rule: DesiredRule, link: Link, verdict: Verdict): void {
+		const { group, multicast, sources } = rule.input;
+		const drain = drainOf(rule, link);
+		if (drain !== undefined) {
+			this.#drains.set(drain.key, drain);
+			verdict.failed ??= this.#failure(drain.key);
+		}
+		const key = destinationKey(link.ifindex, group);
+		this.#destinations.set(key, { key, ifindex: link.ifindex, address: group });
+		const failure = this.#failure(key);
+		verdict.failed ??= failure;
+		// Datagrams that the filter keeps out are not asked for.
+		if (!multicast || failure !== undefined) return;
+		verdict.group = groupKey(link.ifindex, group);
+		let entry = this.#demands.get(verdict.group);
+		if (entry === undefined) {
+			entry = { link, group, sources: new Set(), any: false };
+			this.#demands.set(verdict.group, entry);
+		}
+		demand(entry, sources);
+	}
+
+	/** One unusable output makes the rule wait; the others are sent to meanwhile. */
+	#addOutputs(rule: DesiredRule, verdict: Verdict): TableOutput[] {
+		return rule.outputs.map((output) => {
+			const resolved = resolveOutput(output, this.#links);
+			const { egress } = resolved;
+			verdict.pending ??= resolved.unusable;
+			if (egress === undefined) return tableOutput(output, resolved, undefined);
+			const obstacle = this.#addEgress(egress);
+			if (obstacle !== undefined) verdict.failed ??= `output ${output.interface}: ${obstacle}`;
+			const usable = obstacle === undefined && resolved.unusable === undefined;
+			return tableOutput(output, resolved, usable ? egress.key : undefined);
+		});
+	}
+
+	#addEgress(egress: Egress): string | undefined {
+		const { egress: limit } = this.#observed.limits;
+		if (!this.#egress.has(egress.key) && this.#egress.size >= limit) {
+			return `more than ${limit} combinations of interface and source port: set sourcePort`;
+		}
+		this.#egress.set(egress.key, egress);
+		return this.#failure(egress.key);
+	}
+
+	#addDormant(rule: DesiredRule): void {
+		if (!this.#counted.has(rule.uid) || this.#limit(rule) !== undefined) return;
+		const nowhere = { source: 0, mtu: 0, ifindex: 0 };
+		this.#addRow({
+			uid: rule.uid,
+			ifindex: 0,
+			group: 0,
+			port: 0,
+			vlan: 0,
+			sources: [],
+			outputs: rule.outputs.map((output) => tableOutput(output, nowhere, undefined)),
+			dormant: true,
+		});
+	}
+
+	#addRow(row: TableRule): void {
+		this.#rows.push(row);
+		this.#outputCount += row.outputs.length;
+		this.#sourceCount += row.sources.length;
+	}
+
+	#limit(rule: DesiredRule): string | undefined {
+		const { limits } = this.#observed;
+		if (this.#rows.length >= limits.rules) return `more than ${limits.rules} rules on one host`;
+		if (this.#outputCount + rule.outputs.length > limits.outputs) {
+			return `more than ${limits.outputs} outputs on one host`;
+		}
+		if (this.#sourceCount + rule.input.sources.length > limits.sources) {
+			return `more than ${limits.sources} sources on one host`;
+		}
+		return undefined;
+	}
+
+	/** A datagram has exactly one rule; two with one key are refused at the door, this is the second lock. */
+	#claimInput(rule: DesiredRule, link: Link): string | undefined {
+		const { vlan, group, port, sources } = rule.input;
+		const base = `${link.ifindex}/${vlan}/${group}/${port}`;
+		const anySource = { address: 0, length: 0 };
+		const keys = (sources.length === 0 ? [anySource] : sources).map(
+			(s) => `${base}/${s.address}/${s.length}`,
+		);
+		for (const key of keys) {
+			const other = this.#inputs.get(key);
+			if (other !== undefined) return `same input as rule ${other}`;
+		}
+		for (const key of keys) this.#inputs.set(key, rule.name);
+		return undefined;
+	}
+
+	#failure(key: string): string | undefined {
+		const failure = this.#observed.open.failures.get(key);
+		return failure !== undefined && failure.retryAtMs > this.#observed.nowMs ? failure.reason : undefined;
+	}
+}

@@ -1,0 +1,88 @@
+import type { Logger } from "./logger.ts";
+import { reconcile } from "./reconcile/reconcile.ts";
+import type { Command, Desired, Observed, RuleState } from "./reconcile/types.ts";
+
+export interface ReconcilerOptions {
+	readonly desired: () => Desired;
+	readonly observe: () => Observed;
+	readonly execute: (commands: readonly Command[]) => Promise<void>;
+	/** All of `desired` is applied, or stands in `rules` with its reason. */
+	readonly settled: (rules: readonly RuleState[], desired: Desired) => void;
+	readonly log: Logger;
+}
+
+/** Each pass can uncover refusals that change what is commanded; there are fewer kinds of them than this. */
+const MOST_PASSES = 32;
+const UNSETTLED_RETRY_MS = 250;
+
+/**
+ * Runs rounds, one after another: takes what is desired, and reconciles and applies
+ * until nothing is left to do for it. What changes meanwhile makes one next round.
+ */
+export class Reconciler {
+	readonly #options: ReconcilerOptions;
+	#wanted = false;
+	#stopped = false;
+	#wake: () => void = () => {};
+	#timer: ReturnType<typeof setTimeout> | undefined;
+
+	constructor(options: ReconcilerOptions) {
+		this.#options = options;
+	}
+
+	/** Something changed. Cheap; calls while a round runs are answered by one more round. */
+	poke(): void {
+		this.#wanted = true;
+		this.#wake();
+	}
+
+	async run(): Promise<void> {
+		while (!this.#stopped) {
+			if (!this.#wanted) await new Promise<void>((resolve) => (this.#wake = resolve));
+			if (this.#stopped) return;
+			// What arrived together is seen together.
+			await new Promise((resolve) => setImmediate(resolve));
+			this.#wanted = false;
+			await this.#round();
+		}
+	}
+
+	/** Ends the loop after the round that runs. */
+	stop(): void {
+		this.#stopped = true;
+		clearTimeout(this.#timer);
+		this.#wake();
+	}
+
+	async #round(): Promise<void> {
+		const { observe, execute, settled, log } = this.#options;
+		const startedMs = performance.now();
+		const desired = this.#options.desired();
+		let commands = 0;
+		for (let pass = 0; pass < MOST_PASSES && !this.#stopped; pass += 1) {
+			const observed = observe();
+			const plan = reconcile(desired, observed);
+			if (plan.commands.length === 0) {
+				settled(plan.rules, desired);
+				this.#retryAt(plan.retryAtMs, observed.nowMs);
+				const tookMs = Math.round((performance.now() - startedMs) * 10) / 10;
+				log.debug(
+					{ sequence: Number(desired.sequence), rules: plan.rules.length, commands, tookMs },
+					"settled",
+				);
+				return;
+			}
+			commands += plan.commands.length;
+			await execute(plan.commands);
+		}
+		if (this.#stopped) return;
+		log.error({ commands }, "a round does not settle: it is tried again");
+		this.#retryAt(Date.now() + UNSETTLED_RETRY_MS, Date.now());
+	}
+
+	#retryAt(atMs: number | undefined, nowMs: number): void {
+		clearTimeout(this.#timer);
+		this.#timer = undefined;
+		if (atMs !== undefined) this.#timer = setTimeout(() => this.poke(), Math.max(1, atMs - nowMs));
+	}
+}

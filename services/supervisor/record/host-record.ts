@@ -1,0 +1,82 @@
+import { create } from "@bufbuild/protobuf";
+import { formatIpv4 } from "@sluice/lib/address";
+import {
+	type HostRecord,
+	type HostRecord_RuleException,
+	HostRecord_RuleExceptionSchema,
+	HostRecordSchema,
+	type Interface,
+	InterfaceSchema,
+} from "@sluice/proto/gen/host";
+import { RuleStatus_State } from "@sluice/proto/gen/rule";
+import { type Worker, Worker_State, WorkerSchema } from "@sluice/proto/gen/worker";
+import { PROTOCOL_VERSION } from "@sluice/proto/subjects";
+import type { Link, RuleState } from "../reconcile/types.ts";
+import type { WorkerStatus } from "../worker-processes/fleet.ts";
+
+/** What does not change while the supervisor runs. */
+export interface HostIdentity {
+	readonly host: string;
+	readonly labels: Readonly<Record<string, string>>;
+	readonly incarnation: bigint;
+	readonly version: string;
+	readonly kernel: string;
+	readonly ringLimitBytes: number;
+}
+
+export interface HostState {
+	readonly links: readonly Link[];
+	/** Every rule up to here is applied, or stands in `rules` with another state. */
+	readonly appliedSequence: bigint;
+	readonly rules: readonly RuleState[];
+	readonly workers: readonly WorkerStatus[];
+	readonly ringBytes: number;
+	readonly atMs: number;
+}
+
+export function hostRecord(identity: HostIdentity, state: HostState): HostRecord {
+	return create(HostRecordSchema, {
+		host: identity.host,
+		labels: { ...identity.labels },
+		interfaces: state.links.map(interfaceOf),
+		appliedSequence: state.appliedSequence,
+		exceptions: state.rules.filter((rule) => rule.state !== "ACTIVE").map(exceptionOf),
+		workers: state.workers.map((worker) => workerOf(identity.host, worker)),
+		incarnation: identity.incarnation,
+		atUnixMs: BigInt(state.atMs),
+		protocolVersion: PROTOCOL_VERSION,
+		ringBytes: BigInt(state.ringBytes),
+		ringLimitBytes: BigInt(identity.ringLimitBytes),
+		version: identity.version,
+		kernel: identity.kernel,
+	});
+}
+
+function interfaceOf(link: Link): Interface {
+	const { name, ifindex, up, mtu, mac, loopback } = link;
+	return create(InterfaceSchema, {
+		name,
+		index: ifindex,
+		up,
+		addresses: link.addresses.map(formatIpv4),
+		mtu,
+		mac,
+		loopback,
+	});
+}
+
+function exceptionOf({ name, state, reason }: RuleState): HostRecord_RuleException {
+	return create(HostRecord_RuleExceptionSchema, { name, state: RuleStatus_State[state], reason });
+}
+
+function workerOf(host: string, { slot, core, pid, state, restarts, lastExit }: WorkerStatus): Worker {
+	return create(WorkerSchema, {
+		host,
+		worker: slot,
+		core,
+		pid,
+		state: Worker_State[state],
+		restarts,
+		lastExit,
+	});
+}

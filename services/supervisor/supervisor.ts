@@ -1,0 +1,215 @@
+import { join } from "node:path";
+import { readEvents } from "@sluice/dataplane/events";
+import { ABI_VERSION } from "@sluice/dataplane/layout";
+import { stopMessage } from "@sluice/dataplane/messages";
+import * as dataplane from "@sluice/dataplane/supervisor";
+import { errorText } from "@sluice/lib/errors";
+import type { ServiceLogger } from "@sluice/lib/log";
+import type { LogLevels } from "@sluice/proto/gen/log";
+import type { ClusterView } from "./cluster-view.ts";
+import type { SupervisorConfig } from "./config.ts";
+import { LinkObserver } from "./observe/links.ts";
+import type { Desired, Observed, RuleState } from "./reconcile/types.ts";
+import { Reconciler } from "./reconciler.ts";
+import type { HostState } from "./record/host-record.ts";
+import { makeRelay, type Relay } from "./relay.ts";
+import { allowedCores, coreOf } from "./worker-processes/cores.ts";
+import { Fleet } from "./worker-processes/fleet.ts";
+import { dispatch } from "./worker-processes/hub.ts";
+import { sendLevels } from "./worker-processes/levels-note.ts";
+import { uidOf } from "./worker-processes/user.ts";
+import { startWorkerProcess, type WorkerProcess } from "./worker-processes/worker-process.ts";
+
+const DEADLINE_CHECK_MS = 1_000;
+const STOP_LIMIT_MS = 2_000;
+
+/** One relay host: its links, workers and sockets, kept at what the cluster desires. */
+export class Supervisor {
+	readonly #config: SupervisorConfig;
+	readonly #logger: ServiceLogger;
+	readonly #links: LinkObserver;
+	readonly #fleet: Fleet;
+	readonly #relay: Relay;
+	readonly #channelName: string;
+	#cluster: ClusterView | undefined;
+	#reconciler: Reconciler | undefined;
+	#deadlines: ReturnType<typeof setInterval> | undefined;
+	#rules: readonly RuleState[] = [];
+	#appliedSequence = 0n;
+	#levels: Pick<LogLevels, "settings"> = { settings: [] };
+	#readyCheck: () => void = () => {};
+
+	constructor(config: SupervisorConfig, logger: ServiceLogger) {
+		this.#config = config;
+		this.#logger = logger;
+		// Abstract names live in the network namespace; the pid tells supervisors of one namespace apart.
+		this.#channelName = `sluice-${config.hostId}-${process.pid}`;
+		this.#links = new LinkObserver(reportedLinks);
+		const cores = allowedCores();
+		this.#fleet = new Fleet({
+			workers: config.workers,
+			coreOf: (slot) => coreOf(slot, cores),
+			start: (slot, core, onExit) => this.#startWorker(slot, core, onExit),
+			onRunning: (worker) => sendLevels(worker, this.#levels, logger.facility("workers")),
+			onChange: () => this.#changed(),
+			log: logger.facility("workers"),
+		});
+		this.#relay = makeRelay(config, this.#fleet, logger);
+	}
+
+	/** Watches links and starts the workers; they wait for what the cluster desires. */
+	start(): void {
+		const events = dataplane.startEvents(this.#channelName, uidOf(this.#config.workerUser));
+		// After the watch began, so that nothing changes unseen in between.
+		this.#refreshLinks();
+		void this.#follow(events);
+		this.#fleet.startAll();
+		this.#deadlines = setInterval(() => {
+			const now = Date.now();
+			this.#fleet.checkDeadlines(now);
+			// From rules that are ACTIVE to PENDING when every worker stays away, and back.
+			if (this.#fleet.down(now)) this.#reconciler?.poke();
+		}, DEADLINE_CHECK_MS);
+	}
+
+	/** Begins to reconcile. Resolves when all rules are applied and all workers run, or after the time. */
+	async join(cluster: ClusterView, limitMs: number): Promise<void> {
+		this.#cluster = cluster;
+		const reconciler = new Reconciler({
+			desired: () => cluster.desired(this.#links.links),
+			observe: () => this.#observe(),
+			execute: (commands) => this.#relay.applier.execute(commands),
+			settled: (rules, desired) => this.#settled(rules, desired),
+			log: this.#logger.facility("reconcile"),
+		});
+		this.#reconciler = reconciler;
+		cluster.onChange(() => reconciler.poke());
+		cluster.onLevels((levels) => {
+			this.#levels = levels;
+			this.#logger.setLevels(levels);
+			for (const worker of this.#fleet.running()) {
+				sendLevels(worker, levels, this.#logger.facility("workers"));
+			}
+		});
+		const settled = new Promise<void>((resolve) => {
+			this.#readyCheck = () => {
+				if (this.#fleet.allRunning()) resolve();
+			};
+		});
+		void reconciler.run();
+		reconciler.poke();
+		await Promise.race([settled, Bun.sleep(limitMs)]);
+		this.#readyCheck = () => {};
+	}
+
+	/** What the host's record says now. */
+	state(): HostState {
+		return {
+			links: this.#links.links,
+			appliedSequence: this.#appliedSequence,
+			rules: this.#rules,
+			workers: this.#fleet.statuses(),
+			ringBytes: this.#relay.open.ringBytes,
+			atMs: Date.now(),
+		};
+	}
+
+	/** Leaves every group, stops the workers, and lets the kernel close the rest. */
+	async stop(): Promise<void> {
+		clearInterval(this.#deadlines);
+		this.#reconciler?.stop();
+		this.#relay.memberships.close();
+		await this.#fleet.stop((channel) => channel.command(stopMessage), STOP_LIMIT_MS);
+		dataplane.stopEvents();
+	}
+
+	#startWorker(slot: number, core: number, onExit: (how: string) => void): WorkerProcess {
+		const { hostId, incarnation, natsUrl, workerCredentials, logLevel, stageDir, workerUser } = this.#config;
+		return startWorkerProcess({
+			bun: join(stageDir, "bun"),
+			bundle: join(stageDir, "worker.js"),
+			stageDir,
+			user: workerUser,
+			config: {
+				service: "worker",
+				hostId,
+				incarnation: String(incarnation),
+				natsUrl,
+				credentials: workerCredentials,
+				logLevel,
+				worker: slot,
+				core,
+				channel: this.#channelName,
+			},
+			origin: { host: hostId, worker: slot, core },
+			writeLine: (line) => process.stderr.write(`${line}\n`),
+			onExit,
+		});
+	}
+
+	async #follow(events: number): Promise<void> {
+		const options = {
+			fleet: this.#fleet,
+			send: dataplane.sendToWorker,
+			disconnect: dataplane.disconnectWorker,
+			abiVersion: ABI_VERSION,
+			onLinks: () => this.#refreshLinks(),
+			log: this.#logger.facility("workers"),
+		};
+		for await (const event of readEvents(events)) dispatch(event, options);
+	}
+
+	#refreshLinks(): void {
+		const log = this.#logger.facility("interfaces");
+		try {
+			const changes = this.#links.refresh();
+			for (const change of changes) log.info(change);
+			if (changes.length > 0) this.#changed();
+		} catch (thrown) {
+			log.error(`links cannot be read: ${errorText(thrown)}`);
+		}
+	}
+
+	#changed(): void {
+		this.#reconciler?.poke();
+		this.#cluster?.record.touch();
+	}
+
+	#observe(): Observed {
+		const nowMs = Date.now();
+		return {
+			links: this.#links.links,
+			workers: this.#fleet.views(),
+			workersDown: this.#fleet.down(nowMs),
+			open: this.#relay.open,
+			limits: this.#relay.limits,
+			nowMs,
+		};
+	}
+
+	#settled(rules: readonly RuleState[], desired: Desired): void {
+		this.#logChanges(rules);
+		this.#rules = rules;
+		this.#appliedSequence = desired.sequence;
+		this.#cluster?.record.touch();
+		this.#readyCheck();
+	}
+
+	/** One line for each rule that is in another state than before. */
+	#logChanges(rules: readonly RuleState[]): void {
+		const log = this.#logger.facility("reconcile");
+		const before = new Map(this.#rules.map((rule) => [rule.name, rule]));
+		for (const { name, state, reason } of rules) {
+			const previous = before.get(name);
+			before.delete(name);
+			if (previous?.state === state && previous.reason === reason) continue;
+			const level = state === "FAILED" ? "warn" : "info";
+			log[level]({ rule: name, state, ...(reason === "" ? {} : { reason }) }, `rule is ${state}`);
+		}
+		for (const name of before.keys()) log.info({ rule: name }, "rule is gone");
+	}
+}
+
+function reportedLinks() {
+	return dataplane.readLinks().map(({ up, running, ...link }) => ({ ...link, up: up && running }));
+}

@@ -1,0 +1,2 @@
+/** Semantic version, as the host's record shows it. */
+export const VERSION = "0.1.0";

@@ -1,0 +1,250 @@
+import type { ConnectedWorker, Workers } from "../apply/workers.ts";
+import type { Logger } from "../logger.ts";
+import type { WorkerView } from "../reconcile/types.ts";
+import { Backoff, RESTART_BACKOFF } from "./backoff.ts";
+import type { WorkerChannel } from "./worker-channel.ts";
+import type { WorkerProcess } from "./worker-process.ts";
+
+export type WorkerState = "STARTING" | "RUNNING" | "DRAINING" | "BACKOFF" | "FAILED";
+
+export interface WorkerStatus {
+	readonly slot: number;
+	readonly core: number;
+	/** 0 when there is no process. */
+	readonly pid: number;
+	readonly state: WorkerState;
+	readonly restarts: number;
+	readonly lastExit: string;
+}
+
+export interface FleetOptions {
+	readonly workers: number;
+	readonly coreOf: (slot: number) => number;
+	readonly start: (slot: number, core: number, onExit: (how: string) => void) => WorkerProcess;
+	/** It holds everything that is open. */
+	readonly onRunning: (worker: ConnectedWorker) => void;
+	/** Something that a reconciliation or the host's record should know. */
+	readonly onChange: () => void;
+	readonly log: Logger;
+}
+
+interface Slot {
+	readonly slot: number;
+	readonly core: number;
+	readonly backoff: Backoff;
+	process: WorkerProcess | undefined;
+	channel: WorkerChannel | undefined;
+	state: WorkerState;
+	restarts: number;
+	lastExit: string;
+	startedAtMs: number;
+	timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** A worker that has not said hello by then never will. */
+const HELLO_LIMIT_MS = 15_000;
+/** Commands take a batch at most; a worker that is silent for this long hangs. */
+const ANSWER_LIMIT_MS = 5_000;
+/** Between the end of a worker's channel and that of its process. */
+const LAST_WORDS_MS = 1_000;
+/** A restart takes less; after this long without any worker its rules are not ACTIVE. */
+const DOWN_AFTER_MS = 1_500;
+
+/** The worker processes of this host: starts them, ends what hangs, starts them again. */
+export class Fleet implements Workers {
+	readonly #options: FleetOptions;
+	readonly #slots: Slot[];
+	#stopping = false;
+	#lastRunningAtMs = Date.now();
+
+	constructor(options: FleetOptions) {
+		this.#options = options;
+		this.#slots = Array.from({ length: options.workers }, (_, slot) => ({
+			slot,
+			core: options.coreOf(slot),
+			backoff: new Backoff(RESTART_BACKOFF),
+			process: undefined,
+			channel: undefined,
+			state: "STARTING",
+			restarts: 0,
+			lastExit: "",
+			startedAtMs: 0,
+			timer: undefined,
+		}));
+	}
+
+	startAll(): void {
+		for (const slot of this.#slots) this.#start(slot);
+	}
+
+	/** Said hello on the channel; false when it is none of ours. */
+	connect(slotNumber: number, pid: number, channel: WorkerChannel): boolean {
+		const slot = this.#slots[slotNumber];
+		if (slot === undefined || slot.process?.pid !== pid || slot.channel !== undefined) return false;
+		slot.channel = channel;
+		this.#options.onChange();
+		return true;
+	}
+
+	/** The channel closed; the process usually follows. */
+	disconnect(connection: number): void {
+		const slot = this.#slots.find((candidate) => candidate.channel?.connection === connection);
+		if (slot === undefined) return;
+		this.#dropChannel(slot);
+		const { process } = slot;
+		if (this.#stopping || process === undefined) return;
+		// It has lost its packet thread and ends by itself, with some last words; a new one can only come then.
+		setTimeout(() => {
+			if (slot.process === process) process.kill();
+		}, LAST_WORDS_MS).unref();
+	}
+
+	acknowledge(connection: number, sequence: bigint, error: number): void {
+		this.#slots
+			.find((candidate) => candidate.channel?.connection === connection)
+			?.channel?.acknowledge(sequence, error);
+	}
+
+	/** The slot of a connection, for log lines. */
+	slotOf(connection: number): number | undefined {
+		return this.#slots.find((candidate) => candidate.channel?.connection === connection)?.slot;
+	}
+
+	running(): readonly ConnectedWorker[] {
+		return this.#slots.flatMap(({ slot, state, channel }) =>
+			state === "RUNNING" && channel !== undefined ? [{ slot, channel }] : [],
+		);
+	}
+
+	connected(slotNumber: number): ConnectedWorker | undefined {
+		const channel = this.#slots[slotNumber]?.channel;
+		return channel === undefined ? undefined : { slot: slotNumber, channel };
+	}
+
+	markRunning(slotNumber: number): void {
+		const slot = this.#slots[slotNumber];
+		if (slot?.channel === undefined || this.#stopping) return;
+		slot.state = "RUNNING";
+		this.#options.log.info(
+			{ worker: slotNumber, core: slot.core, pid: slot.process?.pid, afterMs: Date.now() - slot.startedAtMs },
+			"worker is running",
+		);
+		this.#options.onRunning({ slot: slotNumber, channel: slot.channel });
+		this.#options.onChange();
+	}
+
+	restart(slotNumber: number, reason: string): void {
+		const slot = this.#slots[slotNumber];
+		if (slot?.process === undefined) return;
+		this.#options.log.error({ worker: slotNumber, pid: slot.process.pid }, `worker is restarted: ${reason}`);
+		this.#dropChannel(slot);
+		slot.process.kill();
+	}
+
+	views(): WorkerView[] {
+		return this.#slots.map(({ slot, state, channel }) => {
+			if (channel === undefined) return { slot, phase: "absent" };
+			return { slot, phase: state === "RUNNING" ? "running" : "connected" };
+		});
+	}
+
+	statuses(): WorkerStatus[] {
+		return this.#slots.map(({ slot, core, process, state, restarts, lastExit }) => ({
+			slot,
+			core,
+			pid: process?.pid ?? 0,
+			state,
+			restarts,
+			lastExit,
+		}));
+	}
+
+	allRunning(): boolean {
+		return this.#slots.every(({ state }) => state === "RUNNING");
+	}
+
+	/** For longer than a restart takes. */
+	down(nowMs: number): boolean {
+		if (this.running().length > 0) this.#lastRunningAtMs = nowMs;
+		return nowMs - this.#lastRunningAtMs > DOWN_AFTER_MS;
+	}
+
+	/** Ends workers that hang; to be called about each second. */
+	checkDeadlines(nowMs: number): void {
+		this.down(nowMs);
+		for (const slot of this.#slots) {
+			if (slot.process === undefined) continue;
+			if (slot.channel === undefined && nowMs - slot.startedAtMs > HELLO_LIMIT_MS) {
+				this.restart(slot.slot, "it did not connect");
+			} else if ((slot.channel?.oldestMs(nowMs) ?? 0) > ANSWER_LIMIT_MS) {
+				this.restart(slot.slot, "it does not answer");
+			}
+		}
+	}
+
+	/** Asks every worker to stop, kills those that don't within the time. */
+	async stop(ask: (channel: WorkerChannel) => Promise<void>, limitMs: number): Promise<void> {
+		this.#stopping = true;
+		for (const slot of this.#slots) {
+			clearTimeout(slot.timer);
+			if (slot.process === undefined) continue;
+			slot.state = "DRAINING";
+			if (slot.channel === undefined) slot.process.kill();
+			else ask(slot.channel).catch(() => {});
+		}
+		const deadline = Date.now() + limitMs;
+		while (this.#slots.some((slot) => slot.process !== undefined) && Date.now() < deadline) {
+			await Bun.sleep(5);
+		}
+		for (const { slot, process } of this.#slots) {
+			if (process === undefined) continue;
+			this.#options.log.warn({ worker: slot, pid: process.pid }, "worker did not stop: killed");
+			process.kill();
+		}
+		while (this.#slots.some((slot) => slot.process !== undefined)) await Bun.sleep(5);
+	}
+
+	#start(slot: Slot): void {
+		slot.startedAtMs = Date.now();
+		slot.state = "STARTING";
+		try {
+			slot.process = this.#options.start(slot.slot, slot.core, (how) => this.#exited(slot, how));
+		} catch (thrown) {
+			slot.state = "FAILED";
+			slot.lastExit = thrown instanceof Error ? thrown.message : String(thrown);
+			this.#options.log.error({ worker: slot.slot }, `worker cannot be started: ${slot.lastExit}`);
+			this.#startLater(slot);
+		}
+		this.#options.onChange();
+	}
+
+	#exited(slot: Slot, how: string): void {
+		const pid = slot.process?.pid;
+		slot.process = undefined;
+		slot.lastExit = how;
+		this.#dropChannel(slot);
+		if (!this.#stopping) {
+			slot.state = "BACKOFF";
+			this.#options.log.warn({ worker: slot.slot, core: slot.core, pid, exit: how }, "worker ended");
+			this.#startLater(slot);
+		}
+		this.#options.onChange();
+	}
+
+	#startLater(slot: Slot): void {
+		const delayMs = slot.backoff.next(Date.now() - slot.startedAtMs);
+		slot.timer = setTimeout(() => {
+			slot.restarts += 1;
+			this.#start(slot);
+		}, delayMs);
+	}
+
+	#dropChannel(slot: Slot): void {
+		if (slot.state === "RUNNING") {
+			this.#lastRunningAtMs = Date.now();
+			slot.state = "BACKOFF";
+		}
+		slot.channel?.close();
+		slot.channel = undefined;
+	}
+}

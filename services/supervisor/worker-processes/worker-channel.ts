@@ -1,0 +1,111 @@
+/** The worker died or was cut off before it answered. */
+export class WorkerGone extends Error {
+	constructor() {
+		super("the worker is gone");
+		this.name = "WorkerGone";
+	}
+}
+
+/** The worker answered a command with an error. */
+export class CommandRefused extends Error {
+	/** Positive. */
+	readonly errno: number;
+
+	constructor(errno: number) {
+		super(`the worker refused: errno ${errno}`);
+		this.name = "CommandRefused";
+		this.errno = errno;
+	}
+}
+
+/** Sends one message: sendToWorker() of the binding. */
+export type SendMessage = (
+	connection: number,
+	message: Uint8Array,
+	fds: readonly number[],
+) => "sent" | "full" | "gone";
+
+interface Outstanding {
+	readonly resolve: () => void;
+	readonly reject: (reason: Error) => void;
+	readonly sentAtMs: number;
+}
+
+/** Commands under way at once; the socket's own queue holds more, so that sending rarely has to wait. */
+const WINDOW = 64;
+const FULL_RETRY_MS = 1;
+
+/** Commands to one worker, each with the promise of its acknowledgement. */
+export class WorkerChannel {
+	readonly connection: number;
+	readonly #send: SendMessage;
+	readonly #outstanding = new Map<bigint, Outstanding>();
+	#room = Promise.withResolvers<void>();
+	#sequence = 0n;
+	#gone = false;
+
+	constructor(connection: number, send: SendMessage) {
+		this.connection = connection;
+		this.#send = send;
+	}
+
+	get gone(): boolean {
+		return this.#gone;
+	}
+
+	/** How long the oldest command has been without an answer. */
+	oldestMs(nowMs: number): number {
+		const oldest = this.#outstanding.values().next().value;
+		return oldest === undefined ? 0 : nowMs - oldest.sentAtMs;
+	}
+
+	/** Resolves when another command may be sent, or the worker is gone. */
+	async room(): Promise<void> {
+		while (!this.#gone && this.#outstanding.size >= WINDOW) await this.#room.promise;
+	}
+
+	/**
+	 * Sends a command and waits for its acknowledgement. The descriptors stay the
+	 * caller's, who may close them once this settles. Commands may overtake each other
+	 * when the queue is full: whoever needs an order awaits.
+	 */
+	async command(encode: (sequence: bigint) => Uint8Array, fds: readonly number[] = []): Promise<void> {
+		this.#sequence += 1n;
+		const sequence = this.#sequence;
+		const message = encode(sequence);
+		const acknowledged = Promise.withResolvers<void>();
+		// It may be rejected while we are still waiting for room in the queue.
+		acknowledged.promise.catch(() => {});
+		this.#outstanding.set(sequence, { ...acknowledged, sentAtMs: Date.now() });
+		while (!this.#gone) {
+			const result = this.#send(this.connection, message, fds);
+			if (result === "sent") break;
+			if (result === "gone") this.close();
+			else await Bun.sleep(FULL_RETRY_MS);
+		}
+		if (this.#gone) this.#settle(sequence)?.reject(new WorkerGone());
+		return acknowledged.promise;
+	}
+
+	/** The worker answered. */
+	acknowledge(sequence: bigint, error: number): void {
+		const outstanding = this.#settle(sequence);
+		if (error === 0) outstanding?.resolve();
+		else outstanding?.reject(new CommandRefused(Math.abs(error)));
+	}
+
+	/** Nobody answers any more. */
+	close(): void {
+		this.#gone = true;
+		for (const sequence of [...this.#outstanding.keys()]) this.#settle(sequence)?.reject(new WorkerGone());
+		this.#room.resolve();
+	}
+
+	#settle(sequence: bigint): Outstanding | undefined {
+		const outstanding = this.#outstanding.get(sequence);
+		this.#outstanding.delete(sequence);
+		this.#room.resolve();
+		this.#room = Promise.withResolvers();
+		return outstanding;
+	}
+}

@@ -1,0 +1,13 @@
+import { serviceConfig } from "@sluice/lib/config";
+import { z } from "zod";
+
+/** What the supervisor tells a worker at its start. */
+export const workerConfig = serviceConfig.extend({
+	/** Slot number; 0 … workers − 1. */
+	worker: z.int().nonnegative(),
+	/** The CPU that the packet thread is pinned to. */
+	core: z.int().nonnegative(),
+	/** Abstract socket of the supervisor's channel. */
+	channel: z.string().min(1),
+});
+export type WorkerConfig = z.output<typeof workerConfig>;

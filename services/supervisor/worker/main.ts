@@ -1,0 +1,90 @@
+import { fromJsonString } from "@bufbuild/protobuf";
+import { Worker } from "@sluice/dataplane/worker";
+import { onParentGone, readStartupConfig } from "@sluice/lib/config";
+import { connectNats } from "@sluice/lib/connect";
+import { errorText } from "@sluice/lib/errors";
+import { createLogger } from "@sluice/lib/log";
+import { LogLevelsSchema } from "@sluice/proto/gen/log";
+import { workerConfig } from "./config.ts";
+import { CountersPublisher } from "./publisher.ts";
+
+/** Lines, notes and the thread's state are looked at this often; packets never wait for it. */
+const WATCH_MS = 100;
+const PUBLISH_MS = 1_000;
+/** For the last publication. */
+const DRAIN_LIMIT_MS = 500;
+
+const config = await readStartupConfig(workerConfig).catch((thrown: unknown) => {
+	createLogger({ service: "worker" }).facility("channel").fatal(errorText(thrown));
+	process.exit(1);
+});
+const logger = createLogger({ service: config.service, host: config.hostId, level: config.logLevel });
+const channelLog = logger.facility("channel");
+const countersLog = logger.facility("counters");
+
+function fail(reason: unknown): never {
+	channelLog.fatal(errorText(reason));
+	process.exit(1);
+}
+
+/** The packet thread's lines, and the supervisor's notes: the log levels. */
+function passOn(thread: Worker): void {
+	for (let line = thread.takeLine(); line !== undefined; line = thread.takeLine()) {
+		logger.facility(line.facility)[line.level](line.text);
+	}
+	for (let note = thread.takeNote(); note !== undefined; note = thread.takeNote()) {
+		try {
+			logger.setLevels(fromJsonString(LogLevelsSchema, new TextDecoder().decode(note)));
+		} catch (thrown) {
+			channelLog.warn(`a note of the supervisor is unreadable: ${errorText(thrown)}`);
+		}
+	}
+}
+
+function run(): void {
+	const thread = Worker.start(config.channel, config.worker, config.core);
+	const publisher = new CountersPublisher({
+		host: config.hostId,
+		worker: config.worker,
+		incarnation: config.incarnation,
+		snapshot: () => thread.snapshot(),
+		log: countersLog,
+	});
+	// Packets flow without NATS, so nobody waits for it.
+	connectNats({ url: config.natsUrl, credentials: config.credentials, name: "worker" }).then(
+		(nc) => publisher.use(nc),
+		(thrown) => countersLog.error(`counters cannot be published: ${errorText(thrown)}`),
+	);
+	const publishing = setInterval(() => publisher.publish(), PUBLISH_MS);
+	const watching = setInterval(() => {
+		passOn(thread);
+		const { state, errno } = thread.state();
+		if (state === "halt") void end(0);
+		else if (state === "fail") {
+			channelLog.error({ errno }, "the packet thread failed");
+			void end(1);
+		}
+	}, WATCH_MS);
+	let ending = false;
+	const end = async (code: number) => {
+		if (ending) return;
+		ending = true;
+		clearInterval(watching);
+		clearInterval(publishing);
+		publisher.publish();
+		passOn(thread);
+		thread.stop();
+		await Promise.race([publisher.stop(), Bun.sleep(DRAIN_LIMIT_MS)]).catch(() => {});
+		process.exit(code);
+	};
+	process.on("SIGTERM", () => void end(0));
+	// The terminal's Ctrl-C reaches everybody; the supervisor decides who stops when.
+	process.on("SIGINT", () => {});
+	onParentGone(() => void end(0));
+}
+
+try {
+	run();
+} catch (thrown) {
+	fail(thrown);
+}
