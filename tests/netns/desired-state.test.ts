@@ -71,7 +71,15 @@ test("the diff names the field that changes", async () => {
 
 test("rule set edits in place: same uid, next revision, and the datagrams follow", async () => {
 	const before = (await relay.rules()).find((rule) => rule.name === "rule-0007");
-	await relay.sluice("rule", "set", "rule-0007", "--in", "r0:239.1.0.7:5001", "--out", "r2:239.3.0.7:6007,ttl=9");
+	await relay.sluice(
+		"rule",
+		"set",
+		"rule-0007",
+		"--in",
+		"r0:239.1.0.7:5001",
+		"--out",
+		"r2:239.3.0.7:6007,ttl=9",
+	);
 	const after = (await relay.rules()).find((rule) => rule.name === "rule-0007");
 	expect(after?.uid).toBe(before?.uid ?? "");
 	expect(Number(after?.revision)).toBeGreaterThan(Number(before?.revision));
@@ -88,7 +96,8 @@ test("up stopped and started: the rules are back and flow, unasked", async () =>
 	await relay.up("--workers", "2");
 	await until("all 1,000 rules are ACTIVE again", async () => {
 		const rules = await relay.rules();
-		return rules.length === 1_000 && rules.every((rule) => rule.hosts.every((host) => host.state === "ACTIVE"))
+		return rules.length === 1_000 &&
+			rules.every((rule) => rule.hosts.every((host) => host.state === "ACTIVE"))
 			? true
 			: undefined;
 	});

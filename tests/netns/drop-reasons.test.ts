@@ -47,7 +47,15 @@ async function inject(frames: FrameOptions[]): Promise<void> {
 
 function input(figures: Figures): InterfaceFigures {
 	const found = figures.interfaces.find((entry) => entry.interface === "r0");
-	return found ?? { interface: "r0", capturedFrames: 0, kernelDroppedFrames: 0, unmatchedPackets: 0, droppedPackets: {} };
+	return (
+		found ?? {
+			interface: "r0",
+			capturedFrames: 0,
+			kernelDroppedFrames: 0,
+			unmatchedPackets: 0,
+			droppedPackets: {},
+		}
+	);
 }
 
 /** Injects, and waits until so many more frames were captured. */

@@ -26,7 +26,11 @@ function outputs(width: number) {
 		onFirst,
 		onSecond: groups - onFirst,
 		list: [
-			...Array.from({ length: onFirst }, (_, index) => ({ interface: "r1", address: `239.20.0.${index + 1}`, port: 6001 })),
+			...Array.from({ length: onFirst }, (_, index) => ({
+				interface: "r1",
+				address: `239.20.0.${index + 1}`,
+				port: 6001,
+			})),
 			...Array.from({ length: groups - onFirst }, (_, index) => ({
 				interface: "r2",
 				address: `239.30.0.${index + 1}`,

@@ -19,7 +19,9 @@ afterAll(async () => {
 });
 
 async function reversePathDrops(): Promise<number> {
-	const lines = (await lab.relay.read("/proc/net/netstat")).split("\n").filter((line) => line.startsWith("TcpExt:"));
+	const lines = (await lab.relay.read("/proc/net/netstat"))
+		.split("\n")
+		.filter((line) => line.startsWith("TcpExt:"));
 	const [names, values] = lines.map((line) => line.split(" "));
 	return Number(values?.[names?.indexOf("IPReversePathFilter") ?? -1]);
 }
@@ -27,7 +29,13 @@ async function reversePathDrops(): Promise<number> {
 test("a stream that the relay's own kernel drops arrives whole, from the relay's address, with port and TTL as promised", async () => {
 	const before = await reversePathDrops();
 	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 2_000 });
-	await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 2_000, count: 2_000, source: UNROUTABLE_SOURCE, ttl: 3 });
+	await gen(lab.src, {
+		to: "s0:239.1.1.1:5001",
+		rate: 2_000,
+		count: 2_000,
+		source: UNROUTABLE_SOURCE,
+		ttl: 3,
+	});
 	const report = await receiver.report();
 	expect(faults(report)).toEqual(NO_FAULTS);
 	const stream = report.streams[0];
@@ -44,7 +52,14 @@ test("a stream that the relay's own kernel drops arrives whole, from the relay's
 for (const size of [24, 25, 63, 64, 65, 127, 128, 255, 256, 511, 512, 1023, 1024, 1399, 1400, 1471, 1472]) {
 	test(`payloads of ${size} bytes are identical`, async () => {
 		const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 100 });
-		await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 2_000, count: 100, size, burst: 5, source: UNROUTABLE_SOURCE });
+		await gen(lab.src, {
+			to: "s0:239.1.1.1:5001",
+			rate: 2_000,
+			count: 100,
+			size,
+			burst: 5,
+			source: UNROUTABLE_SOURCE,
+		});
 		const report = await receiver.report();
 		expect(faults(report)).toEqual(NO_FAULTS);
 		expect(report.receivedPackets).toBe(100);
@@ -61,7 +76,13 @@ test("TTL, DSCP and source port of an output are those of the rule", async () =>
 	const receiver = await recv(lab.dst, { in: "d0:239.10.1.2:6002", expect: 50 });
 	await gen(lab.src, { to: "s0:239.1.1.2:5001", rate: 1_000, count: 50, source: UNROUTABLE_SOURCE });
 	const stream = (await receiver.report()).streams[0];
-	expect(stream).toMatchObject({ receivedPackets: 50, ttl: 7, dscp: 46, sourcePort: 40000, sourceAddress: "10.2.0.1" });
+	expect(stream).toMatchObject({
+		receivedPackets: 50,
+		ttl: 7,
+		dscp: 46,
+		sourcePort: 40000,
+		sourceAddress: "10.2.0.1",
+	});
 	await relay.sluice("rule", "remove", "marked");
 });
 

@@ -34,7 +34,15 @@ async function loggedAt(state: string): Promise<number> {
 }
 
 test("a rule for an interface that does not exist is PENDING and says so", async () => {
-	const added = await relay.cli("rule", "add", "later", "--in", "r9:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001");
+	const added = await relay.cli(
+		"rule",
+		"add",
+		"later",
+		"--in",
+		"r9:239.1.1.1:5001",
+		"--out",
+		"r1:239.10.1.1:6001",
+	);
 	expect(added.code).toBe(0);
 	expect(added.stdout).toContain("PENDING");
 	expect(added.stdout).toContain("r9");
@@ -42,7 +50,21 @@ test("a rule for an interface that does not exist is PENDING and says so", async
 });
 
 test("it is ACTIVE within 300 ms of the interface's appearance, and flows", async () => {
-	await must(["ip", "link", "add", "r9", "netns", lab.relay.name, "type", "veth", "peer", "name", "s9", "netns", lab.src.name]);
+	await must([
+		"ip",
+		"link",
+		"add",
+		"r9",
+		"netns",
+		lab.relay.name,
+		"type",
+		"veth",
+		"peer",
+		"name",
+		"s9",
+		"netns",
+		lab.src.name,
+	]);
 	await lab.relay.ip("address", "add", "10.9.0.1/24", "dev", "r9");
 	await lab.src.ip("address", "add", "10.9.0.2/24", "dev", "s9");
 	await lab.relay.ip("link", "set", "r9", "up");
@@ -59,7 +81,21 @@ test("it is ACTIVE within 300 ms of the interface's appearance, and flows", asyn
 test("it goes back to PENDING when the interface goes, and to ACTIVE when one of that name comes again", async () => {
 	await lab.relay.ip("link", "del", "r9");
 	await until("PENDING again", async () => ((await state())?.state === "PENDING" ? true : undefined));
-	await must(["ip", "link", "add", "r9", "netns", lab.relay.name, "type", "veth", "peer", "name", "s9", "netns", lab.src.name]);
+	await must([
+		"ip",
+		"link",
+		"add",
+		"r9",
+		"netns",
+		lab.relay.name,
+		"type",
+		"veth",
+		"peer",
+		"name",
+		"s9",
+		"netns",
+		lab.src.name,
+	]);
 	await lab.src.ip("address", "add", "10.9.0.2/24", "dev", "s9");
 	await lab.relay.ip("link", "set", "r9", "up");
 	await lab.src.ip("link", "set", "s9", "up");

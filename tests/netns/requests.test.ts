@@ -25,17 +25,19 @@ const RULE = {
 };
 
 test("a JSON request over NATS puts, lists and removes a rule, with the contract's codes", async () => {
-	const [put, list, conflict, invalid, unknownField, malformed, missing, remove, empty] = await relay.request([
-		{ subject: "sluice.v1.rule.put", payload: { rule: RULE } },
-		{ subject: "sluice.v1.rule.list", payload: {} },
-		{ subject: "sluice.v1.rule.put", payload: { rule: { ...RULE, name: "other" } } },
-		{ subject: "sluice.v1.rule.put", payload: { rule: { ...RULE, outputs: [] } } },
-		{ subject: "sluice.v1.rule.put", payload: { rule: { ...RULE, colour: "red" } } },
-		{ subject: "sluice.v1.rule.put", payload: '{"rule":' },
-		{ subject: "sluice.v1.rule.get", payload: { name: "nobody" } },
-		{ subject: "sluice.v1.rule.remove", payload: { name: "video" } },
-		{ subject: "sluice.v1.rule.list", payload: {} },
-	]);
+	const [put, list, conflict, invalid, unknownField, malformed, missing, remove, empty] = await relay.request(
+		[
+			{ subject: "sluice.v1.rule.put", payload: { rule: RULE } },
+			{ subject: "sluice.v1.rule.list", payload: {} },
+			{ subject: "sluice.v1.rule.put", payload: { rule: { ...RULE, name: "other" } } },
+			{ subject: "sluice.v1.rule.put", payload: { rule: { ...RULE, outputs: [] } } },
+			{ subject: "sluice.v1.rule.put", payload: { rule: { ...RULE, colour: "red" } } },
+			{ subject: "sluice.v1.rule.put", payload: '{"rule":' },
+			{ subject: "sluice.v1.rule.get", payload: { name: "nobody" } },
+			{ subject: "sluice.v1.rule.remove", payload: { name: "video" } },
+			{ subject: "sluice.v1.rule.list", payload: {} },
+		],
+	);
 	expect(put?.code).toBeNull();
 	expect(JSON.parse(put?.payload ?? "").rule).toMatchObject({ name: "video" });
 	expect(JSON.parse(list?.payload ?? "").rules).toHaveLength(1);
@@ -98,7 +100,17 @@ test("the nats command line tool speaks to the cluster as it is", async () => {
 	const seed = `${relay.dataDir}/operator.nk`;
 	await Bun.write(seed, credentials.seed);
 	const listed = await run(
-		lab.relay.argv(nats, "--nkey", seed, "--inbox-prefix", "_INBOX.operator", "req", "--raw", "sluice.v1.rule.list", "{}"),
+		lab.relay.argv(
+			nats,
+			"--nkey",
+			seed,
+			"--inbox-prefix",
+			"_INBOX.operator",
+			"req",
+			"--raw",
+			"sluice.v1.rule.list",
+			"{}",
+		),
 	);
 	expect(JSON.parse(listed.stdout).rules).toEqual([]);
 });
@@ -123,7 +135,9 @@ function linesSince(mark: number): Line[] {
 
 test("a level changed at run time shows in the next lines of every process, workers included", async () => {
 	const services = ["control-api", "stats-aggregator", "supervisor", "worker"];
-	const debugBefore = linesSince(0).filter((line) => line.level === "debug" && services.includes(line.service));
+	const debugBefore = linesSince(0).filter(
+		(line) => line.level === "debug" && services.includes(line.service),
+	);
 	expect(debugBefore).toEqual([]);
 
 	await relay.sluice("log", "level", "debug");

@@ -33,7 +33,9 @@ test("multicast → unicast → multicast through two relays in a row", async ()
 	expect(faults(report)).toEqual(NO_FAULTS);
 	expect(report.receivedPackets).toBe(5_000);
 	// Nobody listens on the tunnel's port, yet the relay's kernel must not answer "port unreachable".
-	const snmp = (await lab.relays[1].read("/proc/net/snmp")).split("\n").filter((line) => line.startsWith("Icmp:"));
+	const snmp = (await lab.relays[1].read("/proc/net/snmp"))
+		.split("\n")
+		.filter((line) => line.startsWith("Icmp:"));
 	const [names, values] = snmp.map((line) => line.split(" "));
 	expect(values?.[names?.indexOf("OutDestUnreachs") ?? -1]).toBe("0");
 	for (const relay of relays) {

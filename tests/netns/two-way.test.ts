@@ -19,7 +19,15 @@ afterAll(async () => {
 
 test("two-way bridging of one group works in both directions and never storms", async () => {
 	await relay.sluice("rule", "add", "east", "--in", "r0:239.1.1.1:5001", "--out", "r1:239.1.1.1:5001");
-	const west = await relay.cli("rule", "add", "west", "--in", "r1:239.1.1.1:5001", "--out", "r0:239.1.1.1:5001");
+	const west = await relay.cli(
+		"rule",
+		"add",
+		"west",
+		"--in",
+		"r1:239.1.1.1:5001",
+		"--out",
+		"r0:239.1.1.1:5001",
+	);
 	expect(west.code).toBe(0);
 	// Accepted, with a warning that names both.
 	expect(west.stderr).toContain("east");
@@ -40,6 +48,7 @@ test("two-way bridging of one group works in both directions and never storms", 
 	// Exactly what was sent went through, once: the relay never hears itself.
 	const figures = await relay.figuresAfter(2 * count);
 	assertAccounts(figures);
-	for (const rule of figures.rules) expect(rule).toMatchObject({ receivedPackets: count, forwardedPackets: count });
+	for (const rule of figures.rules)
+		expect(rule).toMatchObject({ receivedPackets: count, forwardedPackets: count });
 	for (const entry of figures.interfaces) expect(entry.capturedFrames).toBe(count);
 });

@@ -10,7 +10,10 @@ export interface Outcome {
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 
-export async function run(argv: string[], options: { input?: string; timeoutMs?: number } = {}): Promise<Outcome> {
+export async function run(
+	argv: string[],
+	options: { input?: string; timeoutMs?: number } = {},
+): Promise<Outcome> {
 	const child = Bun.spawn(argv, {
 		stdin: options.input === undefined ? "ignore" : new Blob([options.input]),
 		stdout: "pipe",
@@ -28,7 +31,10 @@ export async function run(argv: string[], options: { input?: string; timeoutMs?:
 }
 
 /** Like run(), but anything but exit code 0 is an error that shows what the program said. */
-export async function must(argv: string[], options: { input?: string; timeoutMs?: number } = {}): Promise<string> {
+export async function must(
+	argv: string[],
+	options: { input?: string; timeoutMs?: number } = {},
+): Promise<string> {
 	const outcome = await run(argv, options);
 	if (outcome.code !== 0) {
 		throw new Error(`${argv.join(" ")}: exit ${outcome.code}\n${outcome.stderr}${outcome.stdout}`);

@@ -39,7 +39,14 @@ export function frame(options: FrameOptions): string {
 	const destination = bytesOf(options.destination);
 	const payload = options.payload ?? new Uint8Array(64).fill(0x5a);
 	const udpLength = options.udpLength ?? 8 + payload.length;
-	const udp = [...word(options.sourcePort ?? 4000), ...word(options.port), ...word(udpLength), 0, 0, ...payload];
+	const udp = [
+		...word(options.sourcePort ?? 4000),
+		...word(options.port),
+		...word(udpLength),
+		0,
+		0,
+		...payload,
+	];
 	const pseudo = [...source, ...destination, 0, 17, ...word(udp.length), ...udp];
 	const udpSum = options.udpChecksum ?? (checksum(Uint8Array.from(pseudo)) || 0xffff);
 	udp.splice(6, 2, ...word(udpSum));

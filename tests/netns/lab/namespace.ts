@@ -50,7 +50,10 @@ export class Namespace {
 	}
 
 	/** Starts a program that runs beside the test; whoever starts it awaits or ends it. */
-	start(argv: string[], stdin: "ignore" | "pipe" = "ignore"): Bun.Subprocess<"ignore" | "pipe", "pipe", "pipe"> {
+	start(
+		argv: string[],
+		stdin: "ignore" | "pipe" = "ignore",
+	): Bun.Subprocess<"ignore" | "pipe", "pipe", "pipe"> {
 		const child = Bun.spawn(this.argv(...argv), { stdin, stdout: "pipe", stderr: "pipe" });
 		this.#children.add(child);
 		void child.exited.then(() => this.#children.delete(child));
@@ -67,7 +70,10 @@ export class Namespace {
 
 	removeNow(): void {
 		if (!live.delete(this)) return;
-		const pids = Bun.spawnSync(["ip", "netns", "pids", this.name]).stdout.toString().split("\n").filter(Boolean);
+		const pids = Bun.spawnSync(["ip", "netns", "pids", this.name])
+			.stdout.toString()
+			.split("\n")
+			.filter(Boolean);
 		for (const pid of pids) {
 			try {
 				process.kill(Number(pid), "SIGKILL");
@@ -93,7 +99,11 @@ export async function connect(
 		if (end.address) await end.namespace.ip("address", "add", end.address, "dev", end.name);
 		await end.namespace.ip("link", "set", end.name, "up");
 		// Router solicitations and MLD reports would be foreign frames in exact counts.
-		await end.namespace.must(["sh", "-c", `echo 1 > /proc/sys/net/ipv6/conf/${end.name}/disable_ipv6 || true`]);
+		await end.namespace.must([
+			"sh",
+			"-c",
+			`echo 1 > /proc/sys/net/ipv6/conf/${end.name}/disable_ipv6 || true`,
+		]);
 	}
 }
 
@@ -103,4 +113,3 @@ export function temporaryFolder(): string {
 	mkdirSync(path, { mode: 0o700 });
 	return path;
 }
-

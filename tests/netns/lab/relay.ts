@@ -71,7 +71,15 @@ export class Relay {
 
 	/** Starts it and waits for `sluice ready`. */
 	async up(...options: string[]): Promise<void> {
-		const child = this.namespace.start([LAUNCHER, "up", "--host-id", this.hostId, "--data-dir", this.dataDir, ...options]);
+		const child = this.namespace.start([
+			LAUNCHER,
+			"up",
+			"--host-id",
+			this.hostId,
+			"--data-dir",
+			this.dataDir,
+			...options,
+		]);
 		this.#up = child;
 		let ready: (line: string) => void = () => {};
 		const said = new Promise<string>((resolve) => {
@@ -127,12 +135,21 @@ export class Relay {
 	/** A command that has to succeed; answers what it printed. */
 	async sluice(...words: string[]): Promise<string> {
 		const outcome = await this.cli(...words);
-		if (outcome.code !== 0) throw new Error(`sluice ${words.join(" ")}: exit ${outcome.code}\n${outcome.stderr}`);
+		if (outcome.code !== 0)
+			throw new Error(`sluice ${words.join(" ")}: exit ${outcome.code}\n${outcome.stderr}`);
 		return outcome.stdout;
 	}
 
 	async applyRules(rules: unknown[], ...options: string[]): Promise<string> {
-		const outcome = await this.cliWith(JSON.stringify({ rules }), "apply", "-f", "-", "--timeout", "30", ...options);
+		const outcome = await this.cliWith(
+			JSON.stringify({ rules }),
+			"apply",
+			"-f",
+			"-",
+			"--timeout",
+			"30",
+			...options,
+		);
 		if (outcome.code !== 0) throw new Error(`sluice apply: exit ${outcome.code}\n${outcome.stderr}`);
 		return outcome.stdout;
 	}
@@ -143,7 +160,11 @@ export class Relay {
 			const text = typeof payload === "string" ? payload : JSON.stringify(payload);
 			return `${JSON.stringify({ subject, payload: text })}\n`;
 		});
-		const argv = [`${ROOT}/.tools/bin/bun`, `${import.meta.dir}/requester.ts`, `${this.dataDir}/credentials/operator.json`];
+		const argv = [
+			`${ROOT}/.tools/bin/bun`,
+			`${import.meta.dir}/requester.ts`,
+			`${this.dataDir}/credentials/operator.json`,
+		];
 		const text = await this.namespace.must(argv, { input: lines.join(""), timeoutMs: 120_000 });
 		return text
 			.split("\n")
@@ -182,7 +203,8 @@ export class Relay {
 
 	async workers(): Promise<{ core: number; pid: number; state: string; restarts: number }[]> {
 		const text = await this.sluice("worker", "list", "--json");
-		return (JSON.parse(text) as { workers: { core: number; pid: number; state: string; restarts: number }[] }).workers;
+		return (JSON.parse(text) as { workers: { core: number; pid: number; state: string; restarts: number }[] })
+			.workers;
 	}
 }
 

@@ -6,7 +6,11 @@
 import { connectNats, readCredentials } from "@sluice/lib/connect";
 
 const credentials = await readCredentials(process.argv[2] ?? "");
-const connection = await connectNats({ url: credentials.url ?? "nats://127.0.0.1:4222", credentials, name: credentials.name });
+const connection = await connectNats({
+	url: credentials.url ?? "nats://127.0.0.1:4222",
+	credentials,
+	name: credentials.name,
+});
 for (const line of (await Bun.stdin.text()).split("\n").filter(Boolean)) {
 	const { subject, payload } = JSON.parse(line) as { subject: string; payload: string };
 	const answer = await connection.request(subject, payload, { timeout: 10_000 });

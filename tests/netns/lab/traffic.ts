@@ -127,4 +127,11 @@ export function faults(report: RecvReport) {
 	};
 }
 
-export const NO_FAULTS = { lost: 0, duplicated: 0, reordered: 0, corrupt: 0, foreign: 0, droppedByReceiver: 0 };
+export const NO_FAULTS = {
+	lost: 0,
+	duplicated: 0,
+	reordered: 0,
+	corrupt: 0,
+	foreign: 0,
+	droppedByReceiver: 0,
+};
