@@ -111,16 +111,20 @@ function declareRules(program: Command, perform: Perform): void {
 function ruleOptions(command: Command): Command {
 	const repeat = (value: string, previous: string[] | undefined) => [...(previous ?? []), value];
 	const out = new Option(
-		"--out <IFACE:ADDR:PORT[,ttl=N][,dscp=N][,source-port=N]>",
-		"where each datagram is sent; repeat for more",
+		"--out <IFACE:ADDR:PORT[,...]>",
+		"where each datagram is sent, with ,ttl=N ,dscp=N ,source-port=N as needed; repeat for more",
 	);
 	return command
-		.requiredOption("--in <IFACE:GROUP:PORT[,vlan=N]>", "what is captured; IPv6 in brackets")
+		.usage("NAME --in IFACE:GROUP:PORT --out IFACE:ADDR:PORT [flags]")
+		.requiredOption(
+			"--in <IFACE:GROUP:PORT[,...]>",
+			"what is captured, with ,vlan=N if tagged; IPv6 in brackets",
+		)
 		.addOption(out.makeOptionMandatory().argParser(repeat))
 		.option("--source <IP[/LEN]>", "take only these sources; repeat for more", repeat)
 		.option(
 			"--host <ID|all>",
-			"where the rule runs; repeat for more (default: the host that has the interface)",
+			"where it runs; repeat for more (default: the host that has the input interface)",
 			repeat,
 		);
 }

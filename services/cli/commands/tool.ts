@@ -11,19 +11,18 @@ export async function runTool(tool: Tool, args: string[]): Promise<number> {
 	const child = Bun.spawn([besideBundle(`sluice-${tool}`), ...args], {
 		stdio: ["inherit", "inherit", "inherit"],
 	});
-	// A terminal's interrupt reaches the child by itself; what is sent to us alone is passed on.
-	const ignore = () => {};
-	const terminate = () => child.kill("SIGTERM");
-	process.on("SIGINT", ignore);
-	process.on("SIGTERM", terminate);
+	// A terminal interrupts the child as well; a signal sent to us alone is passed on. The tools take two as one.
+	const pass = (signal: NodeJS.Signals) => child.kill(signal);
+	process.on("SIGINT", pass);
+	process.on("SIGTERM", pass);
 	try {
 		await child.exited;
 		// Bun types the signal as a name or a number; it is the name.
 		if (child.signalCode !== null) return 128 + (signalNumbers.get(String(child.signalCode)) ?? 0);
 		return child.exitCode ?? 1;
 	} finally {
-		process.off("SIGINT", ignore);
-		process.off("SIGTERM", terminate);
+		process.off("SIGINT", pass);
+		process.off("SIGTERM", pass);
 	}
 }
 

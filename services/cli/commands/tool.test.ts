@@ -1,0 +1,23 @@
+import { expect, test } from "bun:test";
+import { findTool } from "./tool.ts";
+
+test("gen and recv are tools, their flags are their own", () => {
+	expect(findTool(["gen", "--to", "r0:239.1.1.1:1", "--help"])).toEqual({
+		tool: "gen",
+		args: ["--to", "r0:239.1.1.1:1", "--help"],
+	});
+	expect(findTool(["recv"])).toEqual({ tool: "recv", args: [] });
+});
+
+test("global flags before a tool are skipped with their values, --json is passed on", () => {
+	expect(findTool(["--data-dir", "gen", "--json", "--debug", "recv", "--in", "x"])).toEqual({
+		tool: "recv",
+		args: ["--json", "--in", "x"],
+	});
+});
+
+test("other commands are none, whatever their arguments are called", () => {
+	for (const argv of [[], ["rule", "show", "gen"], ["--json", "stats", "recv"], ["--nats", "recv"]]) {
+		expect(findTool(argv)).toBeUndefined();
+	}
+});
