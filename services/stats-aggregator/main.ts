@@ -37,7 +37,8 @@ async function main(): Promise<void> {
 	const config = await readStartupConfig(serviceConfig);
 	const logger = createLogger({ service: SERVICE, host: config.hostId, level: config.logLevel });
 	const nc = await connectNats({ url: config.natsUrl, credentials: config.credentials, name: SERVICE });
-	const { stop, isStopping } = stopOnce(nc);
+	const followers: (() => void)[] = [];
+	const { stop, isStopping } = stopOnce(nc, followers);
 	onParentGone(stop);
 	process.once("SIGTERM", stop);
 	process.once("SIGINT", stop);
@@ -47,12 +48,18 @@ async function main(): Promise<void> {
 	const fold = emptyFold();
 	const feed = followCounters(nc, countersListener(fold, logger));
 	const onTrouble = (message: string) => logger.facility("nats").warn(message);
-	const [rules, hosts] = await Promise.all([
+	const [rules, hosts, stopLogLevels] = await Promise.all([
 		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
 		followBucket(nc, buckets.hosts, HostRecordSchema, { onTrouble }),
 		followLogLevels(nc, logger),
 		feed.initial,
 	]);
+	followers.push(
+		() => rules.stop(),
+		() => hosts.stop(),
+		stopLogLevels,
+		() => feed.stop(),
+	);
 
 	let known: CataloguedRule[] | undefined;
 	rules.onChange(() => {
@@ -186,7 +193,10 @@ function publishEachSecond(
 }
 
 /** `stop` leaves once: what is queued is sent, then the process ends. */
-function stopOnce(nc: NatsConnection): { readonly stop: () => void; readonly isStopping: () => boolean } {
+function stopOnce(
+	nc: NatsConnection,
+	followers: readonly (() => void)[],
+): { readonly stop: () => void; readonly isStopping: () => boolean } {
 	let stopping = false;
 	const exit = () => process.exit(0);
 	return {
@@ -194,6 +204,7 @@ function stopOnce(nc: NatsConnection): { readonly stop: () => void; readonly isS
 		stop() {
 			if (stopping) return;
 			stopping = true;
+			for (const stopFollower of followers) stopFollower();
 			// A server that is gone cannot be drained to.
 			setTimeout(exit, DRAIN_LIMIT_MS);
 			void nc.drain().then(exit, exit);
