@@ -1,0 +1,140 @@
+// The launcher as a user meets it. What installs packages is tried on a bare system; here is what
+// can be seen on any machine that has built once.
+
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { checkout } from "../owner.ts";
+
+let folder = "";
+beforeAll(async () => {
+	folder = await mkdtemp(join(tmpdir(), "sluice-launcher-"));
+});
+afterAll(async () => {
+	await rm(folder, { recursive: true, force: true });
+});
+
+interface Launch {
+	root?: string;
+	cwd?: string;
+	env?: Record<string, string>;
+}
+
+function launch(argv: readonly string[], { root = checkout, cwd = folder, env = {} }: Launch = {}) {
+	const started = performance.now();
+	const { exitCode, stdout, stderr } = Bun.spawnSync([join(root, "sluice"), ...argv], {
+		cwd,
+		env: { ...process.env, ...env },
+	});
+	return { exitCode, stdout: `${stdout}`, stderr: `${stderr}`, elapsedMs: performance.now() - started };
+}
+
+/** The launcher's files without tools and build, as git leaves them. */
+async function freshCheckout(name: string): Promise<string> {
+	const root = join(folder, name);
+	await mkdir(join(root, "scripts"), { recursive: true });
+	await cp(join(checkout, "sluice"), join(root, "sluice"));
+	await cp(join(checkout, "scripts/launcher"), join(root, "scripts/launcher"), { recursive: true });
+	return root;
+}
+
+test("a start with nothing to do adds less than 150 ms", () => {
+	launch(["--version"]);
+	const bundle = join(checkout, "build/cli.js");
+	const fastest = (times: number[]) => Math.min(...times);
+	const runs = [1, 2, 3, 4, 5];
+	const withLauncher = fastest(runs.map(() => launch(["--version"]).elapsedMs));
+	const without = fastest(
+		runs.map(() => {
+			const started = performance.now();
+			Bun.spawnSync([process.execPath, bundle, "--version"], { cwd: folder });
+			return performance.now() - started;
+		}),
+	);
+	expect(withLauncher - without).toBeLessThan(150);
+});
+
+test("what lies in the user's folder is not run", async () => {
+	const cwd = join(folder, "hostile");
+	await mkdir(cwd);
+	await writeFile(join(cwd, "bunfig.toml"), 'preload = ["./preload.ts"]\n');
+	await writeFile(join(cwd, "preload.ts"), 'console.log("preloaded");\n');
+	expect(launch(["--help"], { cwd }).stdout).not.toContain("preloaded");
+});
+
+test("a link to the launcher starts it", async () => {
+	const link = join(folder, "sluice-link");
+	await symlink(join(checkout, "sluice"), link);
+	const { exitCode, stdout } = Bun.spawnSync([link, "--help"], { cwd: folder });
+	expect(exitCode).toBe(0);
+	expect(`${stdout}`).toContain("up");
+});
+
+test("help on a fresh checkout tells how to begin and installs nothing", async () => {
+	const root = await freshCheckout("asked-for-help");
+	const { exitCode, stdout, stderr } = launch(["--help"], { root });
+	expect(exitCode).toBe(0);
+	expect(stdout).toContain("sudo ./sluice up");
+	expect(stderr).toBe("");
+	expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);
+});
+
+test("a demanded nats-server that is too old is refused, both versions named", async () => {
+	const server = join(folder, "nats-server");
+	await writeFile(server, "#!/bin/sh\necho nats-server: v2.9.10\n");
+	await chmod(server, 0o755);
+	const { exitCode, stderr } = launch(["rule", "list"], { env: { SLUICE_NATS_SERVER: server } });
+	expect(exitCode).toBe(1);
+	expect(stderr).toMatch(/^sluice: .*2\.9\.10.*2\.10\.27.*: .*SLUICE_NATS_SERVER$/m);
+});
+
+test("a system without apt is told what it lacks", async () => {
+	const root = await freshCheckout("no-apt");
+	const bin = join(folder, "no-apt-bin");
+	await mkdir(bin);
+	const present = [
+		"bash",
+		"cut",
+		"env",
+		"find",
+		"flock",
+		"getent",
+		"mkdir",
+		"readlink",
+		"stat",
+		"touch",
+		"uname",
+	];
+	for (const name of present) await symlink(Bun.which(name) ?? `/usr/bin/${name}`, join(bin, name));
+	const { exitCode, stdout, stderr } = launch(["rule", "list"], { root, env: { PATH: bin } });
+	expect(exitCode).toBe(1);
+	expect(stdout).toBe("");
+	expect(stderr).toMatch(/^sluice: this system has no apt, and lacks .*gcc.*: install .*\n$/);
+});
+
+test("a processor that no tool is built for is refused", async () => {
+	const root = await freshCheckout("riscv");
+	const bin = join(folder, "riscv-bin");
+	await mkdir(bin);
+	await writeFile(join(bin, "uname"), "#!/bin/sh\necho Linux riscv64\n");
+	await chmod(join(bin, "uname"), 0o755);
+	const { exitCode, stderr } = launch(["rule", "list"], {
+		root,
+		env: { PATH: `${bin}:${process.env["PATH"]}` },
+	});
+	expect(exitCode).toBe(1);
+	expect(stderr).toContain("Linux riscv64");
+});
+
+test.skipIf(process.getuid?.() !== 0)("without root, up says what needs root and why", async () => {
+	// A checkout in a private home cannot be read by the user that this test becomes: a copy can.
+	const root = await freshCheckout("without-root");
+	await chmod(folder, 0o755);
+	const { exitCode, stderr } = Bun.spawnSync(
+		["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", join(root, "sluice"), "up"],
+		{ cwd: "/" },
+	);
+	expect(exitCode).toBe(1);
+	expect(`${stderr}`).toMatch(/^sluice: up needs root, since .*: run sudo \.\/sluice up\n$/);
+});
