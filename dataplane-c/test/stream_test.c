@@ -1,22 +1,11 @@
-// Payload pattern, sequence window and latency histogram of the traffic tools.
+/* Payload pattern, sequence window and latency histogram of the traffic tools. */
 #include "../tools/latency_histogram.h"
 #include "../tools/sequence_window.h"
 #include "../tools/stream.h"
+#include "expect.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static unsigned failures;
-
-#define EXPECT(condition)                                                                         \
-	do {                                                                                      \
-		if (!(condition)) {                                                               \
-			fprintf(stderr, "%s:%d: %s: expected %s\n", __FILE__, __LINE__, __func__, \
-				#condition);                                                      \
-			failures++;                                                               \
-		}                                                                                 \
-	} while (0)
 
 static uint8_t payload[STREAM_PAYLOAD_BYTES_MAX + 1];
 
@@ -60,7 +49,7 @@ static void the_header_is_little_endian(void)
 
 static void every_changed_bit_fails_to_verify(void)
 {
-	const size_t size = 203; // blocks, a word and three bytes
+	const size_t size = 203; /* blocks, a word and three bytes */
 
 	stream_payload_write(payload, size, 3, 99);
 	for (size_t bit = 0; bit < size * 8; bit++) {
@@ -125,11 +114,11 @@ static void the_window_moves_on_and_forgets(void)
 	EXPECT(sequence_window_mark(window, 2 * count) == SEQUENCE_DUPLICATE);
 	EXPECT(sequence_window_mark(window, 2 * count - 1) == SEQUENCE_DUPLICATE);
 
-	// A jump within the window leaves its gap open, a longer one leaves a whole window open.
+	/* A jump within the window leaves its gap open, a longer one leaves a whole window open. */
 	EXPECT(sequence_window_mark(window, 4 * count - 1) == SEQUENCE_IN_ORDER);
 	EXPECT(sequence_window_mark(window, 3 * count) == SEQUENCE_REORDERED);
 	EXPECT(sequence_window_mark(window, 9 * count) == SEQUENCE_IN_ORDER);
-	EXPECT(sequence_window_mark(window, 8 * count) == SEQUENCE_DUPLICATE); // one too old
+	EXPECT(sequence_window_mark(window, 8 * count) == SEQUENCE_DUPLICATE); /* one too old */
 	EXPECT(sequence_window_mark(window, 8 * count + 1) == SEQUENCE_REORDERED);
 	EXPECT(sequence_window_mark(window, 8 * count + 1) == SEQUENCE_DUPLICATE);
 	EXPECT(sequence_window_mark(window, 9 * count - 1) == SEQUENCE_REORDERED);
@@ -167,7 +156,7 @@ static void every_value_falls_into_a_bucket_that_holds_it(void)
 		const uint64_t kept = value > LATENCY_NS_MAX ? LATENCY_NS_MAX : value;
 
 		latency_histogram_record(&histogram, value);
-		histogram.max_ns = UINT64_MAX; // shows the bucket's own bound
+		histogram.max_ns = UINT64_MAX; /* shows the bucket's own bound */
 		const uint64_t bound = latency_histogram_quantile_ns(&histogram, 0.5);
 		EXPECT(bound >= kept && bound - kept <= kept / 64);
 	}

@@ -14,6 +14,8 @@ noreturn void fail(int exit_code, const char *format, ...)
 {
 	va_list arguments;
 
+	/* A report printed before belongs before, also where both streams are one file. */
+	fflush(stdout);
 	fputs("sluice: ", stderr);
 	va_start(arguments, format);
 	vfprintf(stderr, format, arguments);
@@ -28,7 +30,7 @@ uint64_t argument_number(const char *flag, const char *text, uint64_t min, uint6
 
 	errno = 0;
 	const unsigned long long value = strtoull(text, &end, 10);
-	// strtoull takes "-1" and " 1"; here a number begins with a digit.
+	/* strtoull takes "-1" and " 1"; here a number begins with a digit. */
 	if (*text < '0' || *text > '9' || *end || errno || value < min || value > max)
 		fail(EXIT_REFUSED,
 		     "%s %s is not possible: give a whole number from %" PRIu64 " to %" PRIu64,
@@ -49,7 +51,7 @@ uint64_t argument_seconds_ns(const char *flag, const char *text)
 
 noreturn void argument_unknown(int result, char *const argv[], const char *command)
 {
-	// optopt is a letter only for an unknown short flag, which may stand amid others in one argument.
+	/* optopt is a letter only for an unknown short flag, which may stand amid others in one argument. */
 	const char letter[] = { '-', (char)optopt, 0 };
 	const char *flag = optopt > 0 && optopt < 256 ? letter : argv[optind - 1];
 

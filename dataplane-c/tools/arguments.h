@@ -1,5 +1,7 @@
-// What both traffic tools do with their command line. These end the process: they are the programs'
-// outermost edge. Exit codes: 1 bad value or failure, 2 unknown flag or missing argument.
+/*
+ * What both traffic tools do with their command line. These end the process: they are the programs'
+ * outermost edge. Exit codes: 1 bad value or failure, 2 unknown flag or missing argument.
+ */
 #ifndef SLUICE_TOOLS_ARGUMENTS_H
 #define SLUICE_TOOLS_ARGUMENTS_H
 
@@ -9,16 +11,16 @@
 #define EXIT_REFUSED 1
 #define EXIT_USAGE   2
 
-// Prints one line `sluice: …` on stderr and exits. The text says what is wrong and what to do.
+/* Prints one line `sluice: …` on stderr and exits. The text says what is wrong and what to do. */
 noreturn void fail(int exit_code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// The value of a flag as a whole number from min to max; anything else is refused.
+/* The value of a flag as a whole number from min to max; anything else is refused. */
 uint64_t argument_number(const char *flag, const char *text, uint64_t min, uint64_t max);
 
-// The value of a flag in seconds, a decimal fraction allowed, in nanoseconds.
+/* The value of a flag in seconds, a decimal fraction allowed, in nanoseconds. */
 uint64_t argument_seconds_ns(const char *flag, const char *text);
 
-// Says what getopt_long found wrong (result is '?' or ':') and exits.
+/* Says what getopt_long found wrong (result is '?' or ':') and exits. */
 noreturn void argument_unknown(int result, char *const argv[], const char *command);
 
 #endif

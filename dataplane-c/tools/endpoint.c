@@ -64,7 +64,7 @@ static bool is_multicast(const union socket_address *address)
 	return IN_MULTICAST(ntohl(address->v4.sin_addr.s_addr));
 }
 
-// Splits a writable copy of the text into its three parts; false if it has another form.
+/* Splits a writable copy of the text into its three parts; false if it has another form. */
 static bool split(char *text, char **interface, char **address, char **port)
 {
 	char *colon = strchr(text, ':');
@@ -148,7 +148,7 @@ union socket_address endpoint_destination(const struct endpoint *endpoint, unsig
 	if (!endpoint->multicast) {
 		set_port(&destination, (uint16_t)(address_port(&endpoint->first) + index));
 	} else if (destination.any.sa_family == AF_INET6) {
-		// The group id is the last 32 bits (RFC 3307); prefix and scope stay as they are.
+		/* The group id is the last 32 bits (RFC 3307); prefix and scope stay as they are. */
 		uint32_t *group_be = &destination.v6.sin6_addr.s6_addr32[3];
 
 		*group_be = htonl(ntohl(*group_be) + index);

@@ -1,7 +1,9 @@
-// sluice-gen: sends patterned, sequence-stamped streams at an exact average rate.
-//
-// Every stream sends a burst each burst/rate seconds, streams spread evenly over that time. A generator
-// that was held up catches up at full speed, so that rate and count stay exact on average.
+/*
+ * sluice-gen: sends patterned, sequence-stamped streams at an exact average rate.
+ *
+ * Every stream sends a burst each burst/rate seconds, streams spread evenly over that time. A generator
+ * that was held up catches up at full speed, so that rate and count stay exact on average.
+ */
 #include "arguments.h"
 #include "endpoint.h"
 #include "sender.h"
@@ -45,8 +47,8 @@ static const char usage[] =
 
 struct plan {
 	struct sender_settings sending;
-	uint64_t rate_pps; // of each stream
-	uint64_t count;    // of each stream; UINT64_MAX = until stopped
+	uint64_t rate_pps; /* of each stream */
+	uint64_t count;    /* of each stream; UINT64_MAX = until stopped */
 	uint64_t first_sequence;
 	bool json;
 };
@@ -223,8 +225,10 @@ static void show_progress(const struct sender *sender, uint64_t now_ns)
 	last_packets = packets;
 }
 
-// When burst number index (over all streams, in turn) is due after the start. 128 bits, so that the
-// average stays exact however long it runs.
+/*
+ * When burst number index (over all streams, in turn) is due after the start. 128 bits, so that the
+ * average stays exact however long it runs.
+ */
 static uint64_t due_ns(const struct plan *plan, uint64_t index)
 {
 	const unsigned __int128 time = (unsigned __int128)index * plan->sending.burst * NS_PER_S;
@@ -232,7 +236,7 @@ static uint64_t due_ns(const struct plan *plan, uint64_t index)
 	return (uint64_t)(time / (plan->rate_pps * plan->sending.streams));
 }
 
-// Queues the bursts that are due, up to one full batch, and sends them. Returns 0 or −errno.
+/* Queues the bursts that are due, up to one full batch, and sends them. Returns 0 or −errno. */
 static int send_due(const struct plan *plan, struct sender *sender, uint64_t *next, uint64_t end,
 		    uint64_t elapsed_ns)
 {
@@ -251,13 +255,13 @@ static int send_due(const struct plan *plan, struct sender *sender, uint64_t *ne
 		++*next;
 	} while (result == 0 && !stop && *next < end && !flushed &&
 		 (plan->rate_pps == 0 || due_ns(plan, *next) <= elapsed_ns));
-	// At full speed the rest of this batch is better sent together with what follows.
+	/* At full speed the rest of this batch is better sent together with what follows. */
 	if (result == 0 && (plan->rate_pps || *next == end))
 		result = sender_flush(sender);
 	return result;
 }
 
-// Sends the whole plan. Returns 0 or −errno.
+/* Sends the whole plan. Returns 0 or −errno. */
 static int run(const struct plan *plan, struct sender *sender, uint64_t start_ns)
 {
 	const bool terminal = isatty(STDERR_FILENO);
@@ -312,7 +316,7 @@ int main(int argc, char *argv[])
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	// The default slack lets the kernel wake this process 50 µs late.
+	/* The default slack lets the kernel wake this process 50 µs late. */
 	prctl(PR_SET_TIMERSLACK, 1UL);
 
 	const uint64_t start_ns = monotonic_ns();
@@ -321,9 +325,8 @@ int main(int argc, char *argv[])
 	report(&plan, sender, monotonic_ns() - start_ns);
 	sender_close(sender);
 	if (result < 0)
-		fail(EXIT_REFUSED, "cannot send on %s: %s: %s", plan.sending.to.interface,
-		     strerror(-result),
-		     result == -ENETDOWN ? "set the interface up"
-					 : "check its addresses and routes");
+		fail(EXIT_REFUSED,
+		     "cannot send on %s: %s: check that it is up, its addresses and routes",
+		     plan.sending.to.interface, strerror(-result));
 	return EXIT_SUCCESS;
 }

@@ -51,7 +51,7 @@ static void add(struct totals *sum, const struct totals *other)
 	sum->receiver_dropped_packets += other->receiver_dropped_packets;
 }
 
-// Sums over all destinations; the latencies go into a histogram of 18 KB that is the caller's.
+/* Sums over all destinations; the latencies go into a histogram of 18 KB that is the caller's. */
 static struct totals sum_all(const struct receiver *receiver, struct latency_histogram *latency)
 {
 	struct totals sum = { 0 };

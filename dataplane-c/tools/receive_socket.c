@@ -8,7 +8,7 @@
 #include <string.h>
 
 #ifndef IPV6_MULTICAST_ALL
-#define IPV6_MULTICAST_ALL 29 // linux/in6.h, which glibc's netinet/in.h excludes
+#define IPV6_MULTICAST_ALL 29 /* linux/in6.h, which glibc's netinet/in.h excludes */
 #endif
 
 static void set_options(int fd, const struct endpoint *in, int buffer_bytes)
@@ -23,17 +23,17 @@ static void set_options(int fd, const struct endpoint *in, int buffer_bytes)
 		fail(EXIT_REFUSED, "cannot bind to %s: %s", in->interface, strerror(errno));
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer_bytes, sizeof(buffer_bytes)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof(buffer_bytes));
-	// Of a group several programs may listen; a unicast port has one owner.
+	/* Of a group several programs may listen; a unicast port has one owner. */
 	if (in->multicast)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	// Otherwise groups that other sockets of this host joined would arrive here too.
+	/* Otherwise groups that other sockets of this host joined would arrive here too. */
 	if (setsockopt(fd, level, v6 ? IPV6_MULTICAST_ALL : IP_MULTICAST_ALL, &off, sizeof(off)) <
 	    0)
 		fail(EXIT_REFUSED, "cannot restrict a socket to its groups: %s", strerror(errno));
 	if (setsockopt(fd, level, v6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, &on, sizeof(on)) < 0 ||
 	    setsockopt(fd, level, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, &on, sizeof(on)) < 0)
 		fail(EXIT_REFUSED, "cannot ask for TTL and DSCP: %s", strerror(errno));
-	// An IPv6 socket would otherwise take the IPv4 port as well.
+	/* An IPv6 socket would otherwise take the IPv4 port as well. */
 	if (v6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 }
@@ -109,7 +109,7 @@ void receive_socket_read_control(struct msghdr *message, struct arrival *arrival
 		int value = 0;
 
 		if (v4 && entry->cmsg_type == IP_TOS) {
-			arrival->dscp = *CMSG_DATA(entry) >> 2; // a single byte
+			arrival->dscp = *CMSG_DATA(entry) >> 2; /* a single byte */
 			continue;
 		}
 		memcpy(&value, CMSG_DATA(entry), sizeof(value));
@@ -125,7 +125,7 @@ uint32_t receive_socket_drops(int fd)
 	uint32_t figures[SK_MEMINFO_VARS] = { 0 };
 	socklen_t bytes = sizeof(figures);
 
-	// Exact at any time, where SO_RXQ_OVFL tells only with the next datagram that arrives.
+	/* Exact at any time, where SO_RXQ_OVFL tells only with the next datagram that arrives. */
 	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures, &bytes) < 0)
 		return 0;
 	return figures[SK_MEMINFO_DROPS];

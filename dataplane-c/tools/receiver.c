@@ -20,15 +20,15 @@
 #define NS_PER_MS         UINT64_C(1000000)
 #define BATCH_DATAGRAMS   64u
 #define EVENTS_MAX        256
-#define BUFFER_BYTES_ALL  (512u * 1024 * 1024) // over all destinations
+#define BUFFER_BYTES_ALL  (512u * 1024 * 1024) /* over all destinations */
 #define BUFFER_BYTES_MAX  (64u * 1024 * 1024)
 #define BUFFER_BYTES_MIN  (2u * 1024 * 1024)
 #define LINGER_SILENCE_NS (200 * NS_PER_MS)
-#define LINGER_MAX_NS     (5 * NS_PER_S) // others may go on sending to the same destination
+#define LINGER_MAX_NS     (5 * NS_PER_S) /* others may go on sending to the same destination */
 #define PROGRESS_NS       NS_PER_S
 #define SIGNAL_EVENT      UINT32_MAX
 
-// One byte more than a datagram can have, rounded so that slots do not start at the same cache set.
+/* One byte more than a datagram can have, rounded so that slots do not start at the same cache set. */
 #define SLOT_BYTES (STREAM_PAYLOAD_BYTES_MAX + 1 + 2140)
 _Static_assert(SLOT_BYTES % 64 == 0 && SLOT_BYTES % 4096 != 0, "slots spread over cache sets");
 
@@ -57,7 +57,7 @@ static void *allocate(size_t count, size_t bytes)
 	return memory;
 }
 
-// A descriptor per destination may be more than the soft limit of 1,024.
+/* A descriptor per destination may be more than the soft limit of 1,024. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -149,8 +149,10 @@ static void tally_batch(struct tally *tally, struct batch *batch, unsigned datag
 	}
 }
 
-// Takes one batch from one destination, so that a busy one does not starve the others. Returns how
-// many datagrams that were, or −errno.
+/*
+ * Takes one batch from one destination, so that a busy one does not starve the others. Returns how
+ * many datagrams that were, or −errno.
+ */
 static int receive_batch(struct receiver *receiver, unsigned index)
 {
 	struct batch *batch = receiver->batch;
@@ -158,7 +160,7 @@ static int receive_batch(struct receiver *receiver, unsigned index)
 	const uint64_t expect = receiver->settings.expect;
 	const uint64_t before = tally_distinct(tally);
 
-	// The kernel overwrites these lengths with what it has used.
+	/* The kernel overwrites these lengths with what it has used. */
 	for (unsigned slot = 0; slot < BATCH_DATAGRAMS; slot++) {
 		batch->messages[slot].msg_hdr.msg_namelen = sizeof(batch->sources[slot]);
 		batch->messages[slot].msg_hdr.msg_controllen = RECEIVE_CONTROL_BYTES;
@@ -190,7 +192,7 @@ static void take_sooner(struct deadline *soonest, uint64_t at_ns, enum receiver_
 		*soonest = (struct deadline){ at_ns, end };
 }
 
-// What ends the run next if nothing more arrives.
+/* What ends the run next if nothing more arrives. */
 static struct deadline next_deadline(const struct receiver *receiver)
 {
 	const struct receiver_settings *settings = &receiver->settings;

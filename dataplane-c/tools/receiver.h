@@ -1,4 +1,4 @@
-// Listens on many destinations and tallies what arrives, until told enough.
+/* Listens on many destinations and tallies what arrives, until told enough. */
 #ifndef SLUICE_TOOLS_RECEIVER_H
 #define SLUICE_TOOLS_RECEIVER_H
 
@@ -10,21 +10,21 @@
 
 struct receiver_settings {
 	struct endpoint in;
-	union socket_address source; // family AF_UNSPEC: any
+	union socket_address source; /* family AF_UNSPEC: any */
 	unsigned destinations;
-	bool copies;          // every destination carries stream 0, else destination i stream i
-	uint64_t expect;      // distinct datagrams of each stream; 0 = not known
-	uint64_t duration_ns; // since listening; 0 = no limit
-	uint64_t idle_ns;     // of silence after the first datagram; 0 = no limit
-	bool progress;        // a line on stderr each second
+	bool copies;          /* every destination carries stream 0, else destination i stream i */
+	uint64_t expect;      /* distinct datagrams of each stream; 0 = not known */
+	uint64_t duration_ns; /* since listening; 0 = no limit */
+	uint64_t idle_ns;     /* of silence after the first datagram; 0 = no limit */
+	bool progress;        /* a line on stderr each second */
 };
 
 enum receiver_end {
 	RECEIVER_RUNNING,
-	RECEIVER_EXPECTED, // every stream got what was expected, and 200 ms of silence followed
+	RECEIVER_EXPECTED, /* every stream got what was expected, and 200 ms of silence followed */
 	RECEIVER_DURATION,
 	RECEIVER_IDLE,
-	RECEIVER_SIGNAL, // SIGINT or SIGTERM
+	RECEIVER_SIGNAL, /* SIGINT or SIGTERM */
 };
 
 struct receiver {
@@ -32,24 +32,24 @@ struct receiver {
 	int epoll_fd;
 	int signal_fd;
 	int *sockets;
-	struct tally *tallies; // one per destination
+	struct tally *tallies; /* one per destination */
 	struct batch *batch;
 
-	uint64_t started_ns;       // all _ns: CLOCK_MONOTONIC
-	uint64_t first_arrival_ns; // 0: none yet
+	uint64_t started_ns;       /* all _ns: CLOCK_MONOTONIC */
+	uint64_t first_arrival_ns; /* 0: none yet */
 	uint64_t last_arrival_ns;
-	uint64_t complete_ns; // when the last stream got what was expected; 0: not yet
-	unsigned complete;    // streams
+	uint64_t complete_ns; /* when the last stream got what was expected; 0: not yet */
+	unsigned complete;    /* streams */
 	enum receiver_end end;
 };
 
-// Allocates everything, opens and joins all destinations. Ends the process if that is not possible.
+/* Allocates everything, opens and joins all destinations. Ends the process if that is not possible. */
 void receiver_open(struct receiver *receiver, const struct receiver_settings *settings);
 
-// Receives until one of the ends of enum receiver_end. Returns 0 or −errno.
+/* Receives until one of the ends of enum receiver_end. Returns 0 or −errno. */
 int receiver_run(struct receiver *receiver);
 
-// Datagrams the kernel dropped at one destination's socket.
+/* Datagrams the kernel dropped at one destination's socket. */
 uint64_t receiver_drops(const struct receiver *receiver, unsigned destination);
 
 void receiver_close(struct receiver *receiver);

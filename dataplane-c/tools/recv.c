@@ -1,4 +1,4 @@
-// sluice-recv: receives the streams of sluice-gen and says what became of every datagram.
+/* sluice-recv: receives the streams of sluice-gen and says what became of every datagram. */
 #include "arguments.h"
 #include "endpoint.h"
 #include "receive_report.h"
@@ -58,8 +58,8 @@ static const struct option flags[] = {
 
 struct request {
 	struct receiver_settings receiving;
-	unsigned streams; // 0: not given
-	unsigned copies;  // 0: not given
+	unsigned streams; /* 0: not given */
+	unsigned copies;  /* 0: not given */
 	bool json;
 };
 

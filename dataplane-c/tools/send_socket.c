@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 #define SEND_BUFFER_BYTES (8 * 1024 * 1024)
-#define HEADER_BYTES_V4   28 // IPv4 and UDP
+#define HEADER_BYTES_V4   28 /* IPv4 and UDP */
 #define HEADER_BYTES_V6   48
 
 static void require_option(int fd, int level, int option, int value, const char *name)
@@ -23,7 +23,7 @@ static void set_family_options(int fd, const struct sender_settings *settings)
 {
 	const int ifindex = (int)settings->to.ifindex;
 
-	// Without *_RECVERR a full queue drops datagrams that the kernel has called sent.
+	/* Without *_RECVERR a full queue drops datagrams that the kernel has called sent. */
 	if (settings->to.first.any.sa_family == AF_INET6) {
 		require_option(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, ifindex, "IPV6_MULTICAST_IF");
 		require_option(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 0, "IPV6_MULTICAST_LOOP");
@@ -50,12 +50,14 @@ static void bind_source(int fd, const struct sender_settings *settings)
 {
 	const bool v6 = settings->to.first.any.sa_family == AF_INET6;
 	union socket_address local = settings->source;
-	char text[ADDRESS_TEXT_BYTES];
+	char text[INET6_ADDRSTRLEN];
 	const int on = 1;
 
 	if (local.any.sa_family != AF_UNSPEC) {
-		// IP_FREEBIND lets a foreign address be bound, IP_TRANSPARENT lets it be sent from; so
-		// without the privilege for the latter the former would only defer the error.
+		/*
+		 * IP_FREEBIND lets a foreign address be bound, IP_TRANSPARENT lets it be sent from; so
+		 * without the privilege for the latter the former would only defer the error.
+		 */
 		if (setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
 			       v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &on, sizeof(on)) == 0)
 			setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
@@ -68,13 +70,17 @@ static void bind_source(int fd, const struct sender_settings *settings)
 		local.v4.sin_port = htons(settings->source_port);
 	if (bind(fd, &local.any, address_bytes(&local)) == 0)
 		return;
-	address_format(&local, text);
-	if (errno == EADDRNOTAVAIL)
+	const int error = errno;
+
+	address_format_host(&local, text);
+	if (error == EADDRNOTAVAIL)
 		fail(EXIT_REFUSED,
 		     "%s is not an address of this host: posing as another needs root", text);
-	if (errno == EADDRINUSE)
-		fail(EXIT_REFUSED, "another program has %s: choose another --source-port", text);
-	fail(EXIT_REFUSED, "cannot send from %s: %s", text, strerror(errno));
+	if (error == EADDRINUSE)
+		fail(EXIT_REFUSED,
+		     "another program has port %u of %s: choose another --source-port",
+		     settings->source_port, text);
+	fail(EXIT_REFUSED, "cannot send from %s: %s", text, strerror(error));
 }
 
 int send_socket_open(const struct sender_settings *settings)

@@ -13,21 +13,21 @@
 #include <unistd.h>
 
 #define MESSAGES_MAX  64u
-#define SEGMENTS_MAX  64u     // UDP_MAX_SEGMENTS before Linux 6.9
-#define BATCH_BYTES   262144u // stays in the second-level cache between filling and copying
-#define POLL_MS       10      // how late a stop is noticed while the socket buffer is full
-#define FULL_QUEUE_NS 50000   // a full qdisc has no event to wait for
+#define SEGMENTS_MAX  64u     /* UDP_MAX_SEGMENTS before Linux 6.9 */
+#define BATCH_BYTES   262144u /* stays in the second-level cache between filling and copying */
+#define POLL_MS       10      /* how late a stop is noticed while the socket buffer is full */
+#define FULL_QUEUE_NS 50000   /* a full qdisc has no event to wait for */
 
 struct sender {
 	struct sender_settings settings;
 	struct sender_counts counts;
 	const volatile sig_atomic_t *stop;
 	int fd;
-	unsigned segments_max; // datagrams per message; 1 = no UDP_SEGMENT
-	unsigned queued;       // messages
+	unsigned segments_max; /* datagrams per message; 1 = no UDP_SEGMENT */
+	unsigned queued;       /* messages */
 	size_t queued_bytes;
 	size_t batch_bytes;
-	uint8_t *payloads; // batch_bytes, message after message
+	uint8_t *payloads; /* batch_bytes, message after message */
 	union socket_address *destinations;
 	struct mmsghdr messages[MESSAGES_MAX];
 	struct iovec payload_of[MESSAGES_MAX];
@@ -106,8 +106,10 @@ int sender_queue(struct sender *sender, unsigned stream, uint64_t sequence, unsi
 	return 0;
 }
 
-// Waits or repairs what made the kernel refuse a send, then returns 0: try again. Returns −errno if
-// trying again would not help.
+/*
+ * Waits or repairs what made the kernel refuse a send, then returns 0: try again. Returns −errno if
+ * trying again would not help.
+ */
 static int recover(struct sender *sender, int error)
 {
 	struct pollfd writable = { .fd = sender->fd, .events = POLLOUT };
@@ -128,7 +130,7 @@ static int recover(struct sender *sender, int error)
 	case EMSGSIZE:
 		return -error;
 	default:
-		// An ICMP error of an earlier datagram is reported once, in place of a send.
+		/* An ICMP error of an earlier datagram is reported once, in place of a send. */
 		if (send_socket_drain_errors(sender->fd) == 0)
 			return -error;
 		sender->counts.retries++;
@@ -142,7 +144,7 @@ static void count_sent(struct sender *sender, size_t bytes)
 	sender->counts.sent_bytes += bytes;
 }
 
-// Sends the datagrams of one message one by one.
+/* Sends the datagrams of one message one by one. */
 static int send_apart(struct sender *sender, const struct msghdr *message)
 {
 	const size_t size = sender->settings.payload_bytes;
@@ -165,8 +167,10 @@ static int send_apart(struct sender *sender, const struct msghdr *message)
 	return 0;
 }
 
-// Devices without checksum offload under older kernels refuse UDP_SEGMENT with EIO or EINVAL, a route
-// with a smaller MTU than its device with EMSGSIZE. From then on bursts are plain sends.
+/*
+ * Devices without checksum offload under older kernels refuse UDP_SEGMENT with EIO or EINVAL, a route
+ * with a smaller MTU than its device with EMSGSIZE. From then on bursts are plain sends.
+ */
 static bool refused_segments(struct sender *sender, int error)
 {
 	if (sender->segments_max == 1 || (error != EIO && error != EINVAL && error != EMSGSIZE))

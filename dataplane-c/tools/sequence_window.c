@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-// A sequence's bit is at sequence modulo the window, so moving on means clearing what is passed.
+/* A sequence's bit is at sequence modulo the window, so moving on means clearing what is passed. */
 static void move_to(struct sequence_window *window, uint64_t sequence)
 {
 	if (sequence - window->next >= SEQUENCE_WINDOW_COUNT) {

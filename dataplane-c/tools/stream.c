@@ -3,11 +3,11 @@
 #include <endian.h>
 #include <string.h>
 
-#define MAGIC        UINT32_C(0x31434c53) // "SLC1" read as a little-endian number
+#define MAGIC        UINT32_C(0x31434c53) /* "SLC1" read as a little-endian number */
 #define PATTERN_STEP UINT64_C(0x9e3779b97f4a7c15)
 #define BLOCK_BYTES  sizeof(block)
 
-// Two words of the pattern: what every 64-bit machine holds in one vector register.
+/* Two words of the pattern: what every 64-bit machine holds in one vector register. */
 typedef uint64_t block __attribute__((vector_size(2 * sizeof(uint64_t))));
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the pattern is copied in host order");
@@ -20,7 +20,7 @@ struct wire_header {
 };
 _Static_assert(sizeof(struct wire_header) == STREAM_HEADER_BYTES, "header has no padding");
 
-// Two rounds of xor-shift and multiplication: neighbouring inputs give unrelated words.
+/* Two rounds of xor-shift and multiplication: neighbouring inputs give unrelated words. */
 static uint64_t mix(uint64_t value)
 {
 	value = (value ^ (value >> 32)) * UINT64_C(0xd6e8feb86659fd93);
@@ -28,8 +28,10 @@ static uint64_t mix(uint64_t value)
 	return value ^ (value >> 32);
 }
 
-// First word of the pattern. Word k is this plus k steps: one addition per eight bytes, which is what
-// lets one core fill and verify a million datagrams a second.
+/*
+ * First word of the pattern. Word k is this plus k steps: one addition per eight bytes, which is what
+ * lets one core fill and verify a million datagrams a second.
+ */
 static uint64_t pattern_start(uint32_t stream, uint64_t sequence, size_t size)
 {
 	return mix(mix(sequence) ^ ((uint64_t)stream << 32) ^ size);
@@ -51,7 +53,7 @@ void stream_payload_write(uint8_t *payload, size_t size, uint32_t stream, uint64
 		memcpy(payload + offset, &pattern, BLOCK_BYTES);
 		pattern += 2 * PATTERN_STEP;
 	}
-	// A copy, so that only it needs an address and the running pattern stays in a register.
+	/* A copy, so that only it needs an address and the running pattern stays in a register. */
 	const block tail = pattern;
 	memcpy(payload + offset, &tail, size - offset);
 }
