@@ -5,7 +5,6 @@
 // finds the old one or the new one. A running `up` works from its own stage and notices nothing.
 // Called by the launcher, which lets one build run at a time.
 
-import { existsSync } from "node:fs";
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -48,8 +47,7 @@ async function bundleServices(): Promise<void> {
 	await rm(folder, { recursive: true, force: true });
 	try {
 		for (const [name, entry] of Object.entries(ENTRY_POINTS)) {
-			if (existsSync(join(root, entry))) await bundle(name, entry, folder);
-			else console.error(`build: ${entry} is not there, so there is no ${name}.js`);
+			await bundle(name, entry, folder);
 		}
 		for (const file of await readdir(folder)) await rename(join(folder, file), join(buildDir, file));
 	} finally {

@@ -10,9 +10,9 @@ import { failed, type Outcome, type Suite } from "./suite.ts";
 /** For one test; bun's own default of 5 s is too short for clusters and namespaces. */
 const TEST_TIMEOUT_MS = 120_000;
 
-/** A test that skips prints a line "skip: REASON", since bun has no place for one. */
+/** A test that skips prints a line "skipped: REASON", since bun has no place for one. */
 function skipReason(output: string): string {
-	const reasons = output.matchAll(/^skip: (.+)$/gm).map(([, reason]) => reason);
+	const reasons = output.matchAll(/^skipped: (.+)$/gm).map(([, reason]) => reason);
 	return [...new Set(reasons)].join("; ") || "the test gives no reason";
 }
 
