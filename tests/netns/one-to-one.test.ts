@@ -63,8 +63,8 @@ for (const size of [24, 25, 63, 64, 65, 127, 128, 255, 256, 511, 512, 1023, 1024
 		const report = await receiver.report();
 		expect(faults(report)).toEqual(NO_FAULTS);
 		expect(report.receivedPackets).toBe(100);
-		expect(report.streams[0]?.minimumBytes).toBe(size);
-		expect(report.streams[0]?.maximumBytes).toBe(size);
+		expect(report.streams[0]?.payloadBytesMin).toBe(size);
+		expect(report.streams[0]?.payloadBytesMax).toBe(size);
 	});
 }
 

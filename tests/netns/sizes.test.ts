@@ -34,7 +34,7 @@ describe("a payload one byte over the output's MTU minus headers", () => {
 			const report = await receiver.report();
 			expect(faults(report)).toEqual(NO_FAULTS);
 			expect(report.receivedPackets).toBe(count);
-			expect(report.streams[0]?.maximumBytes).toBe(size);
+			expect(report.streams[0]?.payloadBytesMax).toBe(size);
 		});
 	}
 });

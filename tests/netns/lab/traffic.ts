@@ -65,8 +65,8 @@ export interface StreamReport {
 	sourceChanges: number;
 	ttl: number;
 	dscp: number;
-	minimumBytes: number;
-	maximumBytes: number;
+	payloadBytesMin: number;
+	payloadBytesMax: number;
 }
 
 export interface RecvReport extends Omit<StreamReport, "destination"> {
