@@ -315,7 +315,7 @@ struct sluice_ring {
  * The geometry for an interface: slots that hold MTU-sized frames, about
  * `target_bytes` of ring (TPACKET_V2). frame_bytes is a power of two that divides
  * block_bytes: slot i is at i × frame_bytes of the map. A slot is 2 to 16 KiB;
- * frames that are longer (MTU beyond 16,288, super-packets) arrive whole through
+ * frames that are longer (MTU beyond 16,290, super-packets) arrive whole through
  * the socket's queue, marked TP_STATUS_COPY. Never less than 64 slots. Pure.
  * -EINVAL: mtu not in 68 … 65536, or more than 1 GiB.
  */

@@ -18,24 +18,25 @@
  */
 #define RECEIVE_BUFFER_BYTES (8 << 20)
 
-#define BLOCK_BYTES      65536u
-#define SLOT_BYTES_MIN   2048u
-#define SLOT_BYTES_MAX   16384u
-#define SLOTS_MIN        64u
-#define RING_BYTES_MAX   (UINT64_C(1) << 30)
-#define MTU_MIN          68u /* RFC 791 */
-#define MTU_MAX          65536u
-#define VNET_HEADER      10u
-#define ETHERNET_AND_TAG (14u + 4u)
+#define BLOCK_BYTES    65536u
+#define SLOT_BYTES_MIN 2048u
+#define SLOT_BYTES_MAX 16384u
+#define SLOTS_MIN      64u
+#define RING_BYTES_MAX (UINT64_C(1) << 30)
+#define MTU_MIN        68u /* RFC 791 */
+#define MTU_MAX        65536u
+#define VNET_HEADER    10u
+#define TAG_BYTES      4u
 
 int sluice_ring_plan(uint32_t mtu, uint64_t target_bytes, uint32_t vnet_header,
 		     struct sluice_ring *ring)
 {
 	/*
 	 * The kernel puts the network header at TPACKET_ALIGN(TPACKET2_HDRLEN + 16), behind a
-	 * virtio header if there is one, and the link header right before it.
+	 * virtio header if there is one, and the link header right before it. A second VLAN tag
+	 * counts as network bytes.
 	 */
-	uint32_t needed = (uint32_t)TPACKET_ALIGN(TPACKET2_HDRLEN + 16) + ETHERNET_AND_TAG + mtu +
+	uint32_t needed = (uint32_t)TPACKET_ALIGN(TPACKET2_HDRLEN + 16) + TAG_BYTES + mtu +
 			  (vnet_header ? VNET_HEADER : 0);
 	uint32_t frame_bytes = SLOT_BYTES_MIN;
 	uint64_t blocks;
