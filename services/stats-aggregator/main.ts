@@ -2,7 +2,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { onParentGone, readStartupConfig, serviceConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
-import { errorText, SluiceError } from "@sluice/lib/errors";
+import { errorText } from "@sluice/lib/errors";
 import { followBucket } from "@sluice/lib/kv-snapshot";
 import { createLogger, type ServiceLogger } from "@sluice/lib/log";
 import { followLogLevels } from "@sluice/lib/log-levels";
@@ -29,6 +29,7 @@ import { unheardWorkers, WARM_UP_MS } from "./warm-up.ts";
 const SERVICE = "stats-aggregator";
 const VERSION = "0.1.0";
 const PUBLISH_EVERY_MS = 1000;
+const WARM_UP_POLL_MS = 20;
 const DRAIN_LIMIT_MS = 1000;
 /** A broken or hostile publisher must not fill the log. */
 const REFUSAL_LOG_EVERY_MS = 10_000;
@@ -77,10 +78,9 @@ async function main(): Promise<void> {
 			Date.now(),
 		),
 	);
-	await serveQueries(nc, logger, isStopping, (request) => {
-		if (!isWarm()) {
-			throw new SluiceError("unavailable", "statistics are being collected: ask again in a second");
-		}
+	await serveQueries(nc, logger, isStopping, async (request) => {
+		// Soon after the start an answer takes up to WARM_UP_MS: better than none, or one that steps back.
+		while (!isWarm()) await Bun.sleep(WARM_UP_POLL_MS);
 		return getStats(fold, currentRules(), request, Date.now());
 	});
 	publishEachSecond(nc, logger, fold, () => (isWarm() ? currentRules() : []));
@@ -142,7 +142,7 @@ async function serveQueries(
 	nc: NatsConnection,
 	logger: ServiceLogger,
 	isStopping: () => boolean,
-	handle: (request: GetStatsRequest) => GetStatsResponse,
+	handle: (request: GetStatsRequest) => Promise<GetStatsResponse>,
 ): Promise<void> {
 	const log = logger.facility("query");
 	const service = await serve(nc, {
