@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -17,16 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
+#define CHANNEL     "sluice-rig"
+#define WORKER_SLOT 3u
+#define PATIENCE_MS 10000
 
-#define CHANNEL            "sluice-rig"
-#define WORKER_SLOT        3u
-#define INTERFACE_COUNTERS SLUICE_WORKER_COUNTERS
-#define PATIENCE_MS        10000
-
-static void require(bool holds, const char *what)
+void rig_require(bool holds, const char *what)
 {
 	if (holds)
 		return;
@@ -38,7 +32,7 @@ static int require_ok(int result, const char *what)
 {
 	if (result < 0)
 		errno = -result;
-	require(result >= 0, what);
+	rig_require(result >= 0, what);
 	return result;
 }
 
@@ -51,15 +45,15 @@ static int new_namespace(void)
 {
 	int fd;
 
-	require(unshare(CLONE_NEWNET) == 0, "unshare");
+	rig_require(unshare(CLONE_NEWNET) == 0, "unshare");
 	fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	require(fd >= 0, "open namespace");
+	rig_require(fd >= 0, "open namespace");
 	return fd;
 }
 
-static void enter(int namespace)
+void rig_enter(int namespace)
 {
-	require(setns(namespace, CLONE_NEWNET) == 0, "setns");
+	rig_require(setns(namespace, CLONE_NEWNET) == 0, "setns");
 }
 
 __attribute__((format(printf, 2, 0))) static void run_in(int namespace, const char *format,
@@ -68,9 +62,9 @@ __attribute__((format(printf, 2, 0))) static void run_in(int namespace, const ch
 	char command[512];
 
 	vsnprintf(command, sizeof(command), format, arguments);
-	enter(namespace);
+	rig_enter(namespace);
 	/* The command is the test's own text. NOLINTNEXTLINE(cert-env33-c) */
-	require(system(command) == 0, command);
+	rig_require(system(command) == 0, command);
 }
 
 void rig_far(struct rig *rig, const char *format, ...)
@@ -80,7 +74,7 @@ void rig_far(struct rig *rig, const char *format, ...)
 	va_start(arguments, format);
 	run_in(rig->far_namespace, format, arguments);
 	va_end(arguments);
-	enter(rig->relay_namespace);
+	rig_enter(rig->relay_namespace);
 }
 
 void rig_relay(struct rig *rig, const char *format, ...)
@@ -110,6 +104,7 @@ static void build_links(struct rig *rig)
 	rig->out_ifindex = if_nametoindex("out0");
 }
 
+/* Link changes come at any time and matter to no test. */
 static struct sluice_event await_event(struct rig *rig, uint32_t kind)
 {
 	struct sluice_event event;
@@ -117,11 +112,11 @@ static struct sluice_event await_event(struct rig *rig, uint32_t kind)
 	for (;;) {
 		struct pollfd wait = { .fd = rig->events, .events = POLLIN };
 
-		require(poll(&wait, 1, PATIENCE_MS) == 1, "no event in time");
-		require(read(rig->events, &event, sizeof(event)) == sizeof(event), "event");
+		rig_require(poll(&wait, 1, PATIENCE_MS) == 1, "no event in time");
+		rig_require(read(rig->events, &event, sizeof(event)) == sizeof(event), "event");
 		if (event.kind == kind)
 			return event;
-		require(event.kind == SLUICE_EVENT_LINKS, "unexpected event");
+		rig_require(event.kind == SLUICE_EVENT_LINKS, "unexpected event");
 	}
 }
 
@@ -132,7 +127,7 @@ void rig_start_worker(struct rig *rig)
 
 	require_ok(sluice_worker_start(CHANNEL, WORKER_SLOT, -1, &rig->worker), "worker_start");
 	hello = await_event(rig, SLUICE_EVENT_HELLO);
-	require(hello.a == WORKER_SLOT && hello.b == SLUICE_ABI_VERSION, "hello");
+	rig_require(hello.a == WORKER_SLOT && hello.b == SLUICE_ABI_VERSION, "hello");
 	rig->connection = hello.connection;
 	require_ok(rig_command(rig, &counters, sizeof(counters), &rig->counters_fd, 1), "counters");
 }
@@ -146,7 +141,7 @@ int rig_command(struct rig *rig, void *message, uint32_t bytes, const int *fds, 
 	header->sequence = ++rig->sequence;
 	require_ok(sluice_channel_send(rig->connection, message, bytes, fds, fd_count), "send");
 	ack = await_event(rig, SLUICE_EVENT_ACK);
-	require(ack.a == rig->sequence, "ack of another command");
+	rig_require(ack.a == rig->sequence, "ack of another command");
 	return (int)(int64_t)ack.b;
 }
 
@@ -163,7 +158,7 @@ void rig_attach(struct rig *rig, uint32_t shard)
 	require_ok(rig_command(rig, &attach, sizeof(attach), fds, 2), "attach");
 }
 
-void rig_add_egress(struct rig *rig, uint32_t slot, uint16_t port, uint32_t options)
+static void add_egress(struct rig *rig, uint32_t slot, int fd, uint32_t options)
 {
 	struct sluice_egress_slot add = {
 		.message = { .kind = SLUICE_MESSAGE_ADD_EGRESS },
@@ -171,10 +166,36 @@ void rig_add_egress(struct rig *rig, uint32_t slot, uint16_t port, uint32_t opti
 		.ifindex = rig->out_ifindex,
 		.options = options,
 	};
-	int fd = require_ok(sluice_egress_open(rig->out_ifindex, 0, htons(port)), "egress_open");
 
 	require_ok(rig_command(rig, &add, sizeof(add), &fd, 1), "add egress");
 	sluice_close(fd);
+}
+
+static int open_egress(const struct rig *rig, uint32_t slot, uint32_t bind_be)
+{
+	return require_ok(sluice_egress_open(rig->out_ifindex, bind_be,
+					     htons((uint16_t)(RIG_SOURCE_PORT + slot))),
+			  "egress_open");
+}
+
+void rig_add_egress(struct rig *rig, uint32_t slot, uint32_t options)
+{
+	add_egress(rig, slot, open_egress(rig, slot, 0), options);
+}
+
+void rig_add_egress_unicast(struct rig *rig, uint32_t slot)
+{
+	add_egress(rig, slot, open_egress(rig, slot, htonl(RIG_OUT_ADDRESS)), 0);
+}
+
+void rig_add_egress_refusing(struct rig *rig, uint32_t slot)
+{
+	const int on = 1;
+	int fd = open_egress(rig, slot, 0);
+
+	/* The kernel never segments what it must not checksum: EINVAL. */
+	rig_require(setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)) == 0, "SO_NO_CHECK");
+	add_egress(rig, slot, fd, 0);
 }
 
 int rig_install(struct rig *rig, const struct sluice_rule_record *rules, uint32_t rule_count,
@@ -183,7 +204,7 @@ int rig_install(struct rig *rig, const struct sluice_rule_record *rules, uint32_
 	const struct sluice_interface_record interface = {
 		.name = "in0",
 		.ifindex = rig->in_ifindex,
-		.counter_index = INTERFACE_COUNTERS,
+		.counter_index = RIG_INTERFACE_COUNTERS,
 	};
 	struct sluice_message install = { .kind = SLUICE_MESSAGE_INSTALL_TABLE };
 	int fd, result;
@@ -212,9 +233,21 @@ void rig_open(struct rig *rig, bool vnet)
 	rig->counters_fd = require_ok(sluice_counters_create(RIG_COUNTERS), "counters");
 	rig->counters = mmap(NULL, RIG_COUNTERS * sizeof(uint64_t), PROT_READ, MAP_SHARED,
 			     rig->counters_fd, 0);
-	require(rig->counters != MAP_FAILED, "map counters");
+	rig_require(rig->counters != MAP_FAILED, "map counters");
 	rig->events = require_ok(sluice_events_start(CHANNEL, 0), "events_start");
 	rig_start_worker(rig);
+}
+
+void rig_await_gone(struct rig *rig)
+{
+	await_event(rig, SLUICE_EVENT_GONE);
+}
+
+void rig_stop_worker(struct rig *rig)
+{
+	sluice_worker_stop(rig->worker);
+	rig->worker = NULL;
+	rig_await_gone(rig);
 }
 
 void rig_close(struct rig *rig)
@@ -265,7 +298,7 @@ struct sluice_output_record rig_output(const struct rig *rig, uint32_t number, u
 		.ifindex = rig->out_ifindex,
 		.egress_slot = slot,
 		.destination_be = htonl(0xef4e0000u + number),
-		.source_be = htonl(0x0a4d0202u),
+		.source_be = htonl(RIG_OUT_ADDRESS),
 		.port_be = htons((uint16_t)(6000 + number)),
 		.ttl = 16,
 		.tos = 46 << 2,
@@ -274,86 +307,9 @@ struct sluice_output_record rig_output(const struct rig *rig, uint32_t number, u
 	};
 }
 
-int rig_sender(struct rig *rig)
+uint64_t rig_counter(const struct rig *rig, uint32_t counter)
 {
-	struct in_addr from = { htonl(0x0a4d0101u) };
-	const int bytes = 8 << 20;
-	int fd;
-
-	enter(rig->far_namespace);
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	require(fd >= 0 && setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &from, sizeof(from)) == 0 &&
-			setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) == 0,
-		"sender");
-	enter(rig->relay_namespace);
-	return fd;
-}
-
-static void send_message(int sender, uint32_t number, const void *payload, uint32_t bytes,
-			 uint16_t segment_bytes)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons((uint16_t)(5000 + number)),
-				  .sin_addr = { htonl(0xef4d0000u + number) } };
-	struct iovec vector = { (void *)payload, bytes };
-	union {
-		struct cmsghdr header;
-		uint8_t bytes[CMSG_SPACE(sizeof(segment_bytes))];
-	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(segment_bytes)),
-				  .cmsg_level = IPPROTO_UDP,
-				  .cmsg_type = UDP_SEGMENT } };
-	struct msghdr message = {
-		.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &vector, .msg_iovlen = 1
-	};
-
-	if (segment_bytes) {
-		memcpy(CMSG_DATA(&control.header), &segment_bytes, sizeof(segment_bytes));
-		message.msg_control = &control;
-		message.msg_controllen = sizeof(control);
-	}
-	require(sendmsg(sender, &message, 0) == (ssize_t)bytes, "sendmsg");
-}
-
-void rig_send(int sender, uint32_t number, const void *payload, uint32_t bytes)
-{
-	send_message(sender, number, payload, bytes, 0);
-}
-
-void rig_send_segments(int sender, uint32_t number, const void *payload, uint32_t bytes,
-		       uint16_t segment_bytes)
-{
-	send_message(sender, number, payload, bytes, segment_bytes);
-}
-
-int rig_receiver(struct rig *rig, uint32_t number)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET,
-				       .sin_port = htons((uint16_t)(6000 + number)),
-				       .sin_addr = { htonl(0xef4e0000u + number) } };
-	struct ip_mreqn join = { .imr_multiaddr = address.sin_addr };
-	const int bytes = 16 << 20;
-	const int off = 0;
-	int fd;
-
-	enter(rig->far_namespace);
-	join.imr_ifindex = (int)if_nametoindex("out1");
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	require(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-			setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off)) == 0 &&
-			setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &join, sizeof(join)) == 0 &&
-			setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) == 0,
-		"receiver");
-	enter(rig->relay_namespace);
-	return fd;
-}
-
-int rig_receive(int receiver, void *payload, uint32_t capacity, int timeout_ms)
-{
-	struct pollfd wait = { .fd = receiver, .events = POLLIN };
-
-	if (poll(&wait, 1, timeout_ms) != 1)
-		return -1;
-	return (int)recv(receiver, payload, capacity, 0);
+	return __atomic_load_n(&rig->counters[counter], __ATOMIC_RELAXED);
 }
 
 uint64_t rig_await(struct rig *rig, uint32_t counter, uint64_t value)
@@ -362,7 +318,7 @@ uint64_t rig_await(struct rig *rig, uint32_t counter, uint64_t value)
 	uint64_t seen = 0;
 
 	for (int waited_ms = 0; waited_ms < PATIENCE_MS; waited_ms++) {
-		seen = __atomic_load_n(&rig->counters[counter], __ATOMIC_RELAXED);
+		seen = rig_counter(rig, counter);
 		if (seen >= value)
 			break;
 		nanosleep(&nap, NULL);

@@ -16,7 +16,11 @@
 
 #include "sluice.h"
 
-#define RIG_COUNTERS 16384u
+#define RIG_COUNTERS           16384u
+#define RIG_INTERFACE_COUNTERS SLUICE_WORKER_COUNTERS
+/* The egress socket of slot N sends from this port + N. */
+#define RIG_SOURCE_PORT        7000u
+#define RIG_OUT_ADDRESS        0x0a4d0202u
 
 struct rig {
 	int relay_namespace, far_namespace;
@@ -38,6 +42,10 @@ bool rig_possible(void);
 /* vnet: super-packets are described (PACKET_VNET_HDR). */
 void rig_open(struct rig *rig, bool vnet);
 void rig_close(struct rig *rig);
+/* Ends the program unless it holds. */
+void rig_require(bool holds, const char *what);
+/* Moves the calling thread into a namespace. */
+void rig_enter(int namespace);
 /* Runs a command of the form of printf in the far (or relay) namespace. */
 __attribute__((format(printf, 2, 3))) void rig_far(struct rig *rig, const char *format, ...);
 __attribute__((format(printf, 2, 3))) void rig_relay(struct rig *rig, const char *format, ...);
@@ -45,11 +53,17 @@ __attribute__((format(printf, 2, 3))) void rig_relay(struct rig *rig, const char
 /* Sends a command and waits for its ACK; returns what the ACK says. Takes no descriptors. */
 int rig_command(struct rig *rig, void *message, uint32_t bytes, const int *fds, uint32_t fd_count);
 void rig_attach(struct rig *rig, uint32_t shard);
-void rig_add_egress(struct rig *rig, uint32_t slot, uint16_t port, uint32_t options);
+/* For multicast; for unicast; one on which the kernel refuses UDP_SEGMENT. */
+void rig_add_egress(struct rig *rig, uint32_t slot, uint32_t options);
+void rig_add_egress_unicast(struct rig *rig, uint32_t slot);
+void rig_add_egress_refusing(struct rig *rig, uint32_t slot);
 /* One rule per group; outputs[] of all rules. Adds the interface record for in0. */
 int rig_install(struct rig *rig, const struct sluice_rule_record *rules, uint32_t rule_count,
 		const struct sluice_output_record *outputs, uint32_t output_count);
 void rig_start_worker(struct rig *rig);
+/* Ends it and waits until the supervisor half has seen it go. */
+void rig_stop_worker(struct rig *rig);
+void rig_await_gone(struct rig *rig);
 
 /* A rule 239.77.0.N:5000+N with counters of its own, and an output to 239.78.0.N:6000+N. */
 struct sluice_rule_record rig_rule(const struct rig *rig, uint32_t number, uint32_t output_first,
@@ -58,16 +72,7 @@ struct sluice_output_record rig_output(const struct rig *rig, uint32_t number, u
 uint32_t rig_rule_counters(uint32_t number);
 uint32_t rig_output_counters(uint32_t number);
 
-/* Sockets in the far namespace. */
-int rig_sender(struct rig *rig);
-void rig_send(int sender, uint32_t number, const void *payload, uint32_t bytes);
-/* As one UDP_SEGMENT send. */
-void rig_send_segments(int sender, uint32_t number, const void *payload, uint32_t bytes,
-		       uint16_t segment_bytes);
-int rig_receiver(struct rig *rig, uint32_t number);
-/* The next datagram's length, within `timeout_ms`; -1: none. */
-int rig_receive(int receiver, void *payload, uint32_t capacity, int timeout_ms);
-
+uint64_t rig_counter(const struct rig *rig, uint32_t counter);
 /* Waits up to 10 s for a counter to have a value; says what it is. */
 uint64_t rig_await(struct rig *rig, uint32_t counter, uint64_t value);
 void rig_print_lines(struct rig *rig);

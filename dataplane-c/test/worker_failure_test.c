@@ -1,0 +1,135 @@
+/*
+ * Outputs that fail are counted, and hurt no other.
+ */
+#include "expect.h"
+#include "relay_fixture.h"
+
+#include <arpa/inet.h>
+#include <unistd.h>
+
+static void an_output_without_socket_fails_and_hurts_no_other(void)
+{
+	struct sluice_rule_record rule = rig_rule(&rig, 67, 0, 2);
+	struct sluice_output_record outputs[2] = { rig_output(&rig, 67, SLOT_ABSENT),
+						   rig_output(&rig, 68, SLOT) };
+	int receiver = traffic_receiver(&rig, 68);
+	uint8_t payload[50];
+
+	EXPECT_EQUAL(rig_install(&rig, &rule, 1, outputs, 2), 0);
+	traffic_fill(payload, 1, 50);
+	for (uint32_t at = 0; at < 10; at++)
+		traffic_send(sender, 67, payload, 50);
+	EXPECT(await_forwarded(67, 10));
+	for (uint32_t at = 0; at < 10; at++)
+		EXPECT(traffic_expect(receiver, 1, 50));
+	EXPECT_EQUAL(output_counter(67, SLUICE_OUTPUT_ELIGIBLE_PACKETS), 10);
+	EXPECT_EQUAL(output_counter(67, SLUICE_OUTPUT_FAILED_PACKETS), 10);
+	EXPECT_EQUAL(output_counter(68, SLUICE_OUTPUT_SENT_PACKETS), 10);
+	sluice_close(receiver);
+}
+
+static void a_rule_without_usable_output_drops_by_name(void)
+{
+	struct sluice_rule_record rule = rig_rule(&rig, 69, 0, 1);
+	struct sluice_output_record output = rig_output(&rig, 69, SLOT);
+	uint8_t payload[50] = { 0 };
+
+	output.flags = SLUICE_OUTPUT_UNUSABLE;
+	EXPECT_EQUAL(rig_install(&rig, &rule, 1, &output, 1), 0);
+	for (uint32_t at = 0; at < 10; at++)
+		traffic_send(sender, 69, payload, 50);
+	EXPECT_EQUAL(rig_await(&rig,
+			       rig_rule_counters(69) + SLUICE_RULE_DROPPED + SLUICE_DROP_NO_OUTPUT,
+			       10),
+		     10);
+	EXPECT_EQUAL(rule_counter(69, SLUICE_RULE_FORWARDED_PACKETS), 0);
+	EXPECT_EQUAL(output_counter(69, SLUICE_OUTPUT_ELIGIBLE_PACKETS), 0);
+}
+
+static void a_unicast_output_that_nobody_listens_on_does_not_disturb_others(void)
+{
+	struct sluice_rule_record rule = rig_rule(&rig, 70, 0, 2);
+	struct sluice_output_record outputs[2] = { rig_output(&rig, 70, SLOT_UNICAST),
+						   rig_output(&rig, 71, SLOT_UNICAST) };
+	int receiver = traffic_receiver(&rig, 71);
+
+	/* Port unreachable comes back for each, and is reported on a later send. */
+	outputs[0].destination_be = htonl(0x0a4d0201u);
+	outputs[0].port_be = htons(9);
+	EXPECT_EQUAL(rig_install(&rig, &rule, 1, outputs, 2), 0);
+	for (uint32_t sequence = 0; sequence < 200; sequence++) {
+		traffic_send_numbered(sender, 70, sequence, 50);
+		EXPECT(traffic_expect(receiver, sequence, 50));
+	}
+	EXPECT(await_forwarded(70, 200));
+	EXPECT_EQUAL(output_counter(70, SLUICE_OUTPUT_SENT_PACKETS), 200);
+	EXPECT_EQUAL(output_counter(71, SLUICE_OUTPUT_SENT_PACKETS), 200);
+	sluice_close(receiver);
+}
+
+static void a_full_queue_is_counted_as_failed(void)
+{
+	enum { PACKETS = 2000 };
+	struct sluice_rule_record rule = rig_rule(&rig, 72, 0, 2);
+	struct sluice_output_record outputs[2] = { rig_output(&rig, 72, SLOT_PLAIN),
+						   rig_output(&rig, 73, SLOT) };
+	uint8_t payload[1000] = { 0 };
+	uint64_t sent;
+
+	rig_relay(&rig, "tc qdisc replace dev out0 root tbf rate 80kbit burst 2000 limit 20000");
+	EXPECT_EQUAL(rig_install(&rig, &rule, 1, outputs, 2), 0);
+	for (uint32_t at = 0; at < PACKETS; at++)
+		traffic_send(sender, 72, payload, sizeof(payload));
+	EXPECT(await_forwarded(72, PACKETS));
+	for (uint32_t output = 72; output <= 73; output++) {
+		sent = output_counter(output, SLUICE_OUTPUT_SENT_PACKETS);
+		EXPECT(sent < PACKETS / 2);
+		EXPECT_EQUAL(sent + output_counter(output, SLUICE_OUTPUT_FAILED_PACKETS), PACKETS);
+	}
+	rig_relay(&rig, "tc qdisc del dev out0 root");
+}
+
+static void an_interface_that_was_down_works_again(void)
+{
+	int receiver = traffic_receiver(&rig, 74);
+	uint64_t wakeups;
+	uint8_t byte;
+
+	EXPECT_EQUAL(install_one(74, SLOT), 0);
+	rig_relay(&rig, "ip link set in0 down");
+	/* Its error is consumed: the thread sleeps, about ten wake-ups a second. */
+	wakeups = rig_counter(&rig, SLUICE_WORKER_WAKEUPS);
+	usleep(500000);
+	EXPECT(rig_counter(&rig, SLUICE_WORKER_WAKEUPS) - wakeups < 20);
+	rig_relay(&rig, "ip link set in0 up");
+	/* The carrier comes back some time after the command. */
+	for (unsigned tries = 0; tries < 1000; tries++) {
+		traffic_send_numbered(sender, 74, 0, 50);
+		if (traffic_receive(receiver, &byte, 1, 10) >= 0)
+			break;
+	}
+	while (traffic_receive(receiver, &byte, 1, 100) >= 0)
+		;
+	for (uint32_t sequence = 0; sequence < 10; sequence++) {
+		traffic_send_numbered(sender, 74, sequence, 50);
+	}
+	for (uint32_t sequence = 0; sequence < 10; sequence++)
+		EXPECT(traffic_expect(receiver, sequence, 50));
+	sluice_close(receiver);
+}
+
+int main(void)
+{
+	if (!rig_possible()) {
+		fprintf(stderr, "skipped: needs root for network namespaces\n");
+		return EXIT_SKIPPED;
+	}
+	relay_open(true);
+	an_output_without_socket_fails_and_hurts_no_other();
+	a_rule_without_usable_output_drops_by_name();
+	a_unicast_output_that_nobody_listens_on_does_not_disturb_others();
+	a_full_queue_is_counted_as_failed();
+	an_interface_that_was_down_works_again();
+	relay_close(failures);
+	return failures ? 1 : 0;
+}

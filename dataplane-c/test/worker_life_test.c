@@ -1,0 +1,140 @@
+/*
+ * Commands, handing over, and the end of a worker.
+ */
+#include "expect.h"
+#include "relay_fixture.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static void bad_commands_are_answered_and_change_nothing(void)
+{
+	struct sluice_message unknown = { .kind = 99 };
+	struct sluice_message table = { .kind = SLUICE_MESSAGE_INSTALL_TABLE };
+	struct sluice_message counters = { .kind = SLUICE_MESSAGE_COUNTERS };
+	struct sluice_egress_slot slot = { .message = { .kind = SLUICE_MESSAGE_REMOVE_EGRESS },
+					   .slot = SLUICE_MAX_EGRESS };
+	struct sluice_attach_shard shard = { .message = { .kind = SLUICE_MESSAGE_ATTACH_SHARD },
+					     .shard = 55,
+					     .ring = { .block_bytes = 1, .frame_bytes = 1 } };
+	const int fds[2] = { rig.shard, rig.shard_state };
+
+	EXPECT_EQUAL(rig_command(&rig, &unknown, sizeof(unknown), NULL, 0), -EBADMSG);
+	EXPECT_EQUAL(rig_command(&rig, &table, sizeof(table), NULL, 0), -EBADMSG);
+	EXPECT_EQUAL(rig_command(&rig, &table, sizeof(table), fds, 2), -EBADMSG);
+	EXPECT_EQUAL(rig_command(&rig, &table, sizeof(table), &rig.counters_fd, 1), -EPERM);
+	EXPECT_EQUAL(rig_command(&rig, &table, sizeof(table), &rig.shard, 1), -EPERM);
+	EXPECT_EQUAL(rig_command(&rig, &counters, sizeof(counters), &rig.counters_fd, 1), -EBUSY);
+	EXPECT_EQUAL(rig_command(&rig, &slot, sizeof(slot), NULL, 0), -EINVAL);
+	EXPECT_EQUAL(rig_command(&rig, &shard, sizeof(shard), fds, 2), -EINVAL);
+	shard.ring = rig.ring;
+	shard.ring.block_count *= 2;
+	shard.ring.frame_count *= 2;
+	EXPECT_EQUAL(rig_command(&rig, &shard, sizeof(shard), fds, 2), -EINVAL);
+	shard.ring = rig.ring;
+	shard.shard = SHARD;
+	EXPECT_EQUAL(rig_command(&rig, &shard, sizeof(shard), fds, 2), -EEXIST);
+}
+
+static void notes_reach_the_workers_process(void)
+{
+	struct {
+		struct sluice_message message;
+		char text[8];
+	} note = { { .kind = SLUICE_MESSAGE_NOTE }, "levels" };
+	char taken[64] = { 0 };
+
+	EXPECT_EQUAL(sluice_worker_take_note(rig.worker, taken, sizeof(taken)), 0);
+	EXPECT_EQUAL(rig_command(&rig, &note, sizeof(note), NULL, 0), 0);
+	EXPECT_EQUAL(sluice_worker_take_note(rig.worker, taken, sizeof(taken)), 8);
+	EXPECT(strcmp(taken, "levels") == 0);
+}
+
+static void kernel_drops_are_counted(void)
+{
+	struct sluice_detach_shard detach = { .message = { .kind = SLUICE_MESSAGE_DETACH_SHARD },
+					      .shard = SHARD };
+	uint64_t dropped = interface_counter(SLUICE_INTERFACE_KERNEL_DROPPED_FRAMES);
+	const uint32_t packets = rig.ring.frame_count + 500;
+	uint64_t captured;
+	uint8_t payload[10] = { 0 };
+
+	EXPECT_EQUAL(install_one(78, SLOT), 0);
+	EXPECT_EQUAL(rig_command(&rig, &detach, sizeof(detach), NULL, 0), 0);
+	EXPECT_EQUAL(rig_command(&rig, &detach, sizeof(detach), NULL, 0), -ENOENT);
+	captured = interface_counter(SLUICE_INTERFACE_CAPTURED_FRAMES);
+	for (uint32_t at = 0; at < packets; at++)
+		traffic_send(sender, 78, payload, sizeof(payload));
+	rig_attach(&rig, SHARD);
+	EXPECT(await_forwarded(78, rig.ring.frame_count));
+	rig_await(&rig, RIG_INTERFACE_COUNTERS + SLUICE_INTERFACE_KERNEL_DROPPED_FRAMES,
+		  dropped + 500);
+	EXPECT_EQUAL(interface_counter(SLUICE_INTERFACE_KERNEL_DROPPED_FRAMES) - dropped, 500);
+	EXPECT_EQUAL(interface_counter(SLUICE_INTERFACE_CAPTURED_FRAMES) - captured,
+		     rig.ring.frame_count);
+}
+
+/* Frames wait in the ring while no worker holds the shard: none is lost or repeated. */
+static void a_successor_goes_on_where_a_worker_stopped(void)
+{
+	int receiver = traffic_receiver(&rig, 77);
+	uint32_t sequence = 0;
+	uint8_t payload[100];
+
+	EXPECT_EQUAL(install_one(77, SLOT), 0);
+	for (uint32_t life = 0; life < 5; life++) {
+		for (uint32_t burst = 0; burst < 300; burst++) {
+			traffic_fill(payload, sequence++, 100);
+			traffic_send(sender, 77, payload, 100);
+		}
+		rig_stop_worker(&rig);
+		for (uint32_t burst = 0; burst < 300; burst++) {
+			traffic_fill(payload, sequence++, 100);
+			traffic_send(sender, 77, payload, 100);
+		}
+		rig_start_worker(&rig);
+		/* The shard first: its frames wait for the table. */
+		rig_attach(&rig, SHARD);
+		rig_add_egress(&rig, SLOT, 0);
+		EXPECT_EQUAL(install_one(77, SLOT), 0);
+	}
+	for (uint32_t at = 0; at < sequence; at++)
+		EXPECT(traffic_expect(receiver, at, 100));
+	EXPECT(await_forwarded(77, sequence));
+	EXPECT(traffic_is_over(receiver));
+	sluice_close(receiver);
+}
+
+static void a_stopped_worker_halts(void)
+{
+	struct sluice_message stop = { .kind = SLUICE_MESSAGE_STOP };
+	int32_t error = 1;
+
+	EXPECT_EQUAL(sluice_worker_state(rig.worker, &error), SLUICE_WORKER_RUN);
+	EXPECT_EQUAL(rig_command(&rig, &stop, sizeof(stop), NULL, 0), 0);
+	rig_await_gone(&rig);
+	for (unsigned tries = 0; tries < 10000; tries++) {
+		if (sluice_worker_state(rig.worker, &error) == SLUICE_WORKER_HALT)
+			break;
+		usleep(1000);
+	}
+	EXPECT_EQUAL(sluice_worker_state(rig.worker, &error), SLUICE_WORKER_HALT);
+	EXPECT_EQUAL(error, 0);
+}
+
+int main(void)
+{
+	if (!rig_possible()) {
+		fprintf(stderr, "skipped: needs root for network namespaces\n");
+		return EXIT_SKIPPED;
+	}
+	relay_open(true);
+	bad_commands_are_answered_and_change_nothing();
+	notes_reach_the_workers_process();
+	kernel_drops_are_counted();
+	a_successor_goes_on_where_a_worker_stopped();
+	a_stopped_worker_halts();
+	relay_close(failures);
+	return failures ? 1 : 0;
+}
