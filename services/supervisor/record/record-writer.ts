@@ -1,5 +1,5 @@
 /** Changes within this time are written together. */
-const COALESCE_MS = 20;
+const COALESCE_MS = 10;
 /** Rewritten at least this often: readers take a silent host for gone after three seconds. */
 const HEARTBEAT_MS = 2_000;
 
