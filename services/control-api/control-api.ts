@@ -9,6 +9,7 @@ import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
 import type { Logger } from "pino";
 import { HostView } from "./hosts/host-view.ts";
+import { ConnectionWatch } from "./nats/connection-watch.ts";
 import { type ControlApi, endpoints } from "./nats/endpoints.ts";
 import { RuleLog } from "./nats/rule-log.ts";
 import { checkServer, keepCountersStream, openStorage } from "./nats/storage.ts";
@@ -52,7 +53,11 @@ export async function startControlApi(
 	]);
 	const book = new RuleBook(rules);
 	const view = new HostView(hosts);
-	const writer = new RuleWriter(book, new RuleLog(jetstream(nc)), logger.facility("rules"));
+	const writer = new RuleWriter(
+		book,
+		new RuleLog(jetstream(nc), new ConnectionWatch(nc)),
+		logger.facility("rules"),
+	);
 	const takeLevels = () =>
 		logger.setLevels(levels.entries.get(settingKeys.logLevels)?.value ?? { settings: [] });
 	takeLevels();

@@ -76,6 +76,7 @@ export async function followBucket<Schema extends DescMessage>(
 	return follower;
 }
 
+const REQUEST_TIMEOUT_MS = 2_000;
 const RETRY_MS = 250;
 /** At a cluster's first start everybody waits for control-api to create the buckets. */
 const MISSING_RETRY_MS = 50;
@@ -153,27 +154,29 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 
 	async catchUp(timeoutMs: number): Promise<void> {
 		const deadline = Date.now() + timeoutMs;
-		const info = await this.#streamInfo(timeoutMs);
+		// What is asked while the connection is away gets no answer, so that is waited for first.
+		await this.#waitUntil(() => this.#current, deadline);
+		const info = await this.#streamInfo();
 		const wanted = BigInt(info.state.last_seq);
 		if (this.#current && info.created !== this.#streamCreated) void this.#restart();
-		let rereadAt = Date.now() + GAP_MS;
-		while (!this.#current || this.#lastSequence < wanted) {
-			const now = Date.now();
-			if (this.#stopped || now >= deadline) {
-				throw new SluiceError("unavailable", `${this.#bucket} is not up to date yet: try again`);
-			}
-			if (this.#current && now >= rereadAt) {
-				// The last message was deleted from the stream: nothing with that sequence ever comes.
-				rereadAt = deadline;
-				void this.#restart();
-			}
-			await this.#nextChange(Math.min(deadline, rereadAt) - now);
+		const caughtUp = () => this.#current && this.#lastSequence >= wanted;
+		const rereadAt = Math.min(deadline, Date.now() + GAP_MS);
+		try {
+			await this.#waitUntil(caughtUp, rereadAt);
+		} catch (late) {
+			if (this.#stopped || rereadAt === deadline) throw late;
+			// The last message was deleted from the stream: nothing with that sequence ever comes.
+			void this.#restart();
+			await this.#waitUntil(caughtUp, deadline);
 		}
 	}
 
-	async reached(sequence: bigint, timeoutMs: number): Promise<void> {
-		const deadline = Date.now() + timeoutMs;
-		while (this.#lastSequence < sequence) {
+	reached(sequence: bigint, timeoutMs: number): Promise<void> {
+		return this.#waitUntil(() => this.#lastSequence >= sequence, Date.now() + timeoutMs);
+	}
+
+	async #waitUntil(condition: () => boolean, deadline: number): Promise<void> {
+		while (!condition()) {
 			const left = deadline - Date.now();
 			if (this.#stopped || left <= 0) {
 				throw new SluiceError("unavailable", `${this.#bucket} is not up to date yet: try again`);
@@ -238,13 +241,13 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		while (!this.#stopped && !this.#current) await this.#nextChange(RETRY_MS);
 	}
 
-	async #streamInfo(timeoutMs: number) {
-		this.#jsm ??= await jetstreamManager(this.#nc, { checkAPI: false, timeout: Math.max(timeoutMs, 100) });
+	async #streamInfo() {
+		this.#jsm ??= await jetstreamManager(this.#nc, { checkAPI: false, timeout: REQUEST_TIMEOUT_MS });
 		return await this.#jsm.streams.info(this.#stream);
 	}
 
 	async #open(session: number): Promise<void> {
-		const info = await this.#streamInfo(5_000);
+		const info = await this.#streamInfo();
 		this.#js ??= jetstream(this.#nc);
 		const lastInStream = BigInt(info.state.last_seq);
 		const resume =

@@ -6,6 +6,7 @@ import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-s
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import type { Write } from "../rules/plan.ts";
 import { manyRules } from "../testing/cluster.ts";
+import { ConnectionWatch } from "./connection-watch.ts";
 import { RuleLog } from "./rule-log.ts";
 import { openStorage } from "./storage.ts";
 
@@ -34,7 +35,10 @@ async function lastSequence(): Promise<bigint> {
 
 test("writes are appended in order with consecutive revisions", async () => {
 	const base = await lastSequence();
-	const outcome = await new RuleLog(jetstream(nc)).append(writes(1_000, "plain"), base);
+	const outcome = await new RuleLog(jetstream(nc), new ConnectionWatch(nc)).append(
+		writes(1_000, "plain"),
+		base,
+	);
 	expect(outcome.failure).toBeUndefined();
 	expect(outcome.written.map((written) => written.revision - base)).toEqual(
 		Array.from({ length: 1_000 }, (_, k) => BigInt(k + 1)),
@@ -43,7 +47,10 @@ test("writes are appended in order with consecutive revisions", async () => {
 
 test("a stale sequence writes nothing at all", async () => {
 	const base = await lastSequence();
-	const outcome = await new RuleLog(jetstream(nc)).append(writes(100, "stale"), base - 1n);
+	const outcome = await new RuleLog(jetstream(nc), new ConnectionWatch(nc)).append(
+		writes(100, "stale"),
+		base - 1n,
+	);
 	expect([outcome.failure, outcome.written.length]).toEqual(["interfered", 0]);
 	expect(await lastSequence()).toBe(base);
 });
@@ -67,7 +74,7 @@ test("somebody else's write in the middle stops everything after it", async () =
 			return await js.publish(subject, payload, options);
 		},
 	};
-	const outcome = await new RuleLog(overtaken).append(writes(200, "middle"), base);
+	const outcome = await new RuleLog(overtaken, new ConnectionWatch(nc)).append(writes(200, "middle"), base);
 	expect(outcome.failure).toBe("interfered");
 	expect(outcome.written.map((written) => written.revision - base)).toEqual(
 		Array.from({ length: 39 }, (_, k) => BigInt(k + 1)),

@@ -4,6 +4,7 @@ import { headers, type MsgHdrs } from "@nats-io/transport-node";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets } from "@sluice/proto/subjects";
 import type { Write } from "../rules/plan.ts";
+import type { ConnectionWatch } from "./connection-watch.ts";
 
 export interface WrittenRule {
 	readonly write: Write;
@@ -35,21 +36,30 @@ const WRONG_LAST_MESSAGE_ID = 10_070;
  */
 export class RuleLog {
 	readonly #js: Pick<JetStreamClient, "publish">;
+	readonly #connection: Pick<ConnectionWatch, "onLost">;
 
-	constructor(js: Pick<JetStreamClient, "publish">) {
+	constructor(js: Pick<JetStreamClient, "publish">, connection: Pick<ConnectionWatch, "onLost">) {
 		this.#js = js;
+		this.#connection = connection;
 	}
 
 	async append(writes: readonly Write[], lastSequence: bigint): Promise<AppendOutcome> {
 		const chain = new Chain(crypto.randomUUID(), Number(lastSequence));
+		const lost = Promise.withResolvers<void>();
+		const stopListening = this.#connection.onLost(() => {
+			chain.lose();
+			lost.resolve();
+		});
 		const underWay = new Set<Promise<void>>();
 		for (const [k, write] of writes.entries()) {
 			if (chain.broken) break;
+			chain.sent.push(write);
 			const sent = this.#write(chain, k, write).finally(() => underWay.delete(sent));
 			underWay.add(sent);
-			if (underWay.size >= WINDOW) await Promise.race(underWay);
+			if (underWay.size >= WINDOW) await Promise.race([lost.promise, ...underWay]);
 		}
-		await Promise.all(underWay);
+		await Promise.race([lost.promise, Promise.all(underWay)]);
+		stopListening();
 		return chain.outcome();
 	}
 
@@ -67,14 +77,16 @@ export class RuleLog {
 			});
 			chain.written.set(k, { write, revision: BigInt(ack.seq) });
 		} catch (thrown) {
-			chain.fail(write, thrown);
+			chain.fail(k, thrown);
 		}
 	}
 }
 
 class Chain {
+	readonly sent: Write[] = [];
 	readonly written = new Map<number, WrittenRule>();
-	readonly #uncertain: Write[] = [];
+	/** Numbers of the writes that the storage refused. */
+	readonly #refused = new Set<number>();
 	#cause: unknown;
 	#failure: AppendOutcome["failure"];
 
@@ -91,20 +103,26 @@ class Chain {
 		return `${this.id}.${k}`;
 	}
 
-	fail(write: Write, thrown: unknown): void {
+	fail(k: number, thrown: unknown): void {
+		this.#cause ??= thrown;
 		if (isInterference(thrown)) {
 			this.#failure ??= "interfered";
+			this.#refused.add(k);
 		} else {
 			this.#failure = "unanswered";
-			this.#uncertain.push(write);
 		}
-		this.#cause ??= thrown;
+	}
+
+	/** The answers to everything under way are lost. */
+	lose(): void {
+		this.#failure = "unanswered";
 	}
 
 	outcome(): AppendOutcome {
 		const written = [...this.written].sort(([a], [b]) => a - b).map(([, rule]) => rule);
 		if (this.#failure === undefined) return { written, uncertain: [] };
-		return { written, uncertain: this.#uncertain, failure: this.#failure, cause: this.#cause };
+		const uncertain = this.sent.filter((_, k) => !this.written.has(k) && !this.#refused.has(k));
+		return { written, uncertain, failure: this.#failure, cause: this.#cause };
 	}
 }
 

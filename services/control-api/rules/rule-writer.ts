@@ -19,8 +19,12 @@ export interface EditResult {
 export type EditSource = () => Edit;
 
 const WAITING_WRITES = 1_024;
-const ATTEMPTS = 10;
-const CATCH_UP_MS = 5_000;
+/** Gives up when others were faster for so long without one write of ours. */
+const STALL_MS = 4_000;
+const UNDO_ATTEMPTS = 10;
+/** Two writers that meet again and again must get out of step. */
+const BACKOFF_LIMIT_MS = 32;
+const CATCH_UP_MS = 3_000;
 
 /**
  * Makes edits durable. Each is checked against the snapshot and written on
@@ -53,7 +57,8 @@ export class RuleWriter {
 	async #edit(source: EditSource): Promise<EditResult> {
 		const done = new Map<string, WrittenRule>();
 		let first: Plan | undefined;
-		for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+		let progressMs = performance.now();
+		for (let attempt = 0; performance.now() - progressMs < STALL_MS; attempt += 1) {
 			let plan: Plan;
 			try {
 				this.#requireCurrent();
@@ -65,6 +70,8 @@ export class RuleWriter {
 			const outcome = await this.#write(plan, done);
 			if (outcome.failure === undefined) return editResult(first, plan, done);
 			this.#logger.debug({ attempt, failure: outcome.failure, written: done.size }, "write met another");
+			if (outcome.written.length > 0) progressMs = performance.now();
+			await Bun.sleep(Math.random() * Math.min(2 ** attempt, BACKOFF_LIMIT_MS));
 		}
 		const busy = new SluiceError("unavailable", "others write at the same time: try again");
 		throw done.size === 0 ? busy : await this.#undo(done, busy);
@@ -133,7 +140,7 @@ export class RuleWriter {
 
 	async #undoOne(written: WrittenRule): Promise<boolean> {
 		const { write, revision } = written;
-		for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+		for (let attempt = 1; attempt <= UNDO_ATTEMPTS; attempt += 1) {
 			try {
 				const now = this.#book.entries.get(write.name);
 				const untouched = write.stored === undefined ? now === undefined : now?.revision === revision;

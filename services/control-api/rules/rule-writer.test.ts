@@ -1,0 +1,186 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { type JetStreamClient, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { call } from "@sluice/lib/client";
+import { followBucket } from "@sluice/lib/kv-snapshot";
+import {
+	PutRuleRequestSchema,
+	PutRuleResponseSchema,
+	RuleSchema,
+	StoredRuleSchema,
+} from "@sluice/proto/gen/rule";
+import { requests } from "@sluice/proto/subjects";
+import type { RunningControlApi } from "../control-api.ts";
+import { RuleLog } from "../nats/rule-log.ts";
+import { exampleRule, manyRules, quietLogger, type RuleInit, TestCluster } from "../testing/cluster.ts";
+import type { Edit } from "./plan.ts";
+import { RuleBook } from "./rule-book.ts";
+import { RuleWriter } from "./rule-writer.ts";
+
+let cluster: TestCluster;
+beforeEach(async () => {
+	cluster = await TestCluster.start();
+});
+afterEach(async () => {
+	await cluster.stop();
+});
+
+async function storedNames(): Promise<string[]> {
+	const snapshot = await followBucket(cluster.nc, "sluice_rules", StoredRuleSchema);
+	snapshot.stop();
+	return [...snapshot.entries.keys()].sort();
+}
+
+const ruleLog = (js: Pick<JetStreamClient, "publish">) => new RuleLog(js, { onLost: () => () => {} });
+
+const putAt = (api: RunningControlApi, rule: RuleInit) =>
+	api.rules.put(create(PutRuleRequestSchema, { rule })).then(
+		() => "accepted",
+		(thrown: Error) => thrown.message,
+	);
+
+test("of two rules on one key, put at two control-apis at once, one is accepted", async () => {
+	const [a, b] = [await cluster.startApi(), await cluster.startApi()];
+	for (let round = 0; round < 50; round += 1) {
+		const group = `239.2.0.${round}`;
+		const results = await Promise.all([
+			putAt(a, exampleRule(`a-${round}`, group)),
+			putAt(b, exampleRule(`b-${round}`, group)),
+		]);
+		expect(results.filter((result) => result === "accepted")).toHaveLength(1);
+		expect(results.find((result) => result !== "accepted")).toMatch(/is taken by rule [ab]-/);
+	}
+	expect(await storedNames()).toHaveLength(50);
+}, 30_000);
+
+test("many clients at two control-apis at once lose no write", async () => {
+	await cluster.startApi();
+	await cluster.startApi();
+	const rules = manyRules(300);
+	await Promise.all(
+		rules.map((rule) =>
+			call(cluster.nc, requests.rulePut, PutRuleRequestSchema, PutRuleResponseSchema, { rule }, 20_000),
+		),
+	);
+	expect(await storedNames()).toHaveLength(300);
+}, 30_000);
+
+test("two applies at two control-apis at once that exclude each other: one is written whole, the other not at all", async () => {
+	const [a, b] = [await cluster.startApi(), await cluster.startApi()];
+	const file = (prefix: string) =>
+		manyRules(400, prefix).map((rule) => create(RuleSchema, { ...rule, name: `${prefix}-${rule.name}` }));
+	const both = await Promise.allSettled([
+		a.rules.apply({ rules: file("a"), prune: false, dryRun: false }),
+		b.rules.apply({ rules: file("b"), prune: false, dryRun: false }),
+	]);
+	const accepted = both.filter((each) => each.status === "fulfilled");
+	expect(accepted.length).toBeLessThanOrEqual(1);
+	const names = await storedNames();
+	expect(names.length).toBe(400 * accepted.length);
+	expect(new Set(names.map((name) => name[0])).size).toBe(accepted.length);
+}, 30_000);
+
+/** A writer whose log lets somebody else write before the k-th append of a chain. */
+async function interruptedWriter(foreign: RuleInit, at: number) {
+	const api = await cluster.startApi();
+	const js = jetstream(cluster.nc);
+	const value = toBinary(StoredRuleSchema, create(StoredRuleSchema, { rule: foreign, uid: "foreign" }));
+	let count = 0;
+	let done: Promise<unknown> | undefined;
+	const log = ruleLog({
+		publish: async (subject, payload, options) => {
+			count += 1;
+			if (count >= at) {
+				done ??= js.publish(`$KV.sluice_rules.${foreign.name}`, value);
+				await done;
+			}
+			return await js.publish(subject, payload, options);
+		},
+	});
+	return { api, writer: new RuleWriter(api.book, log, quietLogger().facility("rules")) };
+}
+
+const edit = (rules: readonly RuleInit[], removals: readonly string[] = []): Edit => ({
+	puts: rules.map((rule) => create(RuleSchema, rule)),
+	removals,
+	newUid: (name) => `uid-${name}`,
+});
+
+test("an apply that a harmless write met midway is finished", async () => {
+	const { writer } = await interruptedWriter(exampleRule("foreign", "239.250.0.1"), 40);
+	const rules = manyRules(100);
+	const once = edit(rules);
+	const result = await writer.edit(() => once);
+	expect(result.changes).toHaveLength(100);
+	expect(result.revisions.size).toBe(100);
+	expect(await storedNames()).toEqual(["foreign", ...rules.map((rule) => rule.name ?? "")]);
+});
+
+test("an apply that a conflicting write met midway is undone, removals and changes too", async () => {
+	const rules = manyRules(100);
+	// Takes what the last rule of the apply wants.
+	const { api, writer } = await interruptedWriter(exampleRule("foreign", "239.1.0.99"), 60);
+	const before = [exampleRule("gone", "239.3.0.1"), exampleRule("rule-00000", "239.3.0.2")];
+	for (const rule of before) await putAt(api, rule);
+	const uids = ["gone", "rule-00000"].map((name) => api.rules.get(name).uid);
+	const whole = edit(rules, ["gone"]);
+	await expect(writer.edit(() => whole)).rejects.toThrow("is taken by rule foreign");
+	expect(await storedNames()).toEqual(["foreign", "gone", "rule-00000"]);
+	expect(["gone", "rule-00000"].map((name) => api.rules.get(name).uid)).toEqual(uids);
+	expect(api.rules.get("rule-00000").rule?.input?.group).toBe("239.3.0.2");
+});
+
+test("a write whose answer is lost counts as written when the storage holds it", async () => {
+	const api = await cluster.startApi();
+	const js = jetstream(cluster.nc);
+	let lost = false;
+	const log = ruleLog({
+		publish: async (subject, payload, options) => {
+			const ack = await js.publish(subject, payload, options);
+			if (lost) return ack;
+			lost = true;
+			throw new Error("timeout");
+		},
+	});
+	const book = new RuleBook(api.book.snapshot);
+	const once = edit([exampleRule("video")]);
+	const result = await new RuleWriter(book, log, quietLogger().facility("rules")).edit(() => once);
+	expect(result.revisions.get("video")).toBe(1n);
+	expect(book.entries.get("video")?.revision).toBe(1n);
+});
+
+test("a bucket that somebody purged and refilled does not stop writing", async () => {
+	const api = await cluster.startApi();
+	await putAt(api, exampleRule("video"));
+	const jsm = await jetstreamManager(cluster.nc);
+	await jsm.streams.deleteMessage("KV_sluice_rules", 1);
+	await jsm.streams.purge("KV_sluice_rules");
+	expect(await putAt(api, exampleRule("other", "239.9.9.9"))).toBe("accepted");
+});
+
+test("writing is refused while NATS is away and works within seconds of its return", async () => {
+	const api = await cluster.startApi();
+	expect(await putAt(api, exampleRule("video"))).toBe("accepted");
+	await cluster.server.kill();
+	await expectEventually(() => putAt(api, exampleRule("other", "239.9.9.9")), /NATS is away/);
+	expect(() => api.rules.get("video")).toThrow("the connection to NATS is away");
+	await cluster.server.start();
+	await expectEventually(() => putAt(api, exampleRule("other", "239.9.9.9")), /^accepted$/);
+	expect(api.rules.get("video").revision).toBe(1n);
+	const countersAgain = async () => {
+		const jsm = await jetstreamManager(cluster.nc, { checkAPI: false, timeout: 500 });
+		return (await jsm.streams.info("sluice_counters")).config.name;
+	};
+	await expectEventually(countersAgain, /sluice_counters/);
+}, 30_000);
+
+async function expectEventually(attempt: () => Promise<string>, wanted: RegExp): Promise<void> {
+	const deadline = Date.now() + 10_000;
+	let result = "";
+	while (Date.now() < deadline) {
+		result = await attempt().catch((thrown: Error) => thrown.message);
+		if (wanted.test(result)) return;
+		await Bun.sleep(20);
+	}
+	expect(result).toMatch(wanted);
+}
