@@ -14,6 +14,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/*
+ * Carrier as the driver has it. IFF_RUNNING follows it by up to a second: the kernel
+ * collects such changes (linkwatch). In linux/if.h, which glibc's net/if.h excludes.
+ */
+#ifndef IFF_LOWER_UP
+#define IFF_LOWER_UP (1u << 16)
+#endif
+
 /* The kernel fills at most 32 KiB unless one message alone is longer. */
 #define RECEIVE_BYTES  (256u << 10)
 #define DUMP_ATTEMPTS  10
@@ -106,7 +114,7 @@ static void take_link(struct dump *dump, const struct nlmsghdr *message)
 		return;
 	link.ifindex = (uint32_t)info->ifi_index;
 	link.flags = (info->ifi_flags & IFF_UP ? SLUICE_LINK_UP : 0u) |
-		     (info->ifi_flags & IFF_RUNNING ? SLUICE_LINK_RUNNING : 0u) |
+		     (info->ifi_flags & IFF_LOWER_UP ? SLUICE_LINK_RUNNING : 0u) |
 		     (info->ifi_flags & IFF_LOOPBACK ? SLUICE_LINK_LOOPBACK : 0u);
 	for (const struct rtattr *attribute = IFLA_RTA(info); RTA_OK(attribute, bytes);
 	     attribute = RTA_NEXT(attribute, bytes)) {
