@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { SluiceError } from "@sluice/lib/errors";
 import {
 	GetStatsRequestSchema,
 	type GetStatsResponse,
@@ -6,6 +7,33 @@ import {
 } from "@sluice/proto/gen/stats";
 import { requests } from "@sluice/proto/subjects";
 import type { Cluster } from "./cluster.ts";
+
+const WARM_UP_PAUSE_MS = 200;
+
+/**
+ * The same, but waits for an aggregator that was just started: until every worker
+ * has published, it answers that it is collecting. One that is absent is an error at once.
+ */
+export async function fetchCollectedStats(
+	cluster: Cluster,
+	names: string[],
+	timeoutMs: number,
+): Promise<GetStatsResponse> {
+	const deadline = performance.now() + timeoutMs;
+	while (true) {
+		try {
+			return await fetchStats(cluster, names);
+		} catch (error) {
+			if (!isAnswer(error) || performance.now() + WARM_UP_PAUSE_MS > deadline) throw error;
+			await Bun.sleep(WARM_UP_PAUSE_MS);
+		}
+	}
+}
+
+/** `unavailable` said by the service itself, not found out on the way to it. */
+function isAnswer(error: unknown): boolean {
+	return error instanceof SluiceError && error.code === "unavailable" && error.cause === undefined;
+}
 
 /** Statistics of these rules, or of all when `names` is empty, through all pages, as one message. */
 export async function fetchStats(

@@ -1,13 +1,16 @@
+import { SluiceError } from "@sluice/lib/errors";
 import { toJsonText } from "@sluice/lib/json";
 import { type GetStatsResponse, GetStatsResponseSchema } from "@sluice/proto/gen/stats";
 import { type Cluster, withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
-import { fetchStats } from "../fetch-stats.ts";
+import { fetchCollectedStats, fetchStats } from "../fetch-stats.ts";
 import { formatStats } from "../format/stats.ts";
 
 export interface StatsOptions {
 	watch?: boolean;
 }
+
+type Answer = GetStatsResponse | "interrupted" | undefined;
 
 const WATCH_INTERVAL_MS = 1_000;
 const HOME_AND_CLEAR = "\x1b[H\x1b[J";
@@ -20,32 +23,54 @@ export async function stats(
 	const names = name === undefined ? [] : [name];
 	await withCluster(context.flags, async (cluster) => {
 		if (options.watch) await watch(context, cluster, names);
-		else await context.terminal.write(render(context, await fetchStats(cluster, names)));
+		else
+			await context.terminal.write(
+				render(context, await fetchCollectedStats(cluster, names, context.flags.timeoutMs)),
+			);
 	});
 }
 
 /** Until interrupted: redraws on a terminal, block after block otherwise, one object a line with --json. */
 async function watch(context: Context, cluster: Cluster, names: string[]): Promise<void> {
-	const { flags, terminal } = context;
+	const { flags } = context;
 	const interrupted = Promise.withResolvers<"interrupted">();
 	const interrupt = () => interrupted.resolve("interrupted");
 	process.on("SIGINT", interrupt);
 	process.on("SIGTERM", interrupt);
 	try {
-		while (true) {
-			const started = performance.now();
-			const answer = await Promise.race([fetchStats(cluster, names), interrupted.promise]);
-			if (answer === "interrupted") return;
-			const text = render(context, answer);
-			if (flags.json) await terminal.write(text);
-			else await terminal.write(terminal.interactive ? HOME_AND_CLEAR + text : `${text}\n`);
-			const pauseMs = Math.max(0, WATCH_INTERVAL_MS - (performance.now() - started));
-			if ((await Promise.race([Bun.sleep(pauseMs), interrupted.promise])) === "interrupted") return;
+		let answer: Answer = await Promise.race([
+			fetchCollectedStats(cluster, names, flags.timeoutMs),
+			interrupted.promise,
+		]);
+		while (answer !== "interrupted") {
+			if (answer) await show(context, answer);
+			if ((await Promise.race([Bun.sleep(WATCH_INTERVAL_MS), interrupted.promise])) === "interrupted") return;
+			answer = await Promise.race([fetchOrNote(context, cluster, names), interrupted.promise]);
 		}
 	} finally {
 		process.off("SIGINT", interrupt);
 		process.off("SIGTERM", interrupt);
 	}
+}
+
+/** A gap, while an aggregator or nats-server is started anew, does not end the watch. */
+async function fetchOrNote({ terminal }: Context, cluster: Cluster, names: string[]): Promise<Answer> {
+	try {
+		return await fetchStats(cluster, names, WATCH_INTERVAL_MS);
+	} catch (error) {
+		const passing =
+			error instanceof SluiceError && (error.code === "unavailable" || error.code === "timeout");
+		if (!passing) throw error;
+		terminal.note(`sluice: ${error.message}`);
+		return undefined;
+	}
+}
+
+async function show(context: Context, answer: GetStatsResponse): Promise<void> {
+	const { flags, terminal } = context;
+	const text = render(context, answer);
+	if (flags.json) await terminal.write(text);
+	else await terminal.write(terminal.interactive ? HOME_AND_CLEAR + text : `${text}\n`);
 }
 
 function render({ flags, terminal }: Context, answer: GetStatsResponse): string {

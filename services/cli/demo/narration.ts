@@ -22,11 +22,11 @@ export function droppedPackets(stats: StatsReport): number {
 	return [...byRules, ...byKernel].reduce((sum, count) => sum + count, 0);
 }
 
-const RATE_WIDTH = 20;
+const RATE_WIDTH = 13;
 
 export function formatRateHeading(colors: Colors): string {
-	const cells = ["relay received", ...outputs.map((output) => `to ${output.to}`), "dropped"];
-	return colors.bold(`        ${cells.map((cell) => cell.padStart(RATE_WIDTH)).join("")}`);
+	const cells = ["RECEIVED", ...outputs.map((output) => output.address), "DROPPED"];
+	return colors.bold(`       ${cells.map((cell) => cell.padStart(RATE_WIDTH)).join("")}`);
 }
 
 /** One second of the stream: datagrams per second, and drops so far. */

@@ -81,6 +81,7 @@ async function killOnTheWay(
 ): Promise<Figures["worker"]> {
 	const { say, colors } = stage;
 	await Bun.sleep(KILL_AFTER_SECONDS * 1_000);
+	if (!watch.latest) throw new CommandFailure(exitCodes.failed, "the relay has no statistics yet: try again");
 	const slot = busiestWorker(watch.latest);
 	const victim = (await listWorkers(cluster)).find((worker) => worker.worker === slot);
 	if (!victim) throw new CommandFailure(exitCodes.failed, `there is no worker ${slot}`);
@@ -99,9 +100,9 @@ async function killOnTheWay(
 }
 
 /** One flow stays on one worker: the one with the most batches. */
-function busiestWorker(stats: StatsReport | undefined): number {
+function busiestWorker(stats: StatsReport): number {
 	const batches = (worker: StatsReport["workers"][number]) => worker.gauges?.batches ?? 0;
-	return stats?.workers.toSorted((one, other) => batches(other) - batches(one))[0]?.worker ?? 0;
+	return stats.workers.toSorted((one, other) => batches(other) - batches(one))[0]?.worker ?? 0;
 }
 
 async function listWorkers(cluster: PrivateCluster) {

@@ -1,4 +1,7 @@
+import { CommandFailure, exitCodes } from "../failure.ts";
 import type { Processes } from "./processes.ts";
+
+const CARRIER_TIMEOUT_MS = 5_000;
 
 /** One end of the demo's networks: a network namespace. */
 export interface Place {
@@ -82,5 +85,20 @@ async function link(processes: Processes, one: End, other: End): Promise<void> {
 	for (const { place, name, address } of [one, other]) {
 		await processes.run(["ip", "-n", place.namespace, "address", "add", address, "dev", name]);
 		await processes.run(["ip", "-n", place.namespace, "link", "set", name, "up"]);
+	}
+	for (const { place, name } of [one, other]) await untilRunning(processes, place, name);
+}
+
+/** The kernel tells of a carrier a moment after both ends are up. */
+async function untilRunning(processes: Processes, place: Place, name: string): Promise<void> {
+	const deadline = performance.now() + CARRIER_TIMEOUT_MS;
+	while (!(await processes.run(["ip", "-n", place.namespace, "link", "show", name])).includes("state UP")) {
+		if (performance.now() > deadline) {
+			throw new CommandFailure(
+				exitCodes.failed,
+				`${name} in ${place.namespace} does not come up: see ip -d link`,
+			);
+		}
+		await Bun.sleep(20);
 	}
 }
