@@ -1,0 +1,41 @@
+import { readdirSync, readFileSync } from "node:fs";
+import type { Namespace } from "../netns/lab/namespace.ts";
+
+/** Pids of everything that runs in the namespace. */
+export async function processesIn(namespace: Namespace): Promise<number[]> {
+	const pids = Bun.spawn(["ip", "netns", "pids", namespace.name], { stdout: "pipe" });
+	return (await pids.stdout.text()).split("\n").filter(Boolean).map(Number);
+}
+
+/** The children of `sluice up`, by what they run: "nats-server", "control-api.js"… */
+export function childrenOf(keeper: number): Map<string, number> {
+	const children = new Map<string, number>();
+	for (const thread of readdirSync(`/proc/${keeper}/task`)) {
+		const pids = readFileSync(`/proc/${keeper}/task/${thread}/children`, "utf8").trim().split(" ");
+		for (const pid of pids.filter(Boolean)) {
+			const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+			const file = argv.find((word) => /\/(nats-server|[a-z-]+\.js)$/.test(word));
+			if (file !== undefined) children.set(file.replace(/^.*\/(.*?)(\.js)?$/, "$1"), Number(pid));
+		}
+	}
+	return children;
+}
+
+/** The namespace's sockets of every kind that a process could have left; TCP's own memory of closed ones aside. */
+export async function socketsIn(namespace: Namespace): Promise<string[]> {
+	const tables = ["tcp", "tcp6", "udp", "udp6", "raw", "unix", "packet", "netlink"];
+	const TIME_WAIT = " 06 ";
+	const found: string[] = [];
+	for (const table of tables) {
+		const text = await namespace.read(`/proc/net/${table}`);
+		const lines = text.trim().split("\n").slice(1);
+		// Whoever reads the table has a netlink socket of the kernel's (pid 0) beside it.
+		found.push(...lines.filter((line) => !line.includes(TIME_WAIT) && !isKernelNetlink(table, line)));
+	}
+	return found;
+}
+
+function isKernelNetlink(table: string, line: string): boolean {
+	const [, , portId] = line.trim().split(/\s+/);
+	return table === "netlink" && portId === "0";
+}

@@ -1,0 +1,153 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { resolve } from "node:path";
+import { until } from "../netns/lab/commands.ts";
+import { Namespace } from "../netns/lab/namespace.ts";
+import { Relay } from "../netns/lab/relay.ts";
+import { childrenOf, processesIn, socketsIn } from "./up-processes.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+const READY_LIMIT_MS = 3000;
+
+let namespace: Namespace;
+let relay: Relay;
+
+beforeEach(async () => {
+	namespace = await Namespace.create("up");
+	relay = new Relay(namespace);
+});
+
+afterEach(async () => {
+	await relay.remove();
+	await namespace.remove();
+});
+
+const video = ["--in", "lo:239.1.1.1:5001", "--out", "lo:239.10.1.1:6001"];
+
+/** The stages that `up` said it runs from, at each of its starts. */
+function stagesIn(log: string): string[] {
+	return [...log.matchAll(/"stage":"([^"]+)"/g)].map(([, stage]) => stage ?? "");
+}
+
+/** Names of everything in the data directory; the store's own files grow and shrink as it likes. */
+function filesOf(dataDir: string): string[] {
+	const all = readdirSync(dataDir, { recursive: true, encoding: "utf8" });
+	return all.filter((name) => !/\.(blk|db|sum|inf|dat|key)$/.test(name)).sort();
+}
+
+describe("sluice up, stopped", () => {
+	test("SIGTERM ends every process and socket, and the exit code is 0", async () => {
+		await relay.up("--workers", "2");
+		await relay.sluice("rule", "add", "video", ...video);
+		// The keeper, nats-server, control-api, aggregator, supervisor, two workers.
+		expect((await processesIn(namespace)).length).toBe(7);
+		expect(await relay.down()).toBe(0);
+		expect(await processesIn(namespace)).toEqual([]);
+		expect(await socketsIn(namespace)).toEqual([]);
+	});
+
+	test("five starts are fast and leave the same behind as the first", async () => {
+		const startsMs: number[] = [];
+		const files: string[][] = [];
+		for (let cycle = 0; cycle < 5; cycle += 1) {
+			const startedAt = performance.now();
+			await relay.up();
+			startsMs.push(performance.now() - startedAt);
+			if (cycle === 0) await relay.sluice("rule", "add", "video", ...video);
+			expect((await relay.rules()).map(({ name }) => name)).toEqual(["video"]);
+			expect(await relay.down()).toBe(0);
+			expect(await processesIn(namespace)).toEqual([]);
+			files.push(filesOf(relay.dataDir));
+		}
+		expect(files.slice(1)).toEqual(Array.from({ length: 4 }, () => files[0] ?? []));
+		const stages = stagesIn(relay.log);
+		expect([stages.length, new Set(stages).size]).toEqual([5, 1]);
+		expect(Math.min(...startsMs)).toBeLessThan(READY_LIMIT_MS);
+	});
+
+	test("from a checkout and a data directory below a 0700 folder it leaves no file anywhere else", async () => {
+		// Every place where programs leave files is a fresh one here, seen by nobody else.
+		const script = `
+			set -eu
+			for folder in /tmp /dev/shm /var/tmp; do mount -t tmpfs none "$folder"; done
+			mkdir -m 0700 /tmp/home
+			mkdir /tmp/home/checkout
+			mount --bind "$ROOT" /tmp/home/checkout
+			ls -A /run | sort >/tmp/home/run-before
+			ip netns exec "$NAMESPACE" /tmp/home/checkout/sluice up --host-id relay-a \\
+				--data-dir /tmp/home/data >/tmp/home/out 2>/tmp/home/err &
+			up=$!
+			until grep -q '^sluice ready' /tmp/home/out; do
+				kill -0 $up || { cat /tmp/home/err >&2; exit 1; }
+				sleep 0.05
+			done
+			ip netns exec "$NAMESPACE" /tmp/home/checkout/sluice rule list --data-dir /tmp/home/data
+			kill -TERM $up
+			wait $up
+			find /tmp /dev/shm /var/tmp -mindepth 1 -not -path '/tmp/home*'
+			ls -A /run | sort | comm -13 /tmp/home/run-before -`;
+		const outcome = Bun.spawn(["unshare", "--mount", "bash", "-c", script], {
+			env: { ...process.env, ROOT, NAMESPACE: namespace.name },
+			stdout: "pipe",
+			stderr: "pipe",
+		});
+		const [stdout, stderr] = await Promise.all([outcome.stdout.text(), outcome.stderr.text()]);
+		expect([await outcome.exited, stderr]).toEqual([0, ""]);
+		expect(stdout).toBe("no rules yet: add one with sluice rule add\n");
+	});
+
+	test("a second signal does not wait for a process that hangs", async () => {
+		await relay.up();
+		const hanging = childrenOf(relay.pid).get("stats-aggregator") ?? 0;
+		process.kill(hanging, "SIGSTOP");
+		const keeper = relay.pid;
+		const stoppedAt = performance.now();
+		const gone = relay.down();
+		await until("the first signal has arrived", () => (relay.log.includes('"stopping"') ? true : undefined));
+		process.kill(keeper, "SIGINT");
+		expect(await gone).toBe(0);
+		// Waiting for it would have taken 5 s.
+		expect(performance.now() - stoppedAt).toBeLessThan(4000);
+		expect(await processesIn(namespace)).toEqual([]);
+	});
+
+	test("killed itself, it takes every process along, and the next start is an ordinary one", async () => {
+		await relay.up();
+		await relay.sluice("rule", "add", "video", ...video);
+		process.kill(relay.pid, "SIGKILL");
+		await until("nobody is left", async () =>
+			(await processesIn(namespace)).length === 0 ? true : undefined,
+		);
+		await relay.up();
+		expect((await relay.rules()).map(({ name }) => name)).toEqual(["video"]);
+	});
+
+	test("files are those of the layout, with its owners and modes", async () => {
+		await relay.up();
+		const listed = await namespace.must([
+			"find",
+			relay.dataDir,
+			"-maxdepth",
+			"2",
+			"-printf",
+			"%M %u:%g %P\n",
+		]);
+		const lines = listed.trim().split("\n").sort();
+		expect(lines).toEqual(
+			[
+				"drwxr-x--- root:sluice ",
+				"drwxr-x--- root:sluice credentials",
+				"-rw------- root:root credentials/control-api.json",
+				"-rw-r----- root:sluice credentials/operator.json",
+				"-rw------- root:root credentials/stats-aggregator.json",
+				"-rw------- root:root credentials/supervisor.json",
+				"-rw------- root:root credentials/worker.json",
+				"-rw-r----- root:sluice http-token",
+				"-rw-r----- root:root lock",
+				"drwx------ sluice-nats:sluice-nats nats",
+				"drwx------ sluice-nats:sluice-nats nats/jetstream",
+				"-rw-r----- root:sluice-nats nats.conf",
+			].sort(),
+		);
+	});
+});
