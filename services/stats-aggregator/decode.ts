@@ -4,7 +4,7 @@ import { countersSubject } from "@sluice/proto/subjects";
 import type { Chunk, InterfaceSample, OutputSample, RuleSample } from "./sample.ts";
 
 /** As many columns per rule and interface as the closed enum has reasons. */
-export const DROP_REASONS = Drop_ReasonSchema.values.length;
+const DROP_REASONS = Drop_ReasonSchema.values.length;
 
 export const limits = {
 	workersPerHost: 1024,

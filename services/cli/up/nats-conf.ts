@@ -16,7 +16,7 @@ export interface NatsConfOptions {
 }
 
 /** Rules and pages of them come in one message up to this. */
-export const MAX_PAYLOAD = "4MB";
+const MAX_PAYLOAD = "4MB";
 
 /**
  * The configuration of the host's own nats-server. The store is relative: the server runs in

@@ -1,7 +1,7 @@
 import { CommandFailure, exitCodes } from "../failure.ts";
 
 /** The first 2.10 without CVE-2025-30215. */
-export const MINIMUM_NATS_VERSION = "2.10.27";
+const MINIMUM_NATS_VERSION = "2.10.27";
 
 /** @throws CommandFailure when the server is too old, naming both versions. */
 export function checkNatsServer(path: string): void {

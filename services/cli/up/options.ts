@@ -21,8 +21,8 @@ export interface UpOptions {
 	readonly natsListen?: string;
 }
 
-export const DEFAULT_HTTP = "127.0.0.1:7080";
-export const DEFAULT_NATS_LISTEN = "127.0.0.1:4222";
+const DEFAULT_HTTP = "127.0.0.1:7080";
+const DEFAULT_NATS_LISTEN = "127.0.0.1:4222";
 
 /** Members of one fanout group; the supervisor takes no more. */
 const MAX_WORKERS = 64;
