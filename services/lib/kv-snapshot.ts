@@ -82,6 +82,11 @@ const RETRY_MS = 250;
 const MISSING_RETRY_MS = 50;
 /** Missing for less is that first start, and nobody's concern. */
 const MISSING_SAID_AFTER_MS = 1_000;
+/**
+ * On disk the consumer would outlive us by five minutes, and fill the store of a host that
+ * starts often. The client's types know this for pull consumers only; it passes it on.
+ */
+const CONSUMER_IN_MEMORY = { mem_storage: true };
 /** Whoever waits for a sequence that does not come gets a fresh reading after this long. */
 const GAP_MS = 1_000;
 
@@ -255,6 +260,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		const filter = `${this.#prefix}${this.#options.key ?? ">"}`;
 		const consumer = await this.#js.consumers.getPushConsumer(this.#stream, {
 			filter_subjects: filter,
+			...CONSUMER_IN_MEMORY,
 			...(resume
 				? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Number(this.#lastSequence) + 1 }
 				: { deliver_policy: DeliverPolicy.LastPerSubject }),

@@ -63,7 +63,7 @@ function hostName(header: string): string {
 	return header.replace(/:[0-9]+$/, "").toLowerCase();
 }
 
-export function isLoopback(peer: string | undefined): boolean {
+function isLoopback(peer: string | undefined): boolean {
 	if (peer === undefined) return false;
 	const address = peer.startsWith("::ffff:") ? peer.slice("::ffff:".length) : peer;
 	return address === "::1" || (isIP(address) === 4 && address.startsWith("127."));

@@ -10,7 +10,7 @@ export interface EventLimits {
 	readonly heartbeatMs: number;
 }
 
-export const eventLimits: EventLimits = { clients: 64, backlog: 1_000, heartbeatMs: 15_000 };
+const eventLimits: EventLimits = { clients: 64, backlog: 1_000, heartbeatMs: 15_000 };
 
 const GONE_CHECK_MS = 1_000;
 

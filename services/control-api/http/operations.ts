@@ -66,8 +66,8 @@ function readRules({ api }: OperationParts): Operation[] {
 			summary: "Read one rule",
 			query: schemas.noQuery,
 			answer: { description: "The rule; its ETag is the revision", schema: schemas.getRuleResponse },
-			handle: ({ raw, parameters }) => {
-				const rule = api.rules.get(parameters["name"] ?? "");
+			handle: async ({ raw, parameters }) => {
+				const rule = await api.rules.get(parameters["name"] ?? "");
 				const etag = entityTag(rule.revision);
 				if (isNotModified(raw, etag)) return new Response(null, { status: 304, headers: { etag } });
 				return respondMessage(GetRuleResponseSchema, create(GetRuleResponseSchema, { rule }), { etag });
@@ -93,7 +93,7 @@ function writeRules({ api }: OperationParts): Operation[] {
 						`name: ${JSON.stringify(body.name)} is not ${name}, as the path says: leave it out`,
 					);
 				}
-				const expected = expectedRevision(raw, () => api.rules.get(name).revision);
+				const expected = await expectedRevision(raw, async () => (await api.rules.get(name)).revision);
 				const request = create(PutRuleRequestSchema, { rule: ruleOf({ ...body, name }), ...expected });
 				const response = await api.rules.put(request);
 				return respondMessage(PutRuleResponseSchema, response, {
@@ -109,7 +109,7 @@ function writeRules({ api }: OperationParts): Operation[] {
 			answer: { description: "Removed", schema: schemas.removeRuleResponse },
 			handle: async ({ raw, parameters }) => {
 				const name = parameters["name"] ?? "";
-				const expected = expectedRevision(raw, () => api.rules.get(name).revision);
+				const expected = await expectedRevision(raw, async () => (await api.rules.get(name)).revision);
 				const response = await api.rules.remove(create(RemoveRuleRequestSchema, { name, ...expected }));
 				return respondMessage(RemoveRuleResponseSchema, response);
 			},

@@ -4,7 +4,10 @@ import { SluiceError } from "@sluice/lib/errors";
  * What If-Match and If-None-Match say about a write. `If-Match: *` asks only that
  * there is something, whose revision `current` tells or throws `not_found`.
  */
-export function expectedRevision(request: Request, current: () => bigint): { expectedRevision?: bigint } {
+export async function expectedRevision(
+	request: Request,
+	current: () => Promise<bigint>,
+): Promise<{ expectedRevision?: bigint }> {
 	const match = request.headers.get("if-match");
 	const noneMatch = request.headers.get("if-none-match");
 	if (match !== null && noneMatch !== null) {
@@ -20,7 +23,7 @@ export function expectedRevision(request: Request, current: () => bigint): { exp
 		return { expectedRevision: 0n };
 	}
 	if (match === null) return {};
-	if (match.trim() === "*") return { expectedRevision: current() };
+	if (match.trim() === "*") return { expectedRevision: await current() };
 	const tag = /^"([0-9]{1,19})"$/.exec(match.trim());
 	if (tag === null) {
 		throw new SluiceError(

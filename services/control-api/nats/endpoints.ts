@@ -50,7 +50,7 @@ function ruleEndpoints({ rules }: ControlApi): ServiceEndpoint[] {
 			subject: requests.ruleGet,
 			request: GetRuleRequestSchema,
 			response: GetRuleResponseSchema,
-			handle: (request) => create(GetRuleResponseSchema, { rule: rules.get(request.name) }),
+			handle: async (request) => create(GetRuleResponseSchema, { rule: await rules.get(request.name) }),
 		}),
 		endpoint({
 			name: "rule-list",

@@ -11,9 +11,9 @@ import { errorText, SluiceError } from "@sluice/lib/errors";
 import { buckets, CLUSTER_ID_METADATA, countersStream, countersSubjects } from "@sluice/proto/subjects";
 
 /** Older servers have known holes, or lack what is used here. */
-export const MINIMUM_SERVER_VERSION = "2.10.27";
+const MINIMUM_SERVER_VERSION = "2.10.27";
 /** A page of rules or statistics is kept below this. */
-export const MINIMUM_MAX_PAYLOAD_BYTES = 2_000_000;
+const MINIMUM_MAX_PAYLOAD_BYTES = 2_000_000;
 
 export interface Storage {
 	readonly settings: KV;

@@ -3,9 +3,9 @@ import { errorText, SluiceError } from "@sluice/lib/errors";
 import { ApplyResponse_Action, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import type { Logger } from "pino";
 import type { AppendOutcome, RuleLog, WrittenRule } from "../nats/rule-log.ts";
+import { WriteQueue } from "../write-queue.ts";
 import type { Edit, Plan, PlannedChange, Write } from "./plan.ts";
 import type { RuleBook } from "./rule-book.ts";
-import { WriteQueue } from "./write-queue.ts";
 
 export interface EditResult {
 	/** Against what was stored when the edit began, in the order of the edit. */

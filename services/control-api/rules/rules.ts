@@ -30,6 +30,7 @@ export interface HostSource {
 
 /** A page never needs more than about half a message, whatever the rules hold. */
 const PAGE_BYTES = 1_500_000;
+const CATCH_UP_MS = 3_000;
 
 /** What can be done with rules, whichever edge it is asked at. */
 export class Rules {
@@ -58,9 +59,11 @@ export class Rules {
 		});
 	}
 
-	get(name: string): RuleStatus {
+	async get(name: string): Promise<RuleStatus> {
 		this.#requireCurrent();
 		checkName("name", name);
+		// Another instance may have just answered the put of it.
+		if (!this.#book.entries.has(name)) await this.#book.snapshot.catchUp(CATCH_UP_MS);
 		const entry = this.#book.entries.get(name);
 		if (entry === undefined) throw noSuchRule(name);
 		return ruleStatus(name, entry.value, entry.revision, this.#hosts.observed());

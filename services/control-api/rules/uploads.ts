@@ -18,7 +18,7 @@ export interface UploadLimits {
 	readonly parts: number;
 }
 
-export const uploadLimits: UploadLimits = { open: 16, idleMs: 30_000, parts: 64 };
+const uploadLimits: UploadLimits = { open: 16, idleMs: 30_000, parts: 64 };
 
 /** The whole of an apply, once its last part is there. */
 export type WholeApply = Pick<ApplyRequest, "rules" | "prune" | "dryRun">;

@@ -14,9 +14,13 @@ import {
 	LogLevelsSchema,
 } from "@sluice/proto/gen/log";
 import { settingKeys } from "@sluice/proto/subjects";
+import { WriteQueue } from "../write-queue.ts";
 
 const SETTINGS_LIMIT = 256;
-const ATTEMPTS = 10;
+const WAITING_CHANGES = 256;
+const ATTEMPTS = 20;
+/** Two instances that meet again and again must get out of step. */
+const BACKOFF_LIMIT_MS = 32;
 const CATCH_UP_MS = 5_000;
 const PART_PATTERN = /^[a-z][a-z0-9-]{0,31}$/;
 
@@ -24,6 +28,7 @@ const PART_PATTERN = /^[a-z][a-z0-9-]{0,31}$/;
 export class LogLevelSettings {
 	readonly #bucket: KV;
 	readonly #snapshot: BucketSnapshot<LogLevels>;
+	readonly #queue = new WriteQueue(WAITING_CHANGES);
 
 	constructor(bucket: KV, snapshot: BucketSnapshot<LogLevels>) {
 		this.#bucket = bucket;
@@ -36,7 +41,8 @@ export class LogLevelSettings {
 		if (!this.#snapshot.current) {
 			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
 		}
-		if (request.level !== LogLevel_Level.UNSET) await this.#change(request);
+		if (request.level === LogLevel_Level.UNSET) await this.#snapshot.catchUp(CATCH_UP_MS);
+		else await this.#queue.run(() => this.#change(request));
 		const entry = this.#snapshot.entries.get(settingKeys.logLevels);
 		return create(LogLevelResponseSchema, { settings: entry?.value.settings ?? [] });
 	}
@@ -53,6 +59,7 @@ export class LogLevelSettings {
 			}
 			if (await this.#write(settings, entry?.revision)) return;
 			await this.#snapshot.catchUp(CATCH_UP_MS);
+			await Bun.sleep(Math.random() * Math.min(2 ** attempt, BACKOFF_LIMIT_MS));
 		}
 		throw new SluiceError("unavailable", "others change log levels at the same time: try again");
 	}

@@ -1,0 +1,158 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { join } from "node:path";
+import { nkeys } from "@nats-io/transport-node";
+import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { requests } from "@sluice/proto/subjects";
+
+interface LogLine {
+	readonly level: string;
+	readonly service: string;
+	readonly facility: string;
+	readonly msg: string;
+	readonly ready?: boolean;
+	readonly http?: string;
+	readonly subject?: string;
+}
+
+let server: TestNatsServer;
+beforeEach(async () => {
+	server = await startNatsServer();
+});
+afterEach(async () => {
+	await server.stop();
+});
+
+function configuration(more: object = {}) {
+	return {
+		service: "control-api",
+		hostId: "relay-a",
+		incarnation: String(Date.now()),
+		natsUrl: server.url,
+		credentials: { kind: "nkey", seed: new TextDecoder().decode(nkeys.createUser().getSeed()) },
+		logLevel: "info",
+		httpPort: 0,
+		httpToken: "a-token-of-the-tests",
+		...more,
+	};
+}
+
+/** The real process, told its configuration on standard input. */
+class Service {
+	readonly #process: Bun.Subprocess<"pipe", "ignore", "pipe">;
+	readonly lines: LogLine[] = [];
+	readonly #reading: Promise<void>;
+
+	constructor(firstLine: string) {
+		this.#process = Bun.spawn([process.execPath, join(import.meta.dir, "main.ts")], {
+			stdin: "pipe",
+			stdout: "ignore",
+			stderr: "pipe",
+		});
+		this.#process.stdin.write(`${firstLine}\n`);
+		this.#process.stdin.flush();
+		this.#reading = this.#read();
+	}
+
+	async #read(): Promise<void> {
+		let text = "";
+		const decoder = new TextDecoder();
+		for await (const chunk of this.#process.stderr) {
+			text += decoder.decode(chunk, { stream: true });
+			const parts = text.split("\n");
+			text = parts.pop() ?? "";
+			for (const part of parts) this.lines.push(JSON.parse(part) as LogLine);
+		}
+	}
+
+	async line(wanted: (line: LogLine) => boolean): Promise<LogLine> {
+		const deadline = Date.now() + 15_000;
+		for (;;) {
+			const found = this.lines.find(wanted);
+			if (found !== undefined) return found;
+			if (Date.now() > deadline || this.#process.exitCode !== null)
+				throw new Error(JSON.stringify(this.lines));
+			await Bun.sleep(5);
+		}
+	}
+
+	async exit(): Promise<number> {
+		const code = await this.#process.exited;
+		await this.#reading;
+		return code;
+	}
+
+	closeInput(): void {
+		this.#process.stdin.end();
+	}
+
+	terminate(): void {
+		this.#process.kill("SIGTERM");
+	}
+}
+
+const isReady = (line: LogLine) => line.ready === true;
+
+test("started with its configuration on standard input it says ready, serves, and ends on SIGTERM with 0", async () => {
+	const service = new Service(JSON.stringify(configuration()));
+	const ready = await service.line(isReady);
+	expect(ready).toMatchObject({ level: "info", service: "control-api", facility: "main", msg: "ready" });
+	const answer = await fetch(`${ready.http}/readyz`);
+	expect([answer.status, await answer.text()]).toEqual([200, "ok\n"]);
+	service.terminate();
+	expect(await service.exit()).toBe(0);
+}, 30_000);
+
+test("an open event stream does not keep it from ending", async () => {
+	const service = new Service(JSON.stringify(configuration()));
+	const { http } = await service.line(isReady);
+	const events = await fetch(`${http}/v1/events`);
+	service.terminate();
+	expect(await service.exit()).toBe(0);
+	expect(await events.text()).toStartWith("event: ready");
+}, 30_000);
+
+test("it ends when its parent is gone", async () => {
+	const service = new Service(JSON.stringify(configuration()));
+	await service.line(isReady);
+	service.closeInput();
+	expect(await service.exit()).toBe(0);
+}, 30_000);
+
+test("the level changes while it runs, for one facility alone", async () => {
+	const service = new Service(JSON.stringify(configuration()));
+	await service.line(isReady);
+	const nc = await server.connect();
+	const setting = { service: "control-api", facility: "nats", level: "DEBUG" };
+	const set = await nc.request(requests.logLevel, JSON.stringify(setting), { timeout: 5_000 });
+	expect(set.json<{ settings: object[] }>().settings).toEqual([setting]);
+	await nc.request(requests.ruleList, "{}", { timeout: 5_000 });
+	const line = await service.line((each) => each.subject === requests.ruleList);
+	expect(line).toMatchObject({ level: "debug", facility: "nats", msg: "request" });
+	service.terminate();
+	await service.exit();
+}, 30_000);
+
+test("a configuration that is wrong ends it with 1 and a line that shows no secret", async () => {
+	for (const [line, reason] of [
+		["{", "configuration: the line on standard input is not JSON"],
+		[JSON.stringify(configuration({ httpPort: 70_000 })), "configuration: httpPort:"],
+		[JSON.stringify(configuration({ colour: "red" })), 'configuration: Unrecognized key: "colour"'],
+	] as const) {
+		const service = new Service(line);
+		expect(await service.exit()).toBe(1);
+		expect(service.lines).toHaveLength(1);
+		expect(service.lines[0]).toMatchObject({ level: "fatal" });
+		expect(service.lines[0]?.msg).toStartWith(reason);
+		expect(JSON.stringify(service.lines)).not.toContain("a-token-of-the-tests");
+	}
+}, 30_000);
+
+test("a server that takes too small messages is refused with what to set", async () => {
+	const small = await startNatsServer({ maxPayload: "1MB" });
+	const service = new Service(JSON.stringify(configuration({ natsUrl: small.url })));
+	expect(await service.exit()).toBe(1);
+	expect(service.lines.at(-1)?.msg).toBe(
+		"nats-server takes messages of 1048576 bytes: set max_payload to 4MB, at least 2000000",
+	);
+	await small.stop();
+}, 30_000);

@@ -1,0 +1,47 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { jetstreamManager, StorageType } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { checkServer, isAtLeast, openStorage } from "./storage.ts";
+
+let server: TestNatsServer;
+let nc: NatsConnection;
+beforeAll(async () => {
+	server = await startNatsServer();
+	nc = await server.connect();
+});
+afterAll(async () => {
+	await server.stop();
+});
+
+test("what is missing is created, by several at once too, and keeps its cluster id", async () => {
+	const opened = await Promise.all(Array.from({ length: 4 }, () => openStorage(nc, undefined)));
+	const [first] = opened;
+	expect(first?.clusterId).toMatch(/^[0-9a-f-]{36}$/);
+	expect(new Set(opened.map((storage) => storage.clusterId)).size).toBe(1);
+	const jsm = await jetstreamManager(nc);
+	const rules = (await jsm.streams.info("KV_sluice_rules")).config;
+	expect([rules.storage, rules.max_msgs_per_subject]).toEqual([StorageType.File, 1]);
+	expect(rules.metadata?.["sluice_cluster_id"]).toBe(first?.clusterId ?? "");
+	const counters = (await jsm.streams.info("sluice_counters")).config;
+	expect([counters.storage, counters.max_msgs_per_subject]).toEqual([StorageType.Memory, 1]);
+	expect((await openStorage(nc, undefined)).clusterId).toBe(first?.clusterId ?? "");
+});
+
+test("the bucket of another cluster is refused", async () => {
+	await expect(openStorage(nc, "another")).rejects.toThrow("bucket sluice_rules belongs to cluster");
+});
+
+test("versions compare by their numbers", () => {
+	expect(isAtLeast("2.10.27", "2.10.27")).toBe(true);
+	expect(isAtLeast("2.11.0-RC.1", "2.10.27")).toBe(true);
+	expect(isAtLeast("3.0.0", "2.10.27")).toBe(true);
+	expect(isAtLeast("2.9.99", "2.10.27")).toBe(false);
+	expect(isAtLeast("2.10.9", "2.10.27")).toBe(false);
+	expect(isAtLeast("unknown", "2.10.27")).toBe(false);
+});
+
+test("a server that is too old is refused with both versions", () => {
+	const old = { info: { version: "2.9.10", max_payload: 4_000_000 } } as NatsConnection;
+	expect(() => checkServer(old)).toThrow("nats-server 2.9.10 is too old: install 2.10.27 or newer");
+});

@@ -1,0 +1,70 @@
+import { afterEach, expect, test } from "bun:test";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { nkeys } from "@nats-io/transport-node";
+import { connectNats, readCredentials } from "./connect.ts";
+import { freePort, startNatsServer } from "./testing/nats-server.ts";
+
+const folders: string[] = [];
+afterEach(async () => {
+	for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
+});
+
+async function file(content: string): Promise<string> {
+	const folder = await mkdtemp(join(tmpdir(), "sluice-credentials-"));
+	folders.push(folder);
+	const path = join(folder, "operator.json");
+	await writeFile(path, content);
+	await chmod(path, 0o600);
+	return path;
+}
+
+test("a credentials file is read; what is wrong with one is said without its seed", async () => {
+	const seed = new TextDecoder().decode(nkeys.createUser().getSeed());
+	const right = { kind: "nkey", name: "operator", seed, url: "nats://127.0.0.1:4222" };
+	expect(await readCredentials(await file(JSON.stringify(right)))).toEqual({ ...right, kind: "nkey" });
+	await expect(readCredentials("/nowhere/operator.json")).rejects.toThrow("cannot be read");
+	await expect(readCredentials(await file(`{"seed":"${seed}"`))).rejects.toThrow(
+		/^credentials \S+: not JSON: write/,
+	);
+	await expect(readCredentials(await file(JSON.stringify({ ...right, seed: "SUx" })))).rejects.toThrow(
+		"seed: is not an nkey user seed",
+	);
+});
+
+test("inboxes carry the name, so that a server can grant each service only its own", async () => {
+	const server = await startNatsServer();
+	const nc = await server.connect("stats-aggregator");
+	let reply = "";
+	nc.subscribe("ask", {
+		callback: (_, message) => {
+			reply = message.reply ?? "";
+			message.respond("ok");
+		},
+	});
+	await nc.request("ask");
+	expect(reply).toStartWith("_INBOX.stats-aggregator.");
+	await server.stop();
+});
+
+test("a server that is not there is unavailable at once when nobody wants to wait", async () => {
+	const url = `nats://127.0.0.1:${await freePort()}`;
+	await expect(
+		connectNats({ url, name: "cli", waitOnFirstConnect: false, timeoutMs: 1_000 }),
+	).rejects.toMatchObject({
+		code: "unavailable",
+		message: expect.stringContaining(`NATS at ${url} is not reachable`),
+	});
+});
+
+test("a service that is started before its server waits for it", async () => {
+	const server = await startNatsServer();
+	await server.kill();
+	const connecting = connectNats({ url: server.url, name: "early", timeoutMs: 500 });
+	await server.start();
+	const nc = await connecting;
+	expect(nc.isClosed()).toBe(false);
+	await nc.close();
+	await server.stop();
+});

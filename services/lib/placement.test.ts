@@ -1,0 +1,39 @@
+import { expect, test } from "bun:test";
+import { create } from "@bufbuild/protobuf";
+import { HostRecordSchema } from "@sluice/proto/gen/host";
+import { RuleSchema } from "@sluice/proto/gen/rule";
+import { placeRule } from "./placement.ts";
+
+const host = (name: string, ...interfaces: string[]) =>
+	create(HostRecordSchema, { host: name, interfaces: interfaces.map((each) => ({ name: each })) });
+const rule = (interfaceName: string, hosts: string[] = []) =>
+	create(RuleSchema, { name: "r", input: { interface: interfaceName }, hosts });
+
+const a = host("a", "r0", "r1");
+const b = host("b", "r1", "r2");
+
+test("named hosts are taken as they are, known or not", () => {
+	expect(placeRule(rule("r0", ["z", "a"]), [a, b])).toEqual({ hosts: ["a", "z"] });
+});
+
+test("all means every known host", () => {
+	expect(placeRule(rule("r0", ["all"]), [b, a])).toEqual({ hosts: ["a", "b"] });
+	expect(placeRule(rule("r0", ["all"]), [])).toEqual({ hosts: [], pending: "no host is known yet" });
+});
+
+test("without hosts it is the one that has the input interface", () => {
+	expect(placeRule(rule("r0"), [a, b])).toEqual({ hosts: ["a"] });
+	expect(placeRule(rule("r2"), [a, b])).toEqual({ hosts: ["b"] });
+});
+
+test("several that have it: the rule waits and says what to do", () => {
+	expect(placeRule(rule("r1"), [b, a])).toEqual({
+		hosts: ["a", "b"],
+		pending: "hosts a, b match: name one, or all",
+	});
+});
+
+test("none that has it: every host waits", () => {
+	expect(placeRule(rule("r9"), [b, a])).toEqual({ hosts: ["a", "b"], pending: "no interface r9 here" });
+	expect(placeRule(rule("r9"), [])).toEqual({ hosts: [], pending: "no host is known yet" });
+});

@@ -1,0 +1,132 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { create } from "@bufbuild/protobuf";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { GetRuleRequestSchema, GetRuleResponseSchema, ListRulesResponseSchema } from "@sluice/proto/gen/rule";
+import { call } from "./client.ts";
+import { SluiceError } from "./errors.ts";
+import { endpoint, type RequestRecord, type RunningService, serve } from "./service.ts";
+import { startNatsServer, type TestNatsServer } from "./testing/nats-server.ts";
+import { until } from "./testing/until.ts";
+
+let server: TestNatsServer;
+let nc: NatsConnection;
+let service: RunningService;
+let release: () => void = () => {};
+let waiting = 0;
+const records: RequestRecord[] = [];
+
+beforeAll(async () => {
+	server = await startNatsServer({ maxPayload: "64KB" });
+	nc = await server.connect("client");
+	service = await serve(await server.connect("service"), {
+		name: "test-service",
+		version: "1.2.3",
+		concurrencyLimit: 2,
+		requestLimitBytes: 1_000,
+		onRequest: (record) => records.push(record),
+		endpoints: [
+			endpoint({
+				name: "get",
+				subject: "t.get",
+				request: GetRuleRequestSchema,
+				response: GetRuleResponseSchema,
+				handle: async ({ name }) => {
+					if (name === "missing") throw new SluiceError("not_found", "rule missing does not exist: look");
+					if (name === "raced") throw new SluiceError("conflict", "it is at 9", { revision: 9n });
+					if (name === "broken") throw new TypeError("secret of the inside");
+					if (name === "slow") {
+						waiting += 1;
+						await new Promise<void>((resolve) => {
+							const before = release;
+							release = () => {
+								before();
+								resolve();
+							};
+						});
+					}
+					return create(GetRuleResponseSchema, { rule: { name } });
+				},
+			}),
+			endpoint({
+				name: "large",
+				subject: "t.large",
+				request: GetRuleRequestSchema,
+				response: ListRulesResponseSchema,
+				handle: () => create(ListRulesResponseSchema, { nextPageToken: "x".repeat(100_000) }),
+			}),
+		],
+	});
+});
+afterAll(async () => {
+	await server.stop();
+});
+
+const get = (name: string) => call(nc, "t.get", GetRuleRequestSchema, GetRuleResponseSchema, { name }, 5_000);
+
+async function refusal(work: Promise<unknown>): Promise<[string, string]> {
+	return await work.then(
+		() => Promise.reject(new Error("it was accepted")),
+		(thrown: SluiceError) => [thrown.code, thrown.message],
+	);
+}
+
+test("a call is answered, and refusals keep code, message and revision over the wire", async () => {
+	expect((await get("video")).rule?.name).toBe("video");
+	expect(await refusal(get("missing"))).toEqual(["not_found", "rule missing does not exist: look"]);
+	const conflict = await get("raced").catch((thrown: SluiceError) => thrown);
+	expect(conflict).toMatchObject({ code: "conflict", revision: 9n });
+});
+
+test("what breaks inside is internal and shows nothing of it, but the log gets the cause", async () => {
+	expect(await refusal(get("broken"))).toEqual([
+		"internal",
+		"internal error: the log of the service says more",
+	]);
+	expect(records.at(-1)?.error?.cause).toBeInstanceOf(TypeError);
+});
+
+test("too long requests and answers are refused", async () => {
+	expect((await refusal(get("x".repeat(2_000))))[0]).toBe("too_large");
+	expect((await refusal(get("x".repeat(70_000))))[0]).toBe("too_large");
+	const large = call(nc, "t.large", GetRuleRequestSchema, ListRulesResponseSchema, {}, 5_000);
+	expect(await refusal(large)).toEqual(["too_large", expect.stringContaining("ask for less")]);
+});
+
+test("more than the limit at one time is refused, then served again", async () => {
+	const slow = [get("slow"), get("slow")];
+	await until(() => waiting === 2);
+	expect(await refusal(get("video"))).toEqual(["unavailable", "2 requests are under way: try again"]);
+	release();
+	await Promise.all(slow);
+	expect((await get("video")).rule?.name).toBe("video");
+});
+
+test("nobody there is unavailable, nobody answering is a timeout", async () => {
+	const to = (subject: string) => call(nc, subject, GetRuleRequestSchema, GetRuleResponseSchema, {}, 100);
+	expect(await refusal(to("t.nobody"))).toEqual([
+		"unavailable",
+		"nobody answers t.nobody: the service is not running",
+	]);
+	nc.subscribe("t.silent", { callback: () => {} });
+	expect(await refusal(to("t.silent"))).toEqual(["timeout", "no answer to t.silent in 100 ms"]);
+});
+
+test("refusals are counted where $SRV.STATS shows them", async () => {
+	const stats = (await nc.request("$SRV.STATS.test-service", "")).json<{
+		version: string;
+		endpoints: { name: string; data: { errors: number } }[];
+	}>();
+	expect(stats.version).toBe("1.2.3");
+	expect(stats.endpoints.find((each) => each.name === "large")?.data.errors).toBe(1);
+});
+
+test("stopping waits for what is under way and answers it", async () => {
+	waiting = 0;
+	const slow = get("slow");
+	await until(() => waiting === 1);
+	const stopped = service.stop();
+	release();
+	expect((await slow).rule?.name).toBe("slow");
+	await stopped;
+	expect((await refusal(get("video")))[0]).toBe("unavailable");
+});
