@@ -88,32 +88,21 @@ uint64_t mailbox_take_lost(struct mailbox *mailbox)
 	return __atomic_exchange_n(&mailbox->lost, 0, __ATOMIC_RELAXED);
 }
 
-static uint32_t format_line(char *line, enum journal_level level, enum sluice_facility facility,
-			    const char *format, va_list arguments)
-{
-	int length;
-
-	line[0] = (char)level;
-	line[1] = (char)facility;
-	length = vsnprintf(line + 2, JOURNAL_LINE_BYTES - 2, format, arguments);
-	if (length < 0)
-		length = 0;
-	if (length > (int)JOURNAL_LINE_BYTES - 3)
-		length = JOURNAL_LINE_BYTES - 3;
-	return (uint32_t)length + 2;
-}
-
 void journal_write(struct journal *journal, enum journal_level level, enum sluice_facility facility,
 		   const char *format, ...)
 {
-	char line[JOURNAL_LINE_BYTES];
+	char line[JOURNAL_LINE_BYTES] = { (char)level, (char)facility };
 	va_list arguments;
-	uint32_t bytes;
+	int length;
 
 	va_start(arguments, format);
-	bytes = format_line(line, level, facility, format, arguments);
+	length = vsnprintf(line + 2, sizeof(line) - 2, format, arguments);
 	va_end(arguments);
-	mailbox_put(&journal->lines, line, bytes);
+	if (length < 0)
+		length = 0;
+	if (length > (int)sizeof(line) - 3)
+		length = (int)sizeof(line) - 3;
+	mailbox_put(&journal->lines, line, (uint32_t)length + 2);
 }
 
 uint32_t journal_take(struct journal *journal, void *line, uint32_t capacity)

@@ -66,7 +66,7 @@ int sluice_worker_start(const char *channel_name, uint32_t slot, int32_t core,
 	worker = calloc(1, sizeof(*worker));
 	if (!worker)
 		return -ENOMEM;
-	strcpy(worker->channel_name, channel_name);
+	memcpy(worker->channel_name, channel_name, strlen(channel_name));
 	worker->slot = slot;
 	worker->channel = -1;
 	pthread_mutex_init(&worker->table_lock, NULL);

@@ -47,7 +47,7 @@ struct sluice_worker {
 };
 
 /* The packet thread: until stopped, or the channel is gone, or something failed. */
-void *duty_cycle(void *worker);
+void *duty_cycle(void *argument);
 
 /*
  * Carries out what the supervisor has sent so far. 0; -ENOTCONN: the channel is gone;

@@ -40,7 +40,7 @@ static void seal_ip(uint8_t *ip)
 	put16(ip + 10, checksum(ip, (size_t)(ip[0] & 15) * 4, 0));
 }
 
-static void seal_udp(uint8_t *ip, uint8_t *udp, uint16_t udp_bytes)
+static void seal_udp(const uint8_t *ip, uint8_t *udp, uint16_t udp_bytes)
 {
 	uint32_t pseudo = 17 + udp_bytes;
 	uint16_t sum;
@@ -54,6 +54,7 @@ static void seal_udp(uint8_t *ip, uint8_t *udp, uint16_t udp_bytes)
 
 static struct sample sample_of(uint16_t payload_bytes)
 {
+	static const uint8_t addresses[8] = { 10, 0, 0, 5, 239, 1, 1, 1 };
 	struct sample sample = { .bytes = { 0x01, 0x00, 0x5e, 1, 1, 1, 2, 0, 0, 0, 0, 1, 8, 0 } };
 	uint8_t *ip = sample.bytes + IP;
 	uint8_t *udp = sample.bytes + UDP;
@@ -63,7 +64,7 @@ static struct sample sample_of(uint16_t payload_bytes)
 	put16(ip + 6, 0x4000); /* don't fragment */
 	ip[8] = 16;
 	ip[9] = 17;
-	memcpy(ip + 12, "\x0a\x00\x00\x05\xef\x01\x01\x01", 8);
+	memcpy(ip + 12, addresses, sizeof(addresses));
 	put16(udp, 4000);
 	put16(udp + 2, 5001);
 	put16(udp + 4, (uint16_t)(8 + payload_bytes));

@@ -71,7 +71,7 @@ static void lost_lines_are_told_in_a_line(void)
 	EXPECT(memcmp(line, "\5\3number 7", bytes) == 0);
 	for (unsigned at = 0; at < 1000; at++)
 		journal_write(&journal, JOURNAL_INFO, SLUICE_FACILITY_EGRESS, "%0400d", at);
-	bytes = journal_take(&journal, line, sizeof(line));
+	EXPECT(journal_take(&journal, line, sizeof(line)) > 2);
 	EXPECT(strstr(line + 2, "log lines were lost"));
 	EXPECT_EQUAL(line[0], JOURNAL_WARN);
 	bytes = journal_take(&journal, line, sizeof(line));

@@ -1,0 +1,55 @@
+/*
+ * A micro-benchmark: the median of several rounds, in nanoseconds per operation.
+ *
+ * On a shared machine the time wavers; instructions do not. To count them:
+ *   BENCH_OPERATIONS=10000 valgrind --tool=callgrind build/bench/parse_bench
+ *   callgrind_annotate --inclusive=yes callgrind.out.PID
+ */
+#ifndef SLUICE_BENCH_H
+#define SLUICE_BENCH_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define BENCH_ROUNDS     15
+#define BENCH_OPERATIONS 2000000u /* unless the environment says otherwise */
+
+static inline double bench_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static inline int bench_compare(const void *left, const void *right)
+{
+	double a = *(const double *)left;
+	double b = *(const double *)right;
+
+	return a < b ? -1 : a > b;
+}
+
+/* `run` does so many operations and returns something that depends on each of them. */
+static inline void bench(const char *name, uint64_t (*run)(uint32_t operations))
+{
+	const char *wanted = getenv("BENCH_OPERATIONS");
+	const uint32_t operations = wanted ? (uint32_t)strtoul(wanted, NULL, 10) : BENCH_OPERATIONS;
+	double rounds[BENCH_ROUNDS];
+	uint64_t result = run(operations); /* warms the caches */
+
+	for (int round = 0; round < BENCH_ROUNDS; round++) {
+		double start = bench_now_ns();
+
+		result ^= run(operations);
+		rounds[round] = (bench_now_ns() - start) / operations;
+	}
+	qsort(rounds, BENCH_ROUNDS, sizeof(rounds[0]), bench_compare);
+	/* The result is printed, so that no compiler leaves the work out. */
+	printf("%-44s %6.1f ns/op (best %.1f)  [%016llx]\n", name, rounds[BENCH_ROUNDS / 2],
+	       rounds[0], (unsigned long long)result);
+}
+
+#endif
