@@ -1,8 +1,9 @@
 import { DataplaneError } from "@sluice/dataplane/errors";
 import { countersMessage } from "@sluice/dataplane/messages";
+import { TableError } from "@sluice/dataplane/records";
 import type { Logger } from "../logger.ts";
-import { shardsKey, TABLE_KEY } from "../reconcile/keys.ts";
-import type { Command, Destination, Drain, Membership } from "../reconcile/types.ts";
+import { ruleKey, shardsKey, TABLE_KEY } from "../reconcile/keys.ts";
+import type { Command, Destination, Drain, Membership, Table } from "../reconcile/types.ts";
 import { WorkerGone } from "../worker-processes/worker-channel.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { EgressOpener } from "./egress.ts";
@@ -64,9 +65,13 @@ export class Applier {
 			return true;
 		} catch (thrown) {
 			const reason = describeRefusal(command, thrown);
-			const news = key !== undefined && open.failureLog.record(key, reason, Date.now());
-			reconcileLog[news || key === undefined ? "warn" : "debug"]({ command: command.kind, key }, reason);
-			return key === undefined;
+			const blamed = blamedRule(command, thrown) ?? key;
+			const news = blamed !== undefined && open.failureLog.record(blamed, reason, Date.now());
+			reconcileLog[news || key === undefined ? "warn" : "debug"](
+				{ command: command.kind, key: blamed },
+				reason,
+			);
+			return blamed === undefined;
 		}
 	}
 
@@ -91,7 +96,9 @@ export class Applier {
 			case "close-drain":
 				return this.#closeDrain(command.drain.key);
 			case "install-table":
-				return await tables.install(command.table, (key) => egress.slotOf(key));
+				await tables.install(command.table, (key) => egress.slotOf(key));
+				this.#forgetRefusedRules(command.table);
+				return;
 			case "add-destination":
 				return this.#addDestination(command.destination);
 			case "remove-destination":
@@ -136,6 +143,12 @@ export class Applier {
 			open.failureLog.record(opened.key, reason, Date.now());
 			await egress.close(opened.key);
 		}
+	}
+
+	#forgetRefusedRules(table: Table): void {
+		const { open } = this.#parts;
+		if (open.failures.size === 0) return;
+		for (const { uid } of table.rules) open.failureLog.forget(ruleKey(uid));
 	}
 
 	#openDrain(drain: Drain): void {
@@ -209,6 +222,13 @@ function groupByKind(commands: readonly Command[]): Command[][] {
 		else groups.push([command]);
 	}
 	return groups;
+}
+
+/** A table is refused for one of its rules: only that one fails, the next table is without it. */
+function blamedRule(command: Command, thrown: unknown): string | undefined {
+	if (command.kind !== "install-table" || !(thrown instanceof TableError)) return undefined;
+	const row = thrown.ruleIndex === undefined ? undefined : command.table.rules[thrown.ruleIndex];
+	return row === undefined ? undefined : ruleKey(row.uid);
 }
 
 /** Under which key a refusal is remembered; undefined for what takes away or follows events. */

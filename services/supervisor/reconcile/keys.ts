@@ -2,6 +2,11 @@
 
 export const TABLE_KEY = "table";
 
+/** A rule that a table was refused for. */
+export function ruleKey(uid: string): string {
+	return `rule/${uid}`;
+}
+
 export function shardsKey(ifindex: number): string {
 	return `shards/${ifindex}`;
 }

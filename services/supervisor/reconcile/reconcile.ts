@@ -1,5 +1,5 @@
-import { groupKey, shardsKey, TABLE_KEY } from "./keys.ts";
-import { sameTable } from "./same-table.ts";
+import { groupKey, ruleKey, shardsKey, TABLE_KEY } from "./keys.ts";
+import { sameRule, sameTable } from "./same-table.ts";
 import type { Command, Desired, Membership, Observed, Plan, RuleState } from "./types.ts";
 import { collectWants, type Verdict, type Wants } from "./wants.ts";
 
@@ -39,10 +39,13 @@ export function reconcile(desired: Desired, observed: Observed): Plan {
 			...closings(wants, observed),
 		);
 	}
-	const tableFailure = tableRefused ? open.failures.get(TABLE_KEY)?.reason : undefined;
+	const missing = tableRefused ? missingRows(wants, observed) : undefined;
+	const tableFailure = open.failures.get(TABLE_KEY)?.reason;
 	return {
 		commands,
-		rules: wants.verdicts.map((verdict) => stateOf(verdict, observed, tableFailure)),
+		rules: wants.verdicts.map((verdict) =>
+			stateOf(verdict, observed, missing?.has(verdict.uid) === true ? tableFailure : undefined),
+		),
 		retryAtMs: nextRetry(observed, wanted),
 	};
 }
@@ -61,7 +64,18 @@ function wantedKeys(wants: Wants): Set<string> {
 	for (const key of wants.drains.keys()) keys.add(key);
 	for (const key of wants.destinations.keys()) keys.add(key);
 	for (const group of wants.groups.values()) for (const membership of group) keys.add(membership.key);
+	for (const { uid } of wants.verdicts) keys.add(ruleKey(uid));
 	return keys;
+}
+
+/** Rules that the table in force does not have as they should be. */
+function missingRows(wants: Wants, { open }: Observed): Set<string> {
+	const rows = new Map(open.table?.rules.map((row) => [row.uid, row]));
+	const missing = wants.table.rules.filter((row) => {
+		const current = rows.get(row.uid);
+		return current === undefined || !sameRule(current, row);
+	});
+	return new Set(missing.map(({ uid }) => uid));
 }
 
 function forgets({ open }: Observed, wanted: ReadonlySet<string>): Command[] {
@@ -126,9 +140,11 @@ function planMemberships(
 	return plan;
 }
 
-function removedDestinations(wants: Wants, { open }: Observed): Command[] {
+/** Those of an interface that is gone went with its shards. */
+function removedDestinations(wants: Wants, { links, open }: Observed): Command[] {
+	const there = new Set(links.map((link) => link.ifindex));
 	return [...open.destinations.values()]
-		.filter((destination) => !wants.destinations.has(destination.key))
+		.filter(({ key, ifindex }) => there.has(ifindex) && !wants.destinations.has(key))
 		.map((destination) => ({ kind: "remove-destination", destination }));
 }
 
@@ -155,7 +171,7 @@ function closings(wants: Wants, { links, open }: Observed): Command[] {
 
 function stateOf(verdict: Verdict, observed: Observed, tableFailure: string | undefined): RuleState {
 	const { name } = verdict;
-	const failed = verdict.failed ?? (verdict.live ? tableFailure : undefined);
+	const failed = verdict.failed ?? tableFailure;
 	if (failed !== undefined) return { name, state: "FAILED", reason: failed };
 	if (verdict.pending !== undefined) return { name, state: "PENDING", reason: verdict.pending };
 	if (observed.workersDown || !observed.open.tableInForce) {

@@ -9,7 +9,7 @@ export function sameTable(a: Table | undefined, b: Table): boolean {
 	);
 }
 
-function sameRule(a: TableRule, b: TableRule): boolean {
+export function sameRule(a: TableRule, b: TableRule): boolean {
 	return (
 		a.uid === b.uid &&
 		a.dormant === b.dormant &&

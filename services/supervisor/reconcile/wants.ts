@@ -1,4 +1,4 @@
-import { destinationKey, groupKey } from "./keys.ts";
+import { destinationKey, groupKey, ruleKey } from "./keys.ts";
 import { demand, type GroupDemand, membershipsOf } from "./memberships.ts";
 import {
 	drainOf,
@@ -40,6 +40,7 @@ export interface Wants {
 /** What is known of a rule; a failure weighs more than a wait. */
 export interface Verdict {
 	readonly name: string;
+	readonly uid: string;
 	failed?: string | undefined;
 	pending?: string | undefined;
 	/** Of the group it is a member of. */
@@ -60,6 +61,7 @@ export function collectWants(rules: readonly DesiredRule[], observed: Observed):
 		const resolved = resolveInput(rule, links);
 		const verdict: Verdict = {
 			name: rule.name,
+			uid: rule.uid,
 			failed: rule.malformed,
 			pending: resolved.pending,
 			live: false,
@@ -103,6 +105,12 @@ class Collector {
 
 	add({ rule, verdict, link }: Candidate): void {
 		this.#verdicts.push(verdict);
+		const refused = this.#failure(ruleKey(rule.uid));
+		if (refused !== undefined) {
+			// Not even a dormant row: it would have the table refused again.
+			verdict.failed ??= refused;
+			return;
+		}
 		if (link === undefined) {
 			this.#addDormant(rule);
 			return;

@@ -1,0 +1,293 @@
+import { describe, expect, test } from "bun:test";
+import { TableError } from "@sluice/dataplane/records";
+import { egressKey, shardsKey, TABLE_KEY } from "../reconcile/keys.ts";
+import { reconcile } from "../reconcile/reconcile.ts";
+import { LIMITS, link, rule } from "../reconcile/testing/world.ts";
+import type { DesiredRule, Link, RuleState, WorkerView } from "../reconcile/types.ts";
+import { Applier } from "./applier.ts";
+import { EgressOpener } from "./egress.ts";
+import { MembershipPool } from "./membership-pool.ts";
+import { OpenResources } from "./open-resources.ts";
+import { ShardOpener } from "./shards.ts";
+import { TableInstaller } from "./tables.ts";
+import { FakeHost, silentLog } from "./testing/fake-host.ts";
+
+const ENOMEM = 12;
+const ENODEV = 19;
+const EINVAL = 22;
+const MEBIBYTE = 2 ** 20;
+const uid = (digit: number) => `0f8fad5b-d9cb-469f-a165-70867728950${digit}`;
+const ruleA = rule("a", { uid: uid(1) });
+const ruleB = rule("b", { uid: uid(2), group: "239.1.1.2", out: ["r2:239.10.1.2:6002"] });
+
+function make(workers = 2) {
+	const host = new FakeHost(workers);
+	const open = new OpenResources();
+	const counterMemories = Array.from({ length: workers }, () => host.make("createCounters", "counters"));
+	const tables = new TableInstaller(host.dataplane, host.builder, host, open, {
+		counterCapacity: 4096,
+		workerCounters: 64,
+		blockSizes: { rule: 16, output: 8, interface: 16 },
+		counterMemories,
+	});
+	const applier = new Applier({
+		dataplane: host.dataplane,
+		workers: host,
+		open,
+		shards: new ShardOpener(host.dataplane, host, open, {
+			workers,
+			filterCapacity: 100,
+			minimumBytes: LIMITS.shardMinimumBytes,
+			vnetHeader: true,
+		}),
+		egress: new EgressOpener(host.dataplane, host, open, 100),
+		tables,
+		memberships: new MembershipPool(host.dataplane),
+		counterMemories,
+		reconcileLog: silentLog,
+		membershipLog: silentLog,
+	});
+	let links: Link[] = [link("r0", 2), link("r1", 3), link("r2", 4)];
+	let nowMs = Date.now();
+	const views = (): WorkerView[] =>
+		Array.from({ length: workers }, (_, slot) => {
+			if (host.connected(slot)?.channel.gone !== false) return { slot, phase: "absent" };
+			return { slot, phase: host.runningSlots.has(slot) ? "running" : "connected" };
+		});
+	const settle = async (...rules: DesiredRule[]): Promise<readonly RuleState[]> => {
+		for (let pass = 0; pass < 20; pass += 1) {
+			const observed = { links, workers: views(), workersDown: false, open, limits: LIMITS, nowMs };
+			const plan = reconcile({ sequence: 1n, rules }, observed);
+			if (plan.commands.length === 0) return plan.rules;
+			await applier.execute(plan.commands);
+		}
+		throw new Error("does not settle");
+	};
+	return {
+		host,
+		open,
+		settle,
+		setLinks: (...changed: Link[]) => {
+			links = changed;
+		},
+		later: (ms: number) => {
+			nowMs += ms;
+		},
+	};
+}
+
+describe("applying", () => {
+	test("a rule reaches every worker, and its removal leaves no descriptor", async () => {
+		const { host, settle } = make();
+		await settle();
+		const before = host.kinds();
+		host.takeMessages();
+		expect((await settle(ruleA))[0]?.state).toBe("ACTIVE");
+		expect(host.takeMessages()).toEqual([
+			"0 attach",
+			"1 attach",
+			"0 add-egress",
+			"1 add-egress",
+			"0 table",
+			"1 table",
+		]);
+		// Two shards with their states, the filter's map and one join socket; egress sockets are the workers' alone.
+		expect(host.kinds()).toEqual([...before, "map", "membership", "shard", "shard", "state", "state"].sort());
+		expect(host.admitted.size).toBe(1);
+		await settle();
+		expect(host.takeMessages()).toEqual([
+			"0 table",
+			"1 table",
+			"0 remove-egress",
+			"1 remove-egress",
+			"0 detach",
+			"1 detach",
+		]);
+		expect(host.kinds()).toEqual(before);
+		expect(host.admitted.size).toBe(0);
+	});
+
+	test("an egress slot has the same number in every table and is given again after its removal", async () => {
+		const { host, settle } = make();
+		await settle(ruleA, ruleB);
+		const slots = () => host.table.map(({ outputs }) => outputs[0]?.egressSlot);
+		expect(slots()).toEqual([0, 1]);
+		await settle(ruleB);
+		expect(slots()).toEqual([1]);
+		await settle(ruleB, rule("c", { uid: uid(3), out: ["r1:239.10.1.3:6003"] }));
+		expect(slots()).toEqual([1, 0]);
+	});
+
+	test("a removed rule's counters are zeroed in every memory, after the table without it is in force", async () => {
+		const { host, settle } = make();
+		await settle(ruleA, ruleB);
+		const blocks = host.table[0];
+		await settle(ruleB);
+		expect(new Set(host.zeroed)).toEqual(
+			new Set([blocks?.counterIndex ?? 0, blocks?.outputs[0]?.counterIndex ?? 0]),
+		);
+		expect(host.zeroed).toHaveLength(4);
+	});
+
+	test("while a worker owes its answer to a table nothing is zeroed and no rule is settled", async () => {
+		const { host, settle } = make();
+		await settle(ruleA, ruleB);
+		host.silent.add("table");
+		let settled = false;
+		const round = settle(ruleB).then(() => {
+			settled = true;
+		});
+		await Bun.sleep(5);
+		expect([settled, host.zeroed.length]).toEqual([false, 0]);
+		host.restart(0, "hangs");
+		host.restart(1, "hangs");
+		await round;
+		expect(host.zeroed).toHaveLength(4);
+	});
+
+	test("a worker that dies during a round does not block it", async () => {
+		const { host, settle } = make();
+		host.silent.add("attach");
+		const round = settle(ruleA);
+		await Bun.sleep(5);
+		host.silent.clear();
+		host.runningSlots.delete(0);
+		host.channel(0).close();
+		host.runningSlots.delete(1);
+		host.channel(1).close();
+		expect((await round)[0]).toMatchObject({ state: "PENDING", reason: "no worker is running" });
+	});
+});
+
+describe("welcoming a worker", () => {
+	test("it gets counters first, then sockets and table, and its shards last; the others get nothing", async () => {
+		const { host, settle } = make();
+		await settle(ruleA, ruleB);
+		host.runningSlots.delete(1);
+		host.channel(1).close();
+		host.takeMessages();
+		await settle(ruleA, ruleB);
+		expect(host.takeMessages()).toEqual([]);
+		host.connect(1);
+		const states = await settle(ruleA, ruleB);
+		expect(host.takeMessages()).toEqual([
+			"1 counters",
+			"1 add-egress",
+			"1 add-egress",
+			"1 table",
+			"1 attach",
+		]);
+		expect(host.runningSlots.has(1)).toBe(true);
+		expect(states.every(({ state }) => state === "ACTIVE")).toBe(true);
+	});
+
+	test("it gets the same shard and state as its predecessor", async () => {
+		const { host, open, settle } = make();
+		await settle(ruleA);
+		const before = open.shards.get(2)?.shards[1];
+		host.runningSlots.delete(1);
+		host.channel(1).close();
+		host.connect(1);
+		await settle(ruleA);
+		expect(open.shards.get(2)?.shards[1]).toBe(before ?? fail());
+	});
+
+	test("a socket that the kernel refuses then is that output's failure, not the worker's", async () => {
+		const { host, open, settle } = make(1);
+		await settle(ruleA, ruleB);
+		host.runningSlots.delete(0);
+		host.channel(0).close();
+		host.connect(0);
+		host.refuse.set("openEgress", ENODEV);
+		const states = await settle(ruleA, ruleB);
+		expect(host.restarted).toEqual([]);
+		expect(states.map(({ state }) => state)).toEqual(["FAILED", "FAILED"]);
+		expect(open.failures.has(egressKey(3, 6001, 0))).toBe(true);
+	});
+
+	test("one that refuses what it is given is started again", async () => {
+		const { host, settle } = make(1);
+		await settle(ruleA);
+		host.runningSlots.delete(0);
+		host.channel(0).close();
+		host.connect(0);
+		host.answer.set("attach", EINVAL);
+		await settle(ruleA);
+		expect(host.restarted).toEqual(["0: welcome-worker: the worker refused (EINVAL)"]);
+	});
+});
+
+describe("refusals", () => {
+	test("rings are halved while the kernel lacks memory; then the rule fails, and nothing stays open", async () => {
+		const { host, open, settle } = make();
+		await settle();
+		const before = host.kinds();
+		const sizes: number[] = [];
+		const { openShards } = host.dataplane;
+		host.dataplane.openShards = (ifindex, count, ring, filter) => {
+			sizes.push((ring.blockBytes * ring.blockCount) / MEBIBYTE);
+			return openShards(ifindex, count, ring, filter);
+		};
+		host.refuse.set("openShards", ENOMEM);
+		const states = await settle(ruleA);
+		expect(sizes).toEqual([32, 16, 8, 4, 2]);
+		expect(states[0]).toEqual({
+			name: "a",
+			state: "FAILED",
+			reason: "capture on r0: openShards: refused (ENOMEM): lower --ring-memory",
+		});
+		expect(host.kinds()).toEqual(before);
+		expect(open.failures.has(shardsKey(2))).toBe(true);
+	});
+
+	test("a shard that one worker refuses is taken from all, and retried later", async () => {
+		const { host, open, settle, later } = make();
+		host.answer.set("attach", ENOMEM);
+		const states = await settle(ruleA);
+		expect(states[0]?.reason).toBe("capture on r0: the worker refused (ENOMEM)");
+		expect(open.shards.size).toBe(0);
+		expect(host.descriptors.size).toBeLessThan(5);
+		host.answer.clear();
+		later(60_000);
+		expect((await settle(ruleA))[0]?.state).toBe("ACTIVE");
+	});
+
+	test("a worker that refuses a table is started again, the others go on", async () => {
+		const { host, settle } = make(1);
+		host.answer.set("table", EINVAL);
+		const states = await settle(ruleA);
+		expect(host.restarted).toHaveLength(1);
+		expect(states[0]).toMatchObject({ state: "PENDING", reason: "no worker is running" });
+	});
+
+	test("a rule that the table is refused for fails alone; the others come without it, and it is tried again", async () => {
+		const { host, open, settle, later } = make();
+		const { build } = host.builder;
+		host.builder.build = (generation) => {
+			const bad = host.table.findIndex(({ port }) => port === 666);
+			if (bad >= 0) throw new TableError(EINVAL, "refused", bad);
+			return build(generation);
+		};
+		const bad = rule("bad", { uid: uid(4), port: 666 });
+		const states = await settle(ruleA, bad, ruleB);
+		expect(states.map(({ state }) => state)).toEqual(["ACTIVE", "FAILED", "ACTIVE"]);
+		host.builder.build = build;
+		later(60_000);
+		expect((await settle(ruleA, bad, ruleB))[1]?.state).toBe("ACTIVE");
+		expect(open.failures.size).toBe(0);
+	});
+
+	test("a table that cannot be built fails the new rule, the old ones flow on", async () => {
+		const { host, open, settle } = make();
+		await settle(ruleA);
+		host.refuse.set("build", EINVAL);
+		const states = await settle(ruleA, ruleB);
+		expect(states.map(({ state }) => state)).toEqual(["ACTIVE", "FAILED"]);
+		expect(open.failures.has(TABLE_KEY)).toBe(true);
+		expect(open.table?.rules).toHaveLength(1);
+	});
+});
+
+function fail(): never {
+	throw new Error("nothing to compare with");
+}

@@ -1,0 +1,139 @@
+import { DataplaneError } from "@sluice/dataplane/errors";
+import { MESSAGE } from "@sluice/dataplane/layout";
+import type { RuleRecord } from "@sluice/dataplane/records";
+import { createLogger } from "@sluice/lib/log";
+import { WorkerChannel } from "../../worker-processes/worker-channel.ts";
+import type { Dataplane, Tables } from "../dataplane.ts";
+import type { ConnectedWorker, Workers } from "../workers.ts";
+
+const KINDS = ["", "counters", "attach", "detach", "add-egress", "remove-egress", "table", "note", "stop"];
+
+/** The kernel and the workers in memory: every descriptor is accounted for, every message is kept. */
+export class FakeHost implements Workers {
+	/** Open descriptors and what they are. */
+	readonly descriptors = new Map<number, string>();
+	/** "0 table": worker 0 got a table. */
+	readonly messages: string[] = [];
+	readonly zeroed: number[] = [];
+	readonly restarted: string[] = [];
+	/** Workers that hold everything. */
+	readonly runningSlots = new Set<number>();
+	/** What the kernel is to refuse: name of the call → errno. */
+	readonly refuse = new Map<string, number>();
+	/** What workers answer: kind of message → errno. */
+	readonly answer = new Map<string, number>();
+	/** Messages of these kinds are left without an answer. */
+	readonly silent = new Set<string>();
+	readonly admitted = new Set<number>();
+	table: RuleRecord[] = [];
+	readonly #channels = new Map<number, WorkerChannel>();
+	#lastDescriptor = 2;
+
+	constructor(readonly workerCount: number) {
+		for (let slot = 0; slot < workerCount; slot += 1) {
+			this.runningSlots.add(slot);
+			this.connect(slot);
+		}
+	}
+
+	/** A (new) worker connects. */
+	connect(slot: number): WorkerChannel {
+		const channel = new WorkerChannel(slot + 100, (_, message) => {
+			const kind = KINDS[new DataView(message.buffer).getUint32(MESSAGE.kind, true)] ?? "?";
+			const sequence = new DataView(message.buffer).getBigUint64(MESSAGE.sequence, true);
+			this.messages.push(`${slot} ${kind}`);
+			if (!this.silent.has(kind)) {
+				queueMicrotask(() => channel.acknowledge(sequence, this.answer.get(kind) ?? 0));
+			}
+			return "sent";
+		});
+		this.#channels.set(slot, channel);
+		return channel;
+	}
+
+	channel(slot: number): WorkerChannel {
+		const channel = this.#channels.get(slot);
+		if (channel === undefined) throw new Error(`worker ${slot} is not connected`);
+		return channel;
+	}
+
+	/** The messages since the last call. */
+	takeMessages(): string[] {
+		return this.messages.splice(0);
+	}
+
+	kinds(): string[] {
+		return [...this.descriptors.values()].sort();
+	}
+
+	running(): readonly ConnectedWorker[] {
+		return [...this.runningSlots].map((slot) => ({ slot, channel: this.channel(slot) }));
+	}
+
+	connected(slot: number): ConnectedWorker | undefined {
+		const channel = this.#channels.get(slot);
+		return channel === undefined ? undefined : { slot, channel };
+	}
+
+	markRunning(slot: number): void {
+		this.runningSlots.add(slot);
+	}
+
+	restart(slot: number, reason: string): void {
+		this.restarted.push(`${slot}: ${reason}`);
+		this.runningSlots.delete(slot);
+		this.channel(slot).close();
+	}
+
+	make(call: string, what: string): number {
+		const errno = this.refuse.get(call);
+		if (errno !== undefined) throw new DataplaneError(call, errno, "refused");
+		this.#lastDescriptor += 1;
+		this.descriptors.set(this.#lastDescriptor, what);
+		return this.#lastDescriptor;
+	}
+
+	readonly dataplane: Dataplane = {
+		createFilter: () => ({
+			programFd: this.make("createFilter", "program"),
+			mapFd: this.make("createFilter", "map"),
+		}),
+		admitAddress: (_, address) => {
+			const errno = this.refuse.get("admitAddress");
+			if (errno !== undefined) throw new DataplaneError("admitAddress", errno, "refused");
+			this.admitted.add(address);
+		},
+		dismissAddress: (_, address) => this.admitted.delete(address),
+		planRing: (_mtu, bytes, vnetHeader) => ({
+			blockBytes: 4096,
+			blockCount: bytes / 4096,
+			frameBytes: 2048,
+			frameCount: bytes / 2048,
+			vnetHeader,
+		}),
+		openShards: (_ifindex, count) => Array.from({ length: count }, () => this.make("openShards", "shard")),
+		createShardState: () => this.make("createShardState", "state"),
+		zeroCounters: (_fd, index) => {
+			this.zeroed.push(index);
+		},
+		openMembership: () => this.make("openMembership", "membership"),
+		joinGroup: () => true,
+		leaveGroup: () => true,
+		openDrain: () => this.make("openDrain", "drain"),
+		openEgress: () => this.make("openEgress", "egress"),
+		closeDescriptor: (fd) => {
+			if (!this.descriptors.delete(fd)) throw new Error(`descriptor ${fd} is closed twice`);
+		},
+	};
+
+	readonly builder: Tables = {
+		reset: () => {
+			this.table = [];
+		},
+		addRule: (record) => this.table.push(record) - 1,
+		addInterface: () => {},
+		build: () => this.make("build", "table"),
+	};
+}
+
+export const silentLog = createLogger({ service: "test", destination: { write: () => {} } }).facility("test");

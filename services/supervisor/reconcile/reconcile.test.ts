@@ -1,0 +1,499 @@
+import { describe, expect, test } from "bun:test";
+import { egressKey, membershipKey, shardsKey, TABLE_KEY } from "./keys.ts";
+import { ip, LIMITS, link, rule, World } from "./testing/world.ts";
+
+const MEBIBYTE = 2 ** 20;
+
+describe("adding and removing", () => {
+	test("a first rule opens what it needs in the order in which nothing is lost", () => {
+		const world = new World();
+		const { text, rules } = world.settle(rule("a"));
+		expect(text).toEqual([
+			"shards r0#2",
+			"egress #3:6001",
+			"table uid-a",
+			"filter #2 239.1.1.1",
+			"join #2 (*,239.1.1.1)",
+		]);
+		expect(rules).toEqual([{ name: "a", state: "ACTIVE", reason: "" }]);
+	});
+
+	test("the last rule's removal closes everything in the reverse order", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		expect(world.settle().text).toEqual([
+			"leave #2 (*,239.1.1.1)",
+			"no-filter #2 239.1.1.1",
+			"table ",
+			"no-egress #3:6001",
+			"no-shards #2",
+		]);
+		expect(world.open.shards.size + world.open.egress.size + world.open.memberships.size).toBe(0);
+	});
+
+	test("nothing is opened before a rule needs it, but an empty table stands", () => {
+		expect(new World().settle().text).toEqual(["table "]);
+	});
+
+	test("what is applied is left alone", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		expect(world.settle(rule("a")).text).toEqual([]);
+	});
+
+	test("a second rule on the interface shares its shards", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		const { text } = world.settle(rule("a"), rule("b", { group: "239.1.1.2", out: ["r1:239.10.1.2:6002"] }));
+		expect(text).toEqual([
+			"egress #3:6002",
+			"table uid-a,uid-b",
+			"filter #2 239.1.1.2",
+			"join #2 (*,239.1.1.2)",
+		]);
+	});
+
+	test("rules that share a group share filter entry and membership, and the first removal takes neither", () => {
+		const world = new World();
+		const both = [rule("a"), rule("b", { port: 5002 })];
+		const { text } = world.settle(...both);
+		expect(text.filter((line) => line.startsWith("join"))).toEqual(["join #2 (*,239.1.1.1)"]);
+		expect(text.filter((line) => line.startsWith("filter"))).toHaveLength(1);
+		expect(world.settle(rule("b", { port: 5002 })).text).toEqual(["table uid-b"]);
+	});
+
+	test("outputs with one interface and source port share a socket", () => {
+		const world = new World();
+		const { text } = world.settle(rule("a", { out: ["r1:239.10.1.1:6001", "r1:239.10.1.2:6001"] }));
+		expect(text.filter((line) => line.startsWith("egress"))).toEqual(["egress #3:6001"]);
+		expect(world.open.table?.rules[0]?.outputs).toHaveLength(2);
+	});
+
+	test("unicast outputs have sockets of their own, bound to the source address", () => {
+		const world = new World();
+		world.settle(rule("a", { out: ["r1:239.10.1.1:6001", "r1:10.0.3.99:6001"] }));
+		expect([...world.open.egress.keys()]).toEqual([
+			egressKey(3, 6001, 0),
+			egressKey(3, 6001, ip("10.0.3.1")),
+		]);
+	});
+
+	test("the source port may be said, and is then the socket's", () => {
+		const world = new World();
+		expect(world.settle(rule("a", { sourcePort: 7777 })).text).toContain("egress #3:7777");
+	});
+
+	test("an edited output is added before the old one goes", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		expect(world.settle(rule("a", { out: ["r2:239.10.1.1:6009"] })).text).toEqual([
+			"egress #4:6009",
+			"table uid-a",
+			"no-egress #3:6001",
+		]);
+	});
+
+	test("an edited input moves: the new one flows before the old interface closes", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		expect(world.settle(rule("a", { in: "r2" })).text).toEqual([
+			"shards r2#4",
+			"leave #2 (*,239.1.1.1)",
+			"no-filter #2 239.1.1.1",
+			"table uid-a",
+			"filter #4 239.1.1.1",
+			"join #4 (*,239.1.1.1)",
+			"no-shards #2",
+		]);
+	});
+
+	test("an input on an own unicast address gets a drain socket and no membership", () => {
+		const world = new World();
+		expect(world.settle(rule("a", { group: "10.0.2.1" })).text).toEqual([
+			"shards r0#2",
+			"egress #3:6001",
+			"drain #2:5001",
+			"table uid-a",
+			"filter #2 10.0.2.1",
+		]);
+		expect(world.settle().text.at(-1)).toBe("no-drain #2:5001");
+	});
+
+	test("an input on a unicast address that is not ours waits for it", () => {
+		const world = new World();
+		expect(world.settle(rule("a", { group: "10.9.9.9" })).rules[0]).toEqual({
+			name: "a",
+			state: "PENDING",
+			reason: "address 10.9.9.9 is not on an interface here",
+		});
+	});
+});
+
+describe("memberships", () => {
+	const joins = (lines: readonly string[]) => lines.filter((line) => /^(re)?join|^leave/.test(line));
+
+	test("single sources are joined as (S,G)", () => {
+		const { text } = new World().settle(rule("a", { sources: ["10.0.2.8", "10.0.2.7"] }));
+		expect(joins(text)).toEqual(["join #2 (10.0.2.7,239.1.1.1)", "join #2 (10.0.2.8,239.1.1.1)"]);
+	});
+
+	test("a range is joined as (*,G)", () => {
+		expect(joins(new World().settle(rule("a", { sources: ["10.0.2.0/24"] })).text)).toEqual([
+			"join #2 (*,239.1.1.1)",
+		]);
+	});
+
+	test("more sources than the kernel allows on a socket are joined as (*,G)", () => {
+		const sources = Array.from({ length: 11 }, (_, index) => `10.0.2.${index + 1}`);
+		expect(joins(new World().settle(rule("a", { sources })).text)).toEqual(["join #2 (*,239.1.1.1)"]);
+		expect(joins(new World().settle(rule("a", { sources: sources.slice(0, 10) })).text)).toHaveLength(10);
+	});
+
+	test("the sources of all rules of a group are joined together", () => {
+		const world = new World();
+		const a = rule("a", { sources: ["10.0.2.7"] });
+		const b = rule("b", { port: 5002, sources: ["10.0.2.8"] });
+		expect(joins(world.settle(a, b).text)).toHaveLength(2);
+		expect(joins(world.settle(a).text)).toEqual(["leave #2 (10.0.2.8,239.1.1.1)"]);
+	});
+
+	test("to any source: the new membership is joined before the old ones are left", () => {
+		const world = new World();
+		world.settle(rule("a", { sources: ["10.0.2.7", "10.0.2.8"] }));
+		expect(world.settle(rule("a")).text).toEqual([
+			"table uid-a",
+			"join #2 (*,239.1.1.1)",
+			"leave #2 (10.0.2.7,239.1.1.1)",
+			"leave #2 (10.0.2.8,239.1.1.1)",
+		]);
+	});
+
+	test("to single sources: the new memberships are joined before the old one is left", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		expect(joins(world.settle(rule("a", { sources: ["10.0.2.7"] })).text)).toEqual([
+			"join #2 (10.0.2.7,239.1.1.1)",
+			"leave #2 (*,239.1.1.1)",
+		]);
+	});
+
+	test("when the new mode is refused the old membership stays", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		const key = membershipKey(2, ip("239.1.1.1"), ip("10.0.2.7"));
+		world.refuse.set(key, "join: refused");
+		const { rules } = world.settle(rule("a", { sources: ["10.0.2.7"] }));
+		expect(rules[0]).toEqual({ name: "a", state: "FAILED", reason: "join: refused" });
+		expect([...world.open.memberships.keys()]).toEqual([membershipKey(2, ip("239.1.1.1"), 0)]);
+	});
+
+	test("one group on two interfaces is joined on both, and each has its own life", () => {
+		const world = new World();
+		const there = rule("a", { out: ["r1:239.1.1.1:5001"] });
+		const back = rule("b", { in: "r1", out: ["r0:239.1.1.1:5001"] });
+		expect(joins(world.settle(there, back).text)).toEqual(["join #2 (*,239.1.1.1)", "join #3 (*,239.1.1.1)"]);
+		expect(joins(world.settle(there).text)).toEqual(["leave #3 (*,239.1.1.1)"]);
+	});
+});
+
+describe("interfaces", () => {
+	test("a rule waits for its input interface and starts when it is there, up", () => {
+		const world = new World();
+		const waiting = rule("a", { in: "r9" });
+		expect(world.settle(waiting)).toMatchObject({
+			text: ["table "],
+			rules: [{ state: "PENDING", reason: "no interface r9 here" }],
+		});
+		world.links.push(link("r9", 9, { up: false, carrierEpoch: 0 }));
+		expect(world.settle(waiting)).toMatchObject({
+			text: [],
+			rules: [{ state: "PENDING", reason: "interface r9 is down" }],
+		});
+		world.setLink("r9", { up: true, carrierEpoch: 1 });
+		expect(world.settle(waiting).rules[0]?.state).toBe("ACTIVE");
+		expect(world.open.shards.has(9)).toBe(true);
+	});
+
+	test("an input that goes down pauses the rule; all stays open, and it joins again when it is back", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		world.setLink("r0", { up: false });
+		expect(world.settle(rule("a"))).toMatchObject({
+			text: [],
+			rules: [{ state: "PENDING", reason: "interface r0 is down" }],
+		});
+		world.setLink("r0", { up: true, carrierEpoch: 2 });
+		expect(world.settle(rule("a"))).toMatchObject({
+			text: ["rejoin #2 (*,239.1.1.1)"],
+			rules: [{ state: "ACTIVE" }],
+		});
+	});
+
+	test("an interface that disappears takes its sockets along; the rule's counters keep their row", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		world.removeLink("r0");
+		const { text, rules } = world.settle(rule("a"));
+		expect(text).toEqual([
+			"no-shards #2",
+			"leave #2 (*,239.1.1.1)",
+			"table uid-a(dormant)",
+			"no-egress #3:6001",
+		]);
+		expect(rules[0]).toMatchObject({ state: "PENDING", reason: "no interface r0 here" });
+		expect(world.open.destinations.size).toBe(0);
+	});
+
+	test("a re-created interface gets new sockets, the old ones close first", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		world.removeLink("r0");
+		world.links.push(link("r0", 12));
+		const { text, rules } = world.settle(rule("a"));
+		expect(text).toEqual([
+			"no-shards #2",
+			"shards r0#12",
+			"leave #2 (*,239.1.1.1)",
+			"table uid-a",
+			"filter #12 239.1.1.1",
+			"join #12 (*,239.1.1.1)",
+		]);
+		expect(rules[0]?.state).toBe("ACTIVE");
+	});
+
+	test("a renamed interface is another one: who named it so waits, who names it so now starts", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		world.setLink("r0", { name: "left" });
+		expect(world.settle(rule("a")).rules[0]).toMatchObject({
+			state: "PENDING",
+			reason: "no interface r0 here",
+		});
+		expect(world.open.shards.size).toBe(0);
+		expect(world.settle(rule("a", { in: "left" })).rules[0]?.state).toBe("ACTIVE");
+		expect(world.open.table?.interfaces).toEqual([{ name: "left", ifindex: 2 }]);
+	});
+
+	test("the name of an interface in use changes in the table alone", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		world.setLink("r0", { name: "left" });
+		expect(world.settle(rule("a", { in: "left" })).text).toEqual(["table uid-a"]);
+	});
+});
+
+describe("outputs", () => {
+	const both = rule("a", { out: ["r1:239.10.1.1:6001", "r2:239.10.1.1:6001"] });
+	const usable = (world: World) =>
+		world.open.table?.rules[0]?.outputs.map(({ egress }) => egress !== undefined);
+
+	test("one that is down makes the rule wait while the others are sent to", () => {
+		const world = new World();
+		world.setLink("r2", { up: false });
+		const { rules } = world.settle(both);
+		expect(rules[0]).toEqual({ name: "a", state: "PENDING", reason: "output interface r2 is down" });
+		expect(usable(world)).toEqual([true, false]);
+		expect(world.open.memberships.size).toBe(1);
+		world.setLink("r2", { up: true, carrierEpoch: 2 });
+		expect(world.settle(both)).toMatchObject({ text: ["table uid-a"], rules: [{ state: "ACTIVE" }] });
+		expect(usable(world)).toEqual([true, true]);
+	});
+
+	test("one whose interface is missing names it", () => {
+		const world = new World();
+		const { rules } = world.settle(rule("a", { out: ["r1:239.10.1.1:6001", "r7:239.10.1.1:6001"] }));
+		expect(rules[0]?.reason).toBe("no output interface r7 here");
+		expect(usable(world)).toEqual([true, false]);
+	});
+
+	test("one without an address waits for it, then leaves from the first", () => {
+		const world = new World();
+		world.setLink("r1", { addresses: [] });
+		expect(world.settle(rule("a")).rules[0]?.reason).toBe("output interface r1 has no IPv4 address");
+		world.setLink("r1", { addresses: [ip("10.7.7.7"), ip("10.7.7.8")] });
+		expect(world.settle(rule("a")).rules[0]?.state).toBe("ACTIVE");
+		expect(world.open.table?.rules[0]?.outputs[0]?.source).toBe(ip("10.7.7.7"));
+	});
+
+	test("another address of the interface reaches the table, and the socket of a unicast output", () => {
+		const world = new World();
+		const unicast = rule("a", { out: ["r1:10.0.3.99:6001"] });
+		world.settle(unicast);
+		world.setLink("r1", { addresses: [ip("10.0.3.2")] });
+		expect(world.settle(unicast).text).toEqual(["egress #3:6001", "table uid-a", "no-egress #3:6001"]);
+		expect(world.open.table?.rules[0]?.outputs[0]?.source).toBe(ip("10.0.3.2"));
+	});
+
+	test("another MTU of the interface reaches the table", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		world.setLink("r1", { mtu: 9000 });
+		expect(world.settle(rule("a")).text).toEqual(["table uid-a"]);
+		expect(world.open.table?.rules[0]?.outputs[0]?.mtu).toBe(9000);
+	});
+
+	test("a refused socket fails the rule and no other; the rest of its outputs flow", () => {
+		const world = new World();
+		world.refuse.set(egressKey(4, 6001, 0), "source port 6001: refused");
+		const { rules } = world.settle(both, rule("b", { group: "239.1.1.2" }));
+		expect(rules).toEqual([
+			{ name: "a", state: "FAILED", reason: "output r2: source port 6001: refused" },
+			{ name: "b", state: "ACTIVE", reason: "" },
+		]);
+		expect(usable(world)).toEqual([true, false]);
+	});
+});
+
+describe("refusals", () => {
+	test("a refused command is not tried again before its time, then succeeds and is forgotten", () => {
+		const world = new World();
+		world.refuse.set(shardsKey(2), "capture on r0: refused");
+		const first = world.settle(rule("a"));
+		expect(first.rules[0]).toEqual({ name: "a", state: "FAILED", reason: "capture on r0: refused" });
+		expect(world.settle(rule("a")).text).toEqual([]);
+		expect(world.plan([rule("a")]).retryAtMs).toBe(world.nowMs + 250);
+		world.refuse.clear();
+		world.nowMs += 250;
+		expect(world.settle(rule("a")).rules[0]?.state).toBe("ACTIVE");
+		expect(world.open.failures.size).toBe(0);
+	});
+
+	test("a refusal of what nobody wants any more is forgotten", () => {
+		const world = new World();
+		world.refuse.set(shardsKey(2), "refused");
+		world.settle(rule("a"));
+		expect(world.settle().text).toContain(`forget ${shardsKey(2)}`);
+		expect(world.plan([]).retryAtMs).toBeUndefined();
+	});
+
+	test("rules on other interfaces start though one interface is refused", () => {
+		const world = new World();
+		world.refuse.set(shardsKey(2), "refused");
+		const { rules } = world.settle(rule("a"), rule("b", { in: "r2" }));
+		expect(rules.map(({ state }) => state)).toEqual(["FAILED", "ACTIVE"]);
+	});
+
+	test("while a table is refused the old one stands, and nothing that it uses is closed", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		world.refuse.set(TABLE_KEY, "table: refused");
+		const { rules } = world.settle(rule("a", { out: ["r2:239.10.1.1:6009"] }));
+		expect(rules[0]).toEqual({ name: "a", state: "FAILED", reason: "table: refused" });
+		expect(world.open.egress.has(egressKey(3, 6001, 0))).toBe(true);
+	});
+
+	test("two rules with one input: the second is refused and names the first", () => {
+		const { rules } = new World().settle(rule("a"), rule("b"));
+		expect(rules[1]).toEqual({ name: "b", state: "FAILED", reason: "same input as rule a" });
+	});
+
+	test("rules that differ in source prefix or VLAN have different inputs", () => {
+		const { rules } = new World().settle(
+			rule("a"),
+			rule("b", { sources: ["10.0.0.0/8"] }),
+			rule("c", { sources: ["10.0.0.1"] }),
+			rule("d", { vlan: 7 }),
+		);
+		expect(rules.every(({ state }) => state === "ACTIVE")).toBe(true);
+	});
+
+	test("a malformed record fails alone", () => {
+		const { rules } = new World().settle(rule("a", { malformed: "malformed" }), rule("b"));
+		expect(rules.map(({ state }) => state)).toEqual(["FAILED", "ACTIVE"]);
+	});
+
+	test("more rules than a table holds: those beyond are refused", () => {
+		const world = new World();
+		world.limits = { ...LIMITS, rules: 2 };
+		const { rules } = world.settle(rule("a"), rule("b", { port: 1 }), rule("c", { port: 2 }));
+		expect(rules.map(({ state }) => state)).toEqual(["ACTIVE", "ACTIVE", "FAILED"]);
+		expect(rules[2]?.reason).toBe("more than 2 rules on one host");
+	});
+
+	test("rings shrink by halves to fit the limit, and are refused below the minimum", () => {
+		const world = new World();
+		world.limits = { ...LIMITS, ringLimitBytes: 76 * MEBIBYTE };
+		const { rules } = world.settle(
+			rule("a"),
+			rule("b", { in: "r2" }),
+			rule("c", { in: "r1", out: ["r0:239.9.9.9:1"] }),
+		);
+		const mebibytes = (ifindex: number) => (world.open.shards.get(ifindex)?.ringBytes ?? 0) / MEBIBYTE;
+		expect([2, 3, 4].map(mebibytes)).toEqual([32, 4, 2]);
+		expect(rules.every(({ state }) => state === "ACTIVE")).toBe(true);
+		world.limits = { ...LIMITS, ringLimitBytes: 66 * MEBIBYTE };
+		const small = new World();
+		small.limits = world.limits;
+		expect(small.settle(rule("a"), rule("b", { in: "r2" })).rules[1]).toMatchObject({
+			state: "FAILED",
+			reason: "ring memory limit 66 MiB reached: raise --ring-memory or remove rules from other interfaces",
+		});
+	});
+});
+
+describe("placement", () => {
+	test("a held rule waits with the reason of its placement, and starts when it is let go", () => {
+		const world = new World();
+		const reason = "hosts a, b match: name one, or all";
+		expect(world.settle(rule("a", { held: reason }))).toMatchObject({
+			text: ["table "],
+			rules: [{ state: "PENDING", reason }],
+		});
+		expect(world.settle(rule("a")).rules[0]?.state).toBe("ACTIVE");
+	});
+});
+
+describe("workers", () => {
+	test("one that connects is welcomed before anything else", () => {
+		const world = new World();
+		world.workers = [
+			{ slot: 0, phase: "running" },
+			{ slot: 1, phase: "connected" },
+		];
+		expect(world.settle(rule("a")).text[0]).toBe("welcome 1");
+	});
+
+	test("without any worker a rule waits, though everything is opened for it", () => {
+		const world = new World();
+		world.workers = [{ slot: 0, phase: "absent" }];
+		const { text, rules } = world.settle(rule("a"));
+		expect(rules[0]).toMatchObject({ state: "PENDING", reason: "no worker is running" });
+		expect(text).toContain("join #2 (*,239.1.1.1)");
+		world.workers = [{ slot: 0, phase: "connected" }];
+		expect(world.settle(rule("a"))).toMatchObject({ text: ["welcome 0"], rules: [{ state: "ACTIVE" }] });
+	});
+
+	test("the death of one changes nothing that is open, and no state", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		world.workers = [
+			{ slot: 0, phase: "running" },
+			{ slot: 1, phase: "absent" },
+		];
+		expect(world.settle(rule("a"))).toMatchObject({ text: [], rules: [{ state: "ACTIVE" }] });
+	});
+
+	test("when none has come back for long, rules say so", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		world.workersDown = true;
+		expect(world.settle(rule("a")).rules[0]).toMatchObject({
+			state: "PENDING",
+			reason: "no worker is running",
+		});
+	});
+});
+
+test("ten thousand rules are reconciled within a second, and at once when nothing changed", () => {
+	const world = new World();
+	const rules = Array.from({ length: 10_000 }, (_, index) => {
+		const address = `${(index >> 8) & 255}.${index & 255}`;
+		return rule(`rule-${index}`, { group: `239.1.${address}`, out: [`r1:239.2.${address}:6001`] });
+	});
+	const started = performance.now();
+	world.settle(...rules);
+	expect(performance.now() - started).toBeLessThan(1_000);
+	const again = performance.now();
+	expect(world.plan(rules).commands).toEqual([]);
+	expect(performance.now() - again).toBeLessThan(250);
+});
