@@ -1,8 +1,7 @@
 import type { Context } from "../context.ts";
 import { CommandFailure, exitCodes } from "../failure.ts";
-import { formatCount } from "../format/figures.ts";
 import { type Figures, findFaults } from "./figures.ts";
-import { formatFigures } from "./narration.ts";
+import { formatFigures, formatVerdict } from "./narration.ts";
 import { play } from "./play.ts";
 import { Processes } from "./processes.ts";
 import { nameTopology, removeTopology } from "./topology.ts";
@@ -28,12 +27,7 @@ export async function demo(context: Context): Promise<void> {
 	if (faults.length > 0) {
 		throw new CommandFailure(exitCodes.failed, `not every figure is right: ${faults.join("; ")}`);
 	}
-	await say(
-		terminal.colors.green(
-			`All ${formatCount(figures.sentPackets)} datagrams arrived at all ${figures.outputs.length} receivers, ` +
-				"each exactly once and in order, although a worker was killed.",
-		),
-	);
+	await say(terminal.colors.green(formatVerdict(figures)));
 	await say("Everything the demo made is gone again. Next: sudo ./sluice up, and docs/cli.md.");
 }
 
