@@ -230,6 +230,9 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 				await this.#open(session);
 				return;
 			} catch (thrown) {
+				// The process is leaving, and nobody reads on.
+				if (this.#nc.isDraining() || this.#nc.isClosed()) this.stop();
+				if (this.#stopped) return;
 				const missing = isStreamMissing(thrown);
 				const message = missing
 					? `bucket ${this.#bucket} does not exist: waiting for it`

@@ -33,6 +33,18 @@ describe("log lines", () => {
 		expect(parseNatsLine("a", "nats-server: bad configuration", 1)).toMatchObject({ facility: "stderr" });
 	});
 
+	test("a line for a terminal cannot steer it", () => {
+		const record = {
+			level: "info",
+			time: 0,
+			service: "s",
+			facility: "f",
+			msg: "a\u001b[2Jb",
+			more: "c\u009bd\n",
+		};
+		expect(humanLine(record)).toEndWith("s/f: a\ufffd[2Jb more=c\ufffdd\ufffd");
+	});
+
 	test("somebody at a terminal reads time, level, place, text and the rest", () => {
 		const record = {
 			level: "warn",

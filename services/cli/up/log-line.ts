@@ -52,5 +52,12 @@ export function humanLine(record: LogRecord): string {
 		.filter(([name]) => !shown.has(name))
 		.map(([name, value]) => ` ${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
 	const where = `${record.service}/${record.facility}`;
-	return `${time} ${record.level.toUpperCase().padEnd(5)} ${where}: ${record.msg}${fields.join("")}`;
+	return printable(
+		`${time} ${record.level.toUpperCase().padEnd(5)} ${where}: ${record.msg}${fields.join("")}`,
+	);
+}
+
+/** A log may quote what somebody sent; it must not steer the terminal of whoever reads it. */
+function printable(text: string): string {
+	return text.replace(/\p{Cc}/gu, "\u{fffd}");
 }
