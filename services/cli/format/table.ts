@@ -1,4 +1,3 @@
-import Table from "cli-table3";
 import type { Colors } from "../terminal.ts";
 
 export interface Column {
@@ -7,35 +6,23 @@ export interface Column {
 	align?: "left" | "right";
 }
 
-const noBorders = {
-	top: "",
-	"top-mid": "",
-	"top-left": "",
-	"top-right": "",
-	bottom: "",
-	"bottom-mid": "",
-	"bottom-left": "",
-	"bottom-right": "",
-	left: "",
-	"left-mid": "",
-	mid: "",
-	"mid-mid": "",
-	right: "",
-	"right-mid": "",
-	middle: "  ",
-};
+const GAP = "  ";
 
-/** Aligned columns without borders, a heading in bold, no blanks at the ends of lines. */
+/** Aligned columns without borders, a heading in bold, no blanks at the ends of lines. Cells may be coloured. */
 export function formatTable(columns: Column[], rows: string[][], colors: Colors): string {
-	const table = new Table({
-		chars: noBorders,
-		style: { head: [], border: [], compact: true, "padding-left": 0, "padding-right": 0 },
-		colAligns: columns.map((column) => column.align ?? "left"),
-	});
-	table.push(
-		columns.map((column) => colors.bold(column.heading)),
-		...rows,
+	const widths = columns.map((column, index) =>
+		rows.reduce((width, row) => Math.max(width, Bun.stringWidth(row[index] ?? "")), column.heading.length),
 	);
-	const lines = table.toString().split("\n");
-	return `${lines.map((line) => line.trimEnd()).join("\n")}\n`;
+	const formatLine = (cells: string[]) => {
+		const padded = columns.map(({ align }, index) => pad(cells[index] ?? "", widths[index] ?? 0, align));
+		return `${padded.join(GAP).trimEnd()}\n`;
+	};
+	const heading = formatLine(columns.map((column) => colors.bold(column.heading)));
+	return heading + rows.map(formatLine).join("");
+}
+
+/** By the width that a terminal gives it: escape sequences have none. */
+function pad(cell: string, width: number, align: Column["align"]): string {
+	const blanks = " ".repeat(Math.max(0, width - Bun.stringWidth(cell)));
+	return align === "right" ? blanks + cell : cell + blanks;
 }
