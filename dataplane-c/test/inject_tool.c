@@ -42,7 +42,7 @@ int main(int argc, char **argv)
 {
 	static char line[2 * FRAME_BYTES_MAX + 2];
 	static unsigned char frame[FRAME_BYTES_MAX];
-	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_halen = 6};
+	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_halen = 6 };
 	int fd;
 
 	to.sll_ifindex = argc == 2 ? (int)if_nametoindex(argv[1]) : 0;
@@ -63,7 +63,8 @@ int main(int argc, char **argv)
 			return 1;
 		}
 		memcpy(to.sll_addr, frame, 6);
-		if (sendto(fd, frame, (size_t)bytes, 0, (struct sockaddr *)&to, sizeof to) != bytes) {
+		if (sendto(fd, frame, (size_t)bytes, 0, (struct sockaddr *)&to, sizeof to) !=
+		    bytes) {
 			perror("inject: sendto");
 			return 1;
 		}

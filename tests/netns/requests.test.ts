@@ -168,7 +168,9 @@ test("one facility of one service can be raised alone", async () => {
 		linesSince(mark).find((line) => line.level === "trace" && line.service === "worker"),
 	);
 	expect(first.facility).toBe("counters");
-	const strangers = linesSince(mark).filter((line) => ["debug", "trace"].includes(line.level) && line.facility !== "counters");
+	const strangers = linesSince(mark).filter(
+		(line) => ["debug", "trace"].includes(line.level) && line.facility !== "counters",
+	);
 	expect(strangers).toEqual([]);
 	await relay.sluice("log", "level", "--service", "worker", "--facility", "counters", "info");
 });
