@@ -389,7 +389,11 @@ SLUICE_API int sluice_drain_open(uint32_t ifindex, uint32_t address_be, uint16_t
  * buffer. For multicast outputs `bind_be` is 0: the socket is then bound to 224.0.0.0,
  * a group that is never assigned, so that it takes no unicast datagram away from
  * an application on that port. For unicast outputs it is the source address, so that
- * ICMP errors find their way to the error queue.
+ * ICMP errors find their way to the error queue; datagrams to that address and port then
+ * end here instead of at an application that shares the port.
+ *
+ * -EADDRINUSE: an application has the port on every address without SO_REUSEADDR. Nor can
+ * such a one start beside this socket: choose another source port.
  */
 SLUICE_API int sluice_egress_open(uint32_t ifindex, uint32_t bind_be, uint16_t source_port_be);
 
