@@ -60,5 +60,5 @@ export function describeUsage(error: CommanderError, help: string): Failure {
 }
 
 function oneLine(text: string): string {
-	return text.replace(/\s*\n\s*/g, " ").trim();
+	return text.replace(/\s*[\n\p{Cc}]+\s*/gu, " ").trim();
 }

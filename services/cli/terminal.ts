@@ -9,13 +9,17 @@ export interface Terminal {
 	readonly colors: Colors;
 	/** Characters a line of stdout holds; undefined: no terminal, no limit. */
 	readonly columns: number | undefined;
-	/** Writes to stdout and resolves when it is out. */
+	/** Writes to stdout and resolves when it is out. A terminal gets nothing that could steer it but colours. */
 	write(text: string): Promise<void>;
+	/** Begins a new picture: erases a terminal, leaves an empty line elsewhere. */
+	redraw(text: string): Promise<void>;
 	/** One line to stderr. */
 	note(line: string): void;
 	/** A line on stderr that the next one replaces; nothing unless stderr is a terminal. Empty: erase it. */
 	progress(line: string): void;
 }
+
+const HOME_AND_CLEAR = "\x1b[H\x1b[J";
 
 export function openTerminal(env: Record<string, string | undefined>): Terminal {
 	const interactive = process.stdout.isTTY === true;
@@ -23,14 +27,16 @@ export function openTerminal(env: Record<string, string | undefined>): Terminal 
 	const colored = interactive && !env["NO_COLOR"] && env["TERM"] !== "dumb";
 	const erase = process.stderr.isTTY === true ? "\r\x1b[K" : "";
 	let progressing = false;
+	const send = (text: string) =>
+		new Promise<void>((resolve, reject) => {
+			process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+		});
 	return {
 		interactive,
 		colors: createColors(colored),
 		columns: interactive ? process.stdout.columns : undefined,
-		write: (text) =>
-			new Promise((resolve, reject) => {
-				process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
-			}),
+		write: (text) => send(interactive ? printable(text) : text),
+		redraw: (text) => send(interactive ? HOME_AND_CLEAR + printable(text) : `${text}\n`),
 		note(line) {
 			process.stderr.write(`${progressing ? erase : ""}${line}\n`);
 			progressing = false;
@@ -41,4 +47,10 @@ export function openTerminal(env: Record<string, string | undefined>): Terminal 
 			progressing = line !== "";
 		},
 	};
+}
+
+/** Hosts say why they wait, and what they say must not steer a terminal; colours and line ends stay. */
+export function printable(text: string): string {
+	// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
+	return text.replace(/(\x1b\[\d*m|\n)|\p{Cc}/gu, (_, kept?: string) => kept ?? "\u{fffd}");
 }

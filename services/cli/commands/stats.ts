@@ -13,7 +13,6 @@ export interface StatsOptions {
 type Answer = GetStatsResponse | "interrupted" | undefined;
 
 const WATCH_INTERVAL_MS = 1_000;
-const HOME_AND_CLEAR = "\x1b[H\x1b[J";
 
 export async function stats(
 	context: Context,
@@ -70,7 +69,7 @@ async function show(context: Context, answer: GetStatsResponse): Promise<void> {
 	const { flags, terminal } = context;
 	const text = render(context, answer);
 	if (flags.json) await terminal.write(text);
-	else await terminal.write(terminal.interactive ? HOME_AND_CLEAR + text : `${text}\n`);
+	else await terminal.redraw(text);
 }
 
 function render({ flags, terminal }: Context, answer: GetStatsResponse): string {
