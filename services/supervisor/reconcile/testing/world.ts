@@ -136,7 +136,7 @@ export class World {
 			if (plan.commands.length === 0) {
 				return { commands: executed, text: executed.map(describe), rules: plan.rules };
 			}
-			this.#executeAll(plan.commands, executed);
+			executed.push(...this.execute(plan.commands));
 		}
 		throw new Error(`does not settle: ${this.plan(rules).commands.map(describe).join(", ")}`);
 	}
@@ -160,11 +160,12 @@ export class World {
 		return { links, workers, workersDown, open, limits, nowMs };
 	}
 
-	/** As the applier does: stops after the first kind of which one was refused. */
-	#executeAll(commands: readonly Command[], executed: Command[]): void {
+	/** As the applier does: stops after the first kind of which one was refused. Returns what was tried. */
+	execute(commands: readonly Command[]): Command[] {
+		const executed: Command[] = [];
 		let refusedKind: string | undefined;
 		for (const command of commands) {
-			if (refusedKind !== undefined && command.kind !== refusedKind) return;
+			if (refusedKind !== undefined && command.kind !== refusedKind) break;
 			executed.push(command);
 			const key = keyOf(command);
 			const reason = key === undefined ? undefined : this.refuse.get(key);
@@ -176,6 +177,7 @@ export class World {
 				this.#execute(command);
 			}
 		}
+		return executed;
 	}
 
 	#execute(command: Command): void {

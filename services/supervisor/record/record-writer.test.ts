@@ -1,0 +1,81 @@
+import { expect, test } from "bun:test";
+import { RecordWriter } from "./record-writer.ts";
+
+function make() {
+	const written: number[] = [];
+	const troubles: unknown[] = [];
+	const writer = { state: 0, refuse: false, gate: Promise.resolve() };
+	const record = new RecordWriter({
+		encode: () => Uint8Array.of(writer.state),
+		write: async ([state = -1]) => {
+			await writer.gate;
+			if (writer.refuse) throw new Error("refused");
+			written.push(state);
+		},
+		onTrouble: (thrown) => troubles.push(thrown),
+	});
+	return { record, written, troubles, writer };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+	const deadline = Date.now() + 10_000;
+	while (!condition()) {
+		if (Date.now() > deadline) throw new Error("did not happen");
+		await Bun.sleep(1);
+	}
+}
+
+test("a change after a quiet time is written at once, those that follow together", async () => {
+	const { record, written, writer } = make();
+	for (writer.state = 1; writer.state < 50; writer.state += 1) record.touch();
+	await until(() => written.length === 1);
+	for (writer.state = 51; writer.state < 99; writer.state += 1) record.touch();
+	await until(() => written.length === 2);
+	expect(written[1]).toBe(99);
+	await record.stop();
+});
+
+test("a change during a write is written after it: the last state always arrives", async () => {
+	const { record, written, writer } = make();
+	const hold = Promise.withResolvers<void>();
+	writer.gate = hold.promise;
+	record.touch();
+	writer.state = 7;
+	record.touch();
+	hold.resolve();
+	await until(() => written.includes(7));
+	expect(written).toEqual([0, 7]);
+	await record.stop();
+});
+
+test("without any change it is written again as a heartbeat", async () => {
+	const { record, written } = make();
+	record.touch();
+	await until(() => written.length >= 2);
+	await record.stop();
+});
+
+test("a failing write is reported once, tried again, and reported when it succeeds", async () => {
+	const { record, written, troubles, writer } = make();
+	writer.refuse = true;
+	record.touch();
+	await until(() => troubles.length === 1);
+	record.touch();
+	await Bun.sleep(30);
+	expect(troubles).toHaveLength(1);
+	writer.refuse = false;
+	record.touch();
+	await until(() => written.length === 1);
+	expect(troubles).toEqual([new Error("refused"), undefined]);
+	await record.stop();
+});
+
+test("stopping writes the last state, and nothing after it", async () => {
+	const { record, written, writer } = make();
+	record.touch();
+	writer.state = 9;
+	await record.stop();
+	record.touch();
+	await Bun.sleep(30);
+	expect(written.at(-1)).toBe(9);
+});
