@@ -28,7 +28,9 @@ export async function demo(context: Context): Promise<void> {
 		throw new CommandFailure(exitCodes.failed, `not every figure is right: ${faults.join("; ")}`);
 	}
 	await say(terminal.colors.green(formatVerdict(figures)));
-	await say("Everything the demo made is gone again. Next: sudo ./sluice up, and docs/cli.md.");
+	await say(
+		"The networks, processes and files of the demo are gone again. Next: sudo ./sluice up, and docs/cli.md.",
+	);
 }
 
 async function playAndCleanUp(say: (text: string) => Promise<void>, { terminal }: Context): Promise<Figures> {
