@@ -81,6 +81,9 @@ test("it is ACTIVE within 300 ms of the interface's appearance, and flows", asyn
 test("it goes back to PENDING when the interface goes, and to ACTIVE when one of that name comes again", async () => {
 	await lab.relay.ip("link", "del", "r9");
 	await until("PENDING again", async () => ((await state())?.state === "PENDING" ? true : undefined));
+	// Two publications later it still shows what it received.
+	await Bun.sleep(2_000);
+	expect((await relay.figures()).rules[0]?.receivedPackets).toBe(500);
 	await must([
 		"ip",
 		"link",
@@ -103,4 +106,6 @@ test("it goes back to PENDING when the interface goes, and to ACTIVE when one of
 	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 500 });
 	await gen(lab.src, { to: "s9:239.1.1.1:5001", rate: 1_000, count: 500 });
 	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
+	// The figures belong to the rule, not to the interface: they went on, and never were less.
+	expect((await relay.figuresAfter(1_000)).rules[0]?.receivedPackets).toBe(1_000);
 });
