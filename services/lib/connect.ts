@@ -35,6 +35,8 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
 			pingInterval: 5_000,
 			maxPingOut: 2,
 			ignoreAuthErrorAbort: true,
+			// A stack trace taken for every request shows in the profile of a pipelined apply.
+			noAsyncTraces: true,
 			...(credentials === undefined
 				? {}
 				: { authenticator: nkeyAuthenticator(new TextEncoder().encode(credentials.seed)) }),

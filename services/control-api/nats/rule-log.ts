@@ -21,9 +21,9 @@ export interface AppendOutcome {
 	readonly cause?: unknown;
 }
 
-/** Enough to keep the storage busy, few enough to stop soon. */
-const WINDOW = 256;
-const ACK_TIMEOUT_MS = 5_000;
+/** Enough to keep the storage busy, few enough to stop soon; refilled when half of it is answered. */
+const WINDOW = 512;
+const ACK_TIMEOUT_MS = 10_000;
 /** err_code of the server for a wrong Nats-Expected-Last-Msg-Id; the client has no name for it. */
 const WRONG_LAST_MESSAGE_ID = 10_070;
 
@@ -45,20 +45,14 @@ export class RuleLog {
 
 	async append(writes: readonly Write[], lastSequence: bigint): Promise<AppendOutcome> {
 		const chain = new Chain(crypto.randomUUID(), Number(lastSequence));
-		const lost = Promise.withResolvers<void>();
-		const stopListening = this.#connection.onLost(() => {
-			chain.lose();
-			lost.resolve();
-		});
-		const underWay = new Set<Promise<void>>();
+		const stopListening = this.#connection.onLost(() => chain.lose());
 		for (const [k, write] of writes.entries()) {
+			if (chain.underWay >= WINDOW) await chain.drainTo(WINDOW / 2);
 			if (chain.broken) break;
 			chain.sent.push(write);
-			const sent = this.#write(chain, k, write).finally(() => underWay.delete(sent));
-			underWay.add(sent);
-			if (underWay.size >= WINDOW) await Promise.race([lost.promise, ...underWay]);
+			void this.#write(chain, k, write);
 		}
-		await Promise.race([lost.promise, Promise.all(underWay)]);
+		await chain.drainTo(0);
 		stopListening();
 		return chain.outcome();
 	}
@@ -75,20 +69,25 @@ export class RuleLog {
 					...(k === 0 ? {} : { lastMsgID: chain.messageId(k - 1) }),
 				},
 			});
-			chain.written.set(k, { write, revision: BigInt(ack.seq) });
+			chain.succeed(k, { write, revision: BigInt(ack.seq) });
 		} catch (thrown) {
 			chain.fail(k, thrown);
 		}
 	}
 }
 
+/** The writes of one append and what became of each. */
 class Chain {
 	readonly sent: Write[] = [];
-	readonly written = new Map<number, WrittenRule>();
+	readonly #written = new Map<number, WrittenRule>();
 	/** Numbers of the writes that the storage refused. */
 	readonly #refused = new Set<number>();
+	#unanswered = 0;
+	#lost = false;
 	#cause: unknown;
 	#failure: AppendOutcome["failure"];
+	/** Somebody waits until no more than so many are under way. */
+	#waiter: { readonly most: number; wake(): void } | undefined;
 
 	constructor(
 		readonly id: string,
@@ -99,8 +98,19 @@ class Chain {
 		return this.#failure !== undefined;
 	}
 
+	/** Sent and without an answer that may still come. */
+	get underWay(): number {
+		if (this.#lost) return 0;
+		return this.sent.length - this.#written.size - this.#refused.size - this.#unanswered;
+	}
+
 	messageId(k: number): string {
 		return `${this.id}.${k}`;
+	}
+
+	succeed(k: number, written: WrittenRule): void {
+		this.#written.set(k, written);
+		this.#settle();
 	}
 
 	fail(k: number, thrown: unknown): void {
@@ -110,19 +120,37 @@ class Chain {
 			this.#refused.add(k);
 		} else {
 			this.#failure = "unanswered";
+			this.#unanswered += 1;
 		}
+		this.#settle();
 	}
 
 	/** The answers to everything under way are lost. */
 	lose(): void {
 		this.#failure = "unanswered";
+		this.#lost = true;
+		this.#settle();
+	}
+
+	/** Waits until no more than so many are under way; at most one waits. */
+	async drainTo(most: number): Promise<void> {
+		if (this.underWay <= most) return;
+		await new Promise<void>((wake) => {
+			this.#waiter = { most, wake };
+		});
 	}
 
 	outcome(): AppendOutcome {
-		const written = [...this.written].sort(([a], [b]) => a - b).map(([, rule]) => rule);
+		const written = [...this.#written].sort(([a], [b]) => a - b).map(([, rule]) => rule);
 		if (this.#failure === undefined) return { written, uncertain: [] };
-		const uncertain = this.sent.filter((_, k) => !this.written.has(k) && !this.#refused.has(k));
+		const uncertain = this.sent.filter((_, k) => !this.#written.has(k) && !this.#refused.has(k));
 		return { written, uncertain, failure: this.#failure, cause: this.#cause };
+	}
+
+	#settle(): void {
+		if (this.#waiter === undefined || this.underWay > this.#waiter.most) return;
+		this.#waiter.wake();
+		this.#waiter = undefined;
 	}
 }
 
