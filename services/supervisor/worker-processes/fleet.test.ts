@@ -1,0 +1,168 @@
+import { afterEach, describe, expect, setSystemTime, test } from "bun:test";
+import { silentLog } from "../apply/testing/fake-host.ts";
+import { Fleet, type FleetOptions } from "./fleet.ts";
+import { WorkerChannel } from "./worker-channel.ts";
+
+/** Worker processes that live and die by the test's word. */
+function make(changes: Partial<FleetOptions> = {}) {
+	let lastPid = 1000;
+	const alive = new Map<number, { readonly slot: number; readonly end: (how: string) => void }>();
+	const starts: number[] = [];
+	const fleet = new Fleet({
+		workers: 2,
+		coreOf: (slot) => slot + 4,
+		start: (slot, _core, onExit) => {
+			lastPid += 1;
+			const pid = lastPid;
+			starts.push(slot);
+			const end = (how: string) => {
+				if (alive.delete(pid)) onExit(how);
+			};
+			alive.set(pid, { slot, end });
+			return { pid, kill: () => queueMicrotask(() => end("SIGKILL")) };
+		},
+		onRunning: () => {},
+		onChange: () => {},
+		log: silentLog,
+		...changes,
+	});
+	const pidOf = (slot: number) => [...alive].find(([, each]) => each.slot === slot)?.[0] ?? 0;
+	const connect = (slot: number, pid = pidOf(slot)) =>
+		fleet.connect(slot, pid, new WorkerChannel(pid, () => "sent"));
+	const end = (slot: number, how: string) => alive.get(pidOf(slot))?.end(how);
+	const run = (slot: number) => {
+		connect(slot);
+		fleet.markRunning(slot);
+	};
+	return { fleet, starts, alive, connect, end, run, pidOf };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+	const deadline = performance.now() + 10_000;
+	while (!condition()) {
+		if (performance.now() > deadline) throw new Error("did not happen");
+		await Bun.sleep(2);
+	}
+}
+
+afterEach(() => setSystemTime());
+
+describe("fleet", () => {
+	test("a worker is STARTING until it holds everything, then RUNNING", () => {
+		const { fleet, connect } = make();
+		fleet.startAll();
+		expect(fleet.views().map(({ phase }) => phase)).toEqual(["absent", "absent"]);
+		expect(connect(1)).toBe(true);
+		expect(fleet.views()[1]?.phase).toBe("connected");
+		expect(fleet.statuses()[1]).toMatchObject({ state: "STARTING", core: 5, pid: 1002 });
+		fleet.markRunning(1);
+		expect(fleet.running().map(({ slot }) => slot)).toEqual([1]);
+		expect(fleet.allRunning()).toBe(false);
+	});
+
+	test("who is not the slot's process, or comes a second time, is turned away", () => {
+		const { fleet, connect } = make();
+		fleet.startAll();
+		expect(connect(0, 4711)).toBe(false);
+		expect(connect(9, 1001)).toBe(false);
+		expect(connect(0)).toBe(true);
+		expect(connect(0)).toBe(false);
+	});
+
+	test("a worker that dies waits, is started again, and how it ended stays to be seen", async () => {
+		const { fleet, starts, end, run } = make();
+		fleet.startAll();
+		run(0);
+		end(0, "SIGSEGV");
+		expect(fleet.statuses()[0]).toMatchObject({ state: "BACKOFF", pid: 0, restarts: 0, lastExit: "SIGSEGV" });
+		const died = performance.now();
+		await until(() => starts.length === 3);
+		expect(performance.now() - died).toBeGreaterThan(240);
+		expect(fleet.statuses()[0]).toMatchObject({ state: "STARTING", restarts: 1, lastExit: "SIGSEGV" });
+	});
+
+	test("commands to a worker that dies end", async () => {
+		const { fleet, end, run } = make();
+		fleet.startAll();
+		run(0);
+		const command = fleet.running()[0]?.channel.command(() => new Uint8Array(16));
+		end(0, "SIGKILL");
+		expect(command).rejects.toThrow("gone");
+	});
+
+	test("a worker that cannot be started is FAILED, and tried again", async () => {
+		let attempts = 0;
+		const { fleet } = make({
+			workers: 1,
+			start: () => {
+				attempts += 1;
+				throw new Error("no setpriv");
+			},
+		});
+		fleet.startAll();
+		expect(fleet.statuses()[0]).toMatchObject({ state: "FAILED", lastExit: "no setpriv" });
+		await until(() => attempts === 2);
+		await fleet.stop(async () => {}, 10);
+	});
+
+	test("one that does not say hello in time is ended", async () => {
+		const { fleet, alive } = make();
+		fleet.startAll();
+		fleet.checkDeadlines(Date.now() + 14_000);
+		await Bun.sleep(1);
+		expect(alive.size).toBe(2);
+		fleet.checkDeadlines(Date.now() + 16_000);
+		await until(() => alive.size === 0);
+	});
+
+	test("one that does not answer in time is ended, one that has nothing to answer is not", async () => {
+		const { fleet, alive, run } = make();
+		fleet.startAll();
+		run(0);
+		run(1);
+		fleet
+			.running()[0]
+			?.channel.command(() => new Uint8Array(16))
+			.catch(() => {});
+		fleet.checkDeadlines(Date.now() + 6_000);
+		await until(() => alive.size === 1);
+		expect(fleet.running().map(({ slot }) => slot)).toEqual([1]);
+	});
+
+	test("one that lost its channel has time for its last words, then is ended", async () => {
+		const { fleet, alive, connect, pidOf } = make();
+		fleet.startAll();
+		connect(0);
+		fleet.disconnect(pidOf(0));
+		await Bun.sleep(5);
+		expect(alive.size).toBe(2);
+		await until(() => alive.size === 1);
+	});
+
+	test("all workers away for longer than a restart takes is down, one running is not", () => {
+		const { fleet, end, run } = make();
+		const start = Date.now();
+		fleet.startAll();
+		run(0);
+		expect(fleet.down(start + 60_000)).toBe(false);
+		setSystemTime(start + 60_000);
+		end(0, "SIGKILL");
+		expect(fleet.down(start + 61_000)).toBe(false);
+		expect(fleet.down(start + 62_000)).toBe(true);
+	});
+
+	test("stopping asks each worker, kills who stays, and starts none again", async () => {
+		const { fleet, starts, alive, end, run } = make();
+		fleet.startAll();
+		run(0);
+		run(1);
+		const asked: number[] = [];
+		await fleet.stop(async (channel) => {
+			asked.push(channel.connection);
+			if (channel.connection === 1001) end(0, "exit 0");
+		}, 50);
+		expect(asked).toEqual([1001, 1002]);
+		expect(alive.size).toBe(0);
+		expect(starts).toHaveLength(2);
+	});
+});
