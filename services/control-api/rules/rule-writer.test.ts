@@ -11,6 +11,7 @@ import {
 } from "@sluice/proto/gen/rule";
 import { requests } from "@sluice/proto/subjects";
 import type { RunningControlApi } from "../control-api.ts";
+import { ConnectionWatch } from "../nats/connection-watch.ts";
 import { RuleLog } from "../nats/rule-log.ts";
 import { exampleRule, manyRules, quietLogger, type RuleInit, TestCluster } from "../testing/cluster.ts";
 import type { Edit } from "./plan.ts";
@@ -130,6 +131,35 @@ test("an apply that a conflicting write met midway is undone, removals and chang
 	expect(await uidsNow()).toEqual(uids);
 	expect((await api.rules.get("rule-00000")).rule?.input?.group).toBe("239.3.0.2");
 });
+
+test("an apply that NATS left midway says how far it came, and applying again completes it", async () => {
+	const api = await cluster.startApi();
+	const nc = await cluster.server.connect();
+	const js = jetstream(nc);
+	let count = 0;
+	const log = new RuleLog(
+		{
+			publish: async (subject, payload, options) => {
+				count += 1;
+				if (count === 50) await cluster.server.kill();
+				return await js.publish(subject, payload, options);
+			},
+		},
+		new ConnectionWatch(nc),
+	);
+	const rules = manyRules(2_000);
+	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
+	const start = performance.now();
+	await expect(writer.edit(() => edit(rules))).rejects.toThrow(
+		/^the storage does not answer, [0-9]+ of 2000 writes are known/,
+	);
+	expect(performance.now() - start).toBeLessThan(8_000);
+	await cluster.server.start();
+	await expectEventually(async () => String(api.current), /true/);
+	const files = rules.map((rule) => create(RuleSchema, rule));
+	await api.rules.apply({ rules: files, prune: true, dryRun: false });
+	expect((await api.rules.apply({ rules: files, prune: true, dryRun: true })).unchanged).toBe(2_000);
+}, 30_000);
 
 test("a write whose answer is lost counts as written when the storage holds it", async () => {
 	const api = await cluster.startApi();

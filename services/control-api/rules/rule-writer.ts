@@ -129,12 +129,14 @@ export class RuleWriter {
 	async #undo(done: ReadonlyMap<string, WrittenRule>, reason: unknown): Promise<unknown> {
 		const left: string[] = [];
 		for (const written of [...done.values()].reverse()) {
-			if (!(await this.#undoOne(written))) left.push(written.write.name);
+			// Without a connection each attempt would only run into its timeout.
+			const undone = this.#book.snapshot.current && (await this.#undoOne(written));
+			if (!undone) left.push(written.write.name);
 		}
 		this.#logger.warn({ undone: done.size - left.length, left, reason: errorText(reason) }, "edit undone");
 		if (left.length === 0) return reason;
 		const code = reason instanceof SluiceError ? reason.code : "internal";
-		const names = left.slice(0, 5).join(", ");
+		const names = `${left.slice(0, 5).join(", ")}${left.length > 5 ? ` and ${left.length - 5} more` : ""}`;
 		return new SluiceError(code, `${errorText(reason)}; could not be put back: ${names}`, { cause: reason });
 	}
 
