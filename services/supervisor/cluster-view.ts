@@ -20,6 +20,8 @@ export interface ClusterView {
 	/** Calls back at once with what holds, then with each change. */
 	onLevels(callback: (levels: Pick<LogLevels, "settings">) => void): void;
 	readonly record: RecordWriter;
+	/** Follows no longer. The record's writer goes on until it is stopped. */
+	stop(): void;
 }
 
 const WRITE_TIMEOUT_MS = 2_000;
@@ -62,6 +64,9 @@ export async function viewCluster(
 			settings.onChange(take);
 		},
 		record,
+		stop: () => {
+			for (const snapshot of [rules, hosts, settings]) snapshot.stop();
+		},
 	};
 }
 

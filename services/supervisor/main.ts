@@ -5,6 +5,7 @@ import { errorText } from "@sluice/lib/errors";
 import { createLogger } from "@sluice/lib/log";
 import { viewCluster } from "./cluster-view.ts";
 import { supervisorConfig } from "./config.ts";
+import { readLastCounters } from "./observe/last-counters.ts";
 import { hostRecord } from "./record/host-record.ts";
 import { Supervisor } from "./supervisor.ts";
 import { VERSION } from "./version.ts";
@@ -54,19 +55,22 @@ async function run(): Promise<void> {
 		kernel: release(),
 		ringLimitBytes: config.ringLimitBytes,
 	};
-	const cluster = await viewCluster(
-		nc,
-		config.hostId,
-		() => hostRecord(identity, supervisor.state()),
-		logger,
-	);
+	const [cluster, known] = await Promise.all([
+		viewCluster(nc, config.hostId, () => hostRecord(identity, supervisor.state()), logger),
+		readLastCounters(nc, config.hostId, config.incarnation, config.workers).catch((thrown: unknown) => {
+			log.warn(`counters start at zero, the last ones cannot be read: ${errorText(thrown)}`);
+			return [];
+		}),
+	]);
 	// A closed connection is never opened again; only credentials that are refused lead to that.
 	void nc.closed().then((reason) => stopping || fail(reason ?? new Error("the connection to NATS closed")));
 	finish = async () => {
+		cluster.stop();
 		await cluster.record.stop();
 		await nc.drain();
 	};
 	if (stopping) return;
+	supervisor.restore(known);
 	await supervisor.join(cluster, READY_LIMIT_MS);
 	log.info({ ready: true, workers: config.workers }, "ready");
 }

@@ -24,6 +24,7 @@ export interface Relay {
 	readonly open: OpenResources;
 	readonly applier: Applier;
 	readonly memberships: MembershipPool;
+	readonly tables: TableInstaller;
 	readonly limits: Limits;
 }
 
@@ -59,7 +60,7 @@ export function makeRelay(config: SupervisorConfig, workers: Workers, logger: Se
 		reconcileLog: logger.facility("reconcile"),
 		membershipLog: logger.facility("membership"),
 	});
-	return { open, applier, memberships, limits: limitsOf(config) };
+	return { open, applier, memberships, tables, limits: limitsOf(config) };
 }
 
 function limitsOf(config: SupervisorConfig): Limits {

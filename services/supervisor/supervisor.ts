@@ -8,6 +8,7 @@ import type { ServiceLogger } from "@sluice/lib/log";
 import type { LogLevels } from "@sluice/proto/gen/log";
 import type { ClusterView } from "./cluster-view.ts";
 import type { SupervisorConfig } from "./config.ts";
+import type { KnownCounters } from "./observe/decode-counters.ts";
 import { LinkObserver } from "./observe/links.ts";
 import type { Desired, Observed, RuleState } from "./reconcile/types.ts";
 import { Reconciler } from "./reconciler.ts";
@@ -70,6 +71,13 @@ export class Supervisor {
 			// From rules that are ACTIVE to PENDING when every worker stays away, and back.
 			if (this.#fleet.down(now)) this.#reconciler?.poke();
 		}, DEADLINE_CHECK_MS);
+	}
+
+	/** Goes on counting where the supervisor before this one stopped. Before `join`. */
+	restore(known: readonly KnownCounters[]): void {
+		this.#relay.tables.restore(known);
+		const rules = new Set(known.flatMap(({ uids }) => [...uids])).size;
+		if (rules > 0) this.#logger.facility("workers").info({ rules }, "counters go on where they were");
 	}
 
 	/** Begins to reconcile. Resolves when all rules are applied and all workers run, or after the time. */

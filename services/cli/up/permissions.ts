@@ -110,7 +110,13 @@ function statsAggregator(): Permissions {
 function supervisor(host: string): Permissions {
 	return {
 		publish: {
-			allow: [...Object.values(buckets).flatMap(readBucket), writeBucket(buckets.hosts, host), eventSubjects],
+			allow: [
+				...Object.values(buckets).flatMap(readBucket),
+				writeBucket(buckets.hosts, host),
+				// After its predecessor died: its workers go on counting where they were.
+				`$JS.API.STREAM.MSG.GET.${countersStream}`,
+				eventSubjects,
+			],
 		},
 		subscribe: { allow: [hostSubjects(host), inboxOf("supervisor")] },
 		allowResponses: true,

@@ -39,6 +39,7 @@ export class OpenResources implements Open {
 	readonly drains = new Map<string, OpenDrain>();
 	readonly destinations = new Map<string, Destination>();
 	readonly memberships = new Map<string, Membership>();
+	readonly restored = new Set<string>();
 	readonly failureLog = new Failures();
 	table: Table | undefined;
 	/** Of the table above, for the workers that are still to come. */

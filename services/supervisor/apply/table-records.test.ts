@@ -3,7 +3,8 @@ import { egressKey } from "../reconcile/keys.ts";
 import { ip, rule, World } from "../reconcile/testing/world.ts";
 import type { Table } from "../reconcile/types.ts";
 import { CounterBlocks } from "./counter-blocks.ts";
-import { buildRecords, NO_IFINDEX, uidBytes } from "./table-records.ts";
+import { uidBytes } from "./owners.ts";
+import { buildRecords, NO_IFINDEX } from "./table-records.ts";
 
 const UID = "0f8fad5b-d9cb-469f-a165-70867728950e";
 const SIZES = { rule: 16, output: 8, interface: 16 };

@@ -1,6 +1,7 @@
 import type { InterfaceRecord, OutputRecord, RuleRecord } from "@sluice/dataplane/records";
 import type { Table, TableOutput, TableRule } from "../reconcile/types.ts";
 import type { CounterBlocks } from "./counter-blocks.ts";
+import { interfaceOwner, outputOwner, ruleOwner, uidBytes } from "./owners.ts";
 
 /** No interface ever has this index: nothing arrives there, nothing is sent there. */
 export const NO_IFINDEX = 0x7fffffff;
@@ -41,7 +42,7 @@ export function buildRecords(
 		ifindex: egress === undefined ? NO_IFINDEX : output.ifindex,
 		egressSlot: egress === undefined ? 0 : egressSlot(egress),
 		usable: egress !== undefined,
-		counterIndex: blockOf(`output/${rule.uid}/${output.key}`, sizes.output),
+		counterIndex: blockOf(outputOwner(rule.uid, output.key), sizes.output),
 	});
 	const rules = table.rules.map((rule, row): RuleRecord => {
 		// The number of the row keeps a dormant one's key unique.
@@ -55,7 +56,7 @@ export function buildRecords(
 			...input,
 			sources: rule.sources.map(({ address, length }) => ({ network: address, prefixBits: length })),
 			outputs: rule.outputs.map((output) => outputRecord(rule, output)),
-			counterIndex: blockOf(`rule/${rule.uid}`, sizes.rule),
+			counterIndex: blockOf(ruleOwner(rule.uid), sizes.rule),
 		};
 	});
 	const interfaces = table.interfaces.map(
@@ -67,15 +68,4 @@ export function buildRecords(
 		}),
 	);
 	return { rules, interfaces, owners };
-}
-
-export function interfaceOwner(name: string): string {
-	return `interface/${name}`;
-}
-
-/** "0f8fad5b-d9cb-469f-a165-70867728950e" as its 16 bytes. */
-export function uidBytes(uid: string): Uint8Array {
-	const bytes = Buffer.from(uid.replaceAll("-", ""), "hex");
-	if (bytes.length !== 16) throw new Error(`uid ${uid} is not a UUID`);
-	return bytes;
 }

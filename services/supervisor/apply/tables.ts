@@ -1,11 +1,16 @@
+import { writeSync } from "node:fs";
 import { installTableMessage } from "@sluice/dataplane/messages";
+import type { KnownCounters } from "../observe/decode-counters.ts";
 import type { Table } from "../reconcile/types.ts";
 import { broadcast } from "./broadcast.ts";
 import { CounterBlocks } from "./counter-blocks.ts";
 import type { Dataplane, Tables } from "./dataplane.ts";
 import type { OpenResources } from "./open-resources.ts";
-import { type BlockSizes, buildRecords, interfaceOwner } from "./table-records.ts";
+import { interfaceOwner, isInterfaceOwner } from "./owners.ts";
+import { type BlockSizes, buildRecords } from "./table-records.ts";
 import type { ConnectedWorker, Workers } from "./workers.ts";
+
+const COUNTER_BYTES = 8;
 
 export interface TablesOptions {
 	/** Of one worker's counter memory, in u64. */
@@ -44,6 +49,24 @@ export class TableInstaller {
 		this.#blocks = new CounterBlocks(options.counterCapacity, options.workerCounters);
 	}
 
+	/**
+	 * Fills the counter memories with what is known of a supervisor's life before this
+	 * one; by worker slot. To be called before any worker has its memory.
+	 */
+	restore(known: readonly KnownCounters[]): void {
+		for (const [slot, { blocks, own, uids }] of known.entries()) {
+			const memory = this.#options.counterMemories[slot];
+			if (memory === undefined) continue;
+			if (own !== undefined) writeCounters(memory, 0, own);
+			for (const uid of uids) this.#open.restored.add(uid);
+			for (const [owner, values] of blocks) {
+				const index = this.#blocks.assign(owner, values.length);
+				if (index !== undefined) writeCounters(memory, index, values);
+				if (isInterfaceOwner(owner)) this.#interfaces.add(owner);
+			}
+		}
+	}
+
 	async install(table: Table, egressSlot: (key: string) => number): Promise<void> {
 		const { blockSizes } = this.#options;
 		const { rules, interfaces, owners } = buildRecords(table, egressSlot, this.#blocks, blockSizes);
@@ -64,6 +87,7 @@ export class TableInstaller {
 		}
 		if (acknowledged > 0) this.#open.tableInForce = true;
 		this.#recycle(table, owners);
+		this.#open.restored.clear();
 	}
 
 	/** Resolves when the worker has the current table in force. */
@@ -82,4 +106,8 @@ export class TableInstaller {
 		}
 		this.#blocks.recycle(retired);
 	}
+}
+
+function writeCounters(memory: number, index: number, values: BigUint64Array): void {
+	writeSync(memory, values, 0, values.byteLength, index * COUNTER_BYTES);
 }

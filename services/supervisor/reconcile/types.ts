@@ -157,6 +157,8 @@ export interface Open {
 	/** At least one worker has this very table in force. */
 	readonly tableInForce: boolean;
 	readonly failures: ReadonlyMap<string, Failure>;
+	/** Rules (uids) whose counters were brought over from before, until a first table names them. */
+	readonly restored: ReadonlySet<string>;
 }
 
 /** What reconcile() has to know of one worker slot. */

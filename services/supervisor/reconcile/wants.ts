@@ -100,7 +100,8 @@ class Collector {
 		this.#links = links;
 		this.#observed = observed;
 		this.#refused = refused;
-		this.#counted = new Set(observed.open.table?.rules.map((row) => row.uid) ?? []);
+		const { restored, table } = observed.open;
+		this.#counted = table === undefined ? restored : new Set(table.rules.map((row) => row.uid));
 	}
 
 	add({ rule, verdict, link }: Candidate): void {

@@ -122,6 +122,7 @@ export class World {
 		table: undefined,
 		tableInForce: false,
 		failures: new Map<string, Failure>(),
+		restored: new Set<string>(),
 	};
 
 	plan(rules: readonly DesiredRule[]): Plan {
