@@ -237,8 +237,9 @@ struct sluice_link {
 };
 
 /*
- * Dumps links and IPv4 addresses by rtnetlink. Returns how many there are; at
- * most `capacity` are written. -errno on failure.
+ * Dumps links and IPv4 addresses by rtnetlink. Returns how many links there are;
+ * at most `capacity` are written. -EAGAIN: they changed during each of ten dumps;
+ * what was known before is the better answer until the next LINKS event.
  */
 SLUICE_API int sluice_links(struct sluice_link *links, uint32_t capacity);
 
@@ -247,8 +248,9 @@ SLUICE_API int sluice_links(struct sluice_link *links, uint32_t capacity);
  * leaves no file and lives in the network namespace. Starts one thread that
  * waits on it, on its connections and on rtnetlink, and writes what happens as
  * struct sluice_event into a pipe. Only peers with uid `worker_uid` (or 0) are
- * accepted. Returns the pipe's read end; events are written whole (each is
- * smaller than PIPE_BUF). One per process: -EBUSY otherwise.
+ * accepted. Returns the pipe's read end, non-blocking; events are written whole
+ * (each is smaller than PIPE_BUF). Nothing is dropped: while the pipe is full the
+ * thread waits. One per process: -EBUSY otherwise. -EADDRINUSE: the name is taken.
  */
 SLUICE_API int sluice_events_start(const char *channel_name, uint32_t worker_uid);
 /* Ends the thread, closes listener and connections. The pipe then ends. */
@@ -277,10 +279,12 @@ struct sluice_event {
 /*
  * Sends one command with up to 4 descriptors to a worker. Non-blocking: -EAGAIN
  * when its queue is full, -ENOTCONN when it is gone. The worker answers each
- * with SLUICE_EVENT_ACK carrying the header's sequence.
+ * with SLUICE_EVENT_ACK carrying the header's sequence. A connection's number is
+ * never given again in the life of the process.
  */
 SLUICE_API int sluice_channel_send(uint32_t connection, const void *message, uint32_t bytes,
 				   const int *fds, uint32_t fd_count);
+/* GONE follows, once what the worker had sent before is reported. */
 SLUICE_API void sluice_channel_disconnect(uint32_t connection);
 
 /* ---- supervisor: capture ---------------------------------------------------- */

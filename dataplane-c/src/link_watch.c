@@ -36,7 +36,7 @@ bool link_watch_drain(int fd)
 	bool changed = false;
 
 	for (;;) {
-		/* ENOBUFS: the queue overran, and is empty now. */
+		/* ENOBUFS: some were lost; those before them are still queued. */
 		if (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
 			changed = true;
 		else if (errno != EINTR)
