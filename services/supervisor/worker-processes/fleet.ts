@@ -44,7 +44,7 @@ interface Slot {
 /** A worker that has not said hello by then never will. */
 const HELLO_LIMIT_MS = 15_000;
 /** Commands take a batch at most; a worker that is silent for this long hangs. */
-const ANSWER_LIMIT_MS = 5_000;
+const ANSWER_LIMIT_MS = 3_000;
 /** Between the end of a worker's channel and that of its process. */
 const LAST_WORDS_MS = 1_000;
 /** A restart takes less; after this long without any worker its rules are not ACTIVE. */
