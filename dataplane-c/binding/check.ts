@@ -3,6 +3,8 @@
  * word, so nothing reaches C that did not pass one of these. What they throw is a
  * programmer's error.
  */
+import { WORKER_COUNTERS } from "./counters.ts";
+import { LIMITS } from "./layout.ts";
 
 function integer(value: number, name: string, least: number, most: number): number {
 	if (!Number.isInteger(value) || value < least || value > most) {
@@ -49,12 +51,23 @@ export function within(value: number, name: string, least: number, most: number)
 	return integer(value, name, least, most);
 }
 
+/** The index of a counter block: blocks begin at cache lines, behind the worker's own. */
+export function counterBlock(value: number): number {
+	if (integer(value, "counterIndex", WORKER_COUNTERS, LIMITS.counters) % 8 !== 0) {
+		throw new RangeError(`counterIndex must be a multiple of 8, not ${value}`);
+	}
+	return value;
+}
+
 export function u64(value: bigint, name: string): bigint {
 	if (typeof value !== "bigint" || value < 0n || value > 0xffffffffffffffffn) {
 		throw new RangeError(`${name} must be a bigint of 64 bits, not ${String(value)}`);
 	}
 	return value;
 }
+
+/** sun_path holds 108 bytes, and an abstract name begins with a NUL. */
+export const MAX_CHANNEL_NAME_BYTES = 107;
 
 /** A NUL-terminated copy, for a `const char *`. */
 export function cString(value: string, name: string, maxBytes: number): Uint8Array {

@@ -1,6 +1,7 @@
 /** Reads what sluice_events_start writes: structures of 32 bytes on a pipe. */
 import * as check from "./check.ts";
 import { EVENT } from "./layout.ts";
+import { closeDescriptor } from "./supervisor.ts";
 
 /** Links or addresses changed: read them again. */
 export interface LinksEvent {
@@ -79,8 +80,16 @@ export class EventDecoder {
 	}
 }
 
-/** The events of startEvents (supervisor.ts), until stopEvents. Closes the descriptor at the end. */
+/**
+ * The events of startEvents (supervisor.ts), until stopEvents. Takes the descriptor:
+ * it is closed when the loop over the events ends.
+ */
 export async function* readEvents(pipeFd: number): AsyncGenerator<DataplaneEvent> {
 	const decoder = new EventDecoder();
-	for await (const chunk of Bun.file(check.fd(pipeFd, "pipeFd")).stream()) yield* decoder.push(chunk);
+	try {
+		for await (const chunk of Bun.file(check.fd(pipeFd, "pipeFd")).stream()) yield* decoder.push(chunk);
+	} finally {
+		// Bun reads from a duplicate and closes only that.
+		closeDescriptor(pipeFd);
+	}
 }

@@ -94,9 +94,10 @@ function loadAbout() {
 	if (version !== ABI_VERSION) {
 		throw new Error(`${path} speaks ABI version ${version}, this program ${ABI_VERSION}: build both anew`);
 	}
-	const difference = layoutDifference(staticText(symbols.sluice_layout()), expectedLayout(COUNTER_NUMBERS));
+	const layout = staticText(symbols.sluice_layout());
+	const difference = layoutDifference(layout, expectedLayout(COUNTER_NUMBERS));
 	if (difference) throw new Error(`${path} does not fit this program: ${difference}: build both anew`);
-	return { path, symbols };
+	return { path, symbols, layout };
 }
 
 /** A value that is made when it is first asked for. A failure is not kept. */
@@ -115,6 +116,12 @@ export const supervisorSymbols = lazily(() => dlopen(about().path, SUPERVISOR_SY
 /** The calls of the worker half. */
 export const workerSymbols = lazily(() => dlopen(about().path, WORKER_SYMBOLS).symbols);
 
+/** What the library says of its structures. */
+export function libraryLayout(): string {
+	return about().layout;
+}
+
+/** The C library's text for an errno, of either sign. */
 export function errorText(errno: number): string {
 	return staticText(about().symbols.sluice_error_text(errno));
 }
@@ -125,6 +132,7 @@ export function succeed(result: number, operation: string): number {
 	throw new DataplaneError(operation, -result, errorText(-result));
 }
 
+/** What the verifier said when the capture filter was last refused. */
 export function filterLog(): string {
 	return staticText(supervisorSymbols().sluice_filter_log());
 }

@@ -2,10 +2,11 @@
  * Encodes resolved rules, outputs and interfaces (include/sluice.h) into buffers that
  * are used again for every table: at 10,000 rules there is nothing to collect afterwards.
  */
-import { u64, within } from "./check.ts";
+import * as check from "./check.ts";
 import { DataplaneError } from "./errors.ts";
 import { INTERFACE_RECORD, LIMITS, OUTPUT_RECORD, RULE_RECORD, SOURCE_RECORD } from "./layout.ts";
 import { errorText, supervisorSymbols } from "./library.ts";
+import { RecordBuffer } from "./record-buffer.ts";
 
 /** Addresses, ports and everything else in host order. */
 export interface SourcePrefix {
@@ -66,37 +67,7 @@ export class TableError extends DataplaneError {
 const OUTPUT_UNUSABLE = 1;
 const NO_RULE = 0xffffffff;
 
-/** Records of one size, one after another, in a buffer that grows by doubling and never shrinks. */
-class RecordBuffer {
-	bytes: Uint8Array;
-	view: DataView;
-	count = 0;
-
-	constructor(
-		private readonly recordBytes: number,
-		private readonly limit: number,
-		private readonly what: string,
-	) {
-		this.bytes = new Uint8Array(recordBytes * 64);
-		this.view = new DataView(this.bytes.buffer);
-	}
-
-	/** The offset of a new record, whose bytes are whatever was there before. */
-	next(): number {
-		if (this.count === this.limit) throw new RangeError(`a table holds at most ${this.limit} ${this.what}`);
-		const offset = this.count * this.recordBytes;
-		if (offset === this.bytes.length) {
-			const grown = new Uint8Array(this.bytes.length * 2);
-			grown.set(this.bytes);
-			this.bytes = grown;
-			this.view = new DataView(grown.buffer);
-		}
-		this.count += 1;
-		return offset;
-	}
-}
-
-const text = new TextEncoder();
+const utf8 = new TextEncoder();
 
 /**
  * Collects the records of one table. Use one for the life of the process: `reset`,
@@ -114,53 +85,37 @@ export class TableBuilder {
 	}
 
 	reset(): void {
-		for (const records of [this.#rules, this.#sources, this.#outputs, this.#interfaces]) records.count = 0;
+		for (const records of [this.#rules, this.#sources, this.#outputs, this.#interfaces]) records.rewind(0);
 	}
 
 	addInterface(record: InterfaceRecord): void {
-		const name = text.encode(record.name);
-		within(name.length, "length of the interface name", 1, LIMITS.interfaceNameBytes - 1);
-		const { bytes, view, offset } = this.#place(this.#interfaces);
-		bytes.fill(0, offset, offset + INTERFACE_RECORD.size);
-		bytes.set(name, offset + INTERFACE_RECORD.name);
-		view.setUint32(offset + INTERFACE_RECORD.ifindex, within(record.ifindex, "ifindex", 1, 0x7fffffff), true);
-		view.setUint32(
-			offset + INTERFACE_RECORD.counterIndex,
-			within(record.counterIndex, "counterIndex", 0, LIMITS.counters),
-			true,
-		);
+		const name = utf8.encode(record.name);
+		check.within(name.length, "length of the interface name", 1, LIMITS.interfaceNameBytes - 1);
+		const ifindex = check.ifindex(record.ifindex);
+		const counterIndex = check.counterBlock(record.counterIndex);
+		const records = this.#interfaces;
+		records.begin();
+		records.copy(INTERFACE_RECORD.name, name);
+		records.u32(INTERFACE_RECORD.ifindex, ifindex);
+		records.u32(INTERFACE_RECORD.counterIndex, counterIndex);
 	}
 
-	/** The index of the rule in this table. */
+	/** The index of the rule in this table. A rule that is refused leaves nothing behind. */
 	addRule(rule: RuleRecord): number {
-		within(rule.uid.length, "length of the uid", 16, 16);
-		within(rule.outputs.length, "number of outputs", 0, LIMITS.outputsPerRule);
+		const ruleIndex = this.#rules.count;
 		const sourceFirst = this.#sources.count;
 		const outputFirst = this.#outputs.count;
-		for (const source of rule.sources) this.#addSource(source);
-		for (const output of rule.outputs) this.#addOutput(output);
-
-		const { bytes, view, offset } = this.#place(this.#rules);
-		bytes.set(rule.uid, offset + RULE_RECORD.uid);
-		view.setUint32(
-			offset + RULE_RECORD.inputIfindex,
-			within(rule.inputIfindex, "inputIfindex", 1, 0x7fffffff),
-			true,
-		);
-		view.setUint32(offset + RULE_RECORD.groupBe, within(rule.group, "group", 1, 0xffffffff), false);
-		view.setUint16(offset + RULE_RECORD.portBe, within(rule.port, "port", 1, 0xffff), false);
-		view.setUint16(offset + RULE_RECORD.vlan, within(rule.vlan, "vlan", 0, 4094), true);
-		view.setUint32(offset + RULE_RECORD.sourceFirst, sourceFirst, true);
-		view.setUint32(offset + RULE_RECORD.sourceCount, rule.sources.length, true);
-		view.setUint32(offset + RULE_RECORD.outputFirst, outputFirst, true);
-		view.setUint32(offset + RULE_RECORD.outputCount, rule.outputs.length, true);
-		view.setUint32(
-			offset + RULE_RECORD.counterIndex,
-			within(rule.counterIndex, "counterIndex", 0, LIMITS.counters),
-			true,
-		);
-		bytes.fill(0, offset + RULE_RECORD.reserved, offset + RULE_RECORD.size);
-		return this.#rules.count - 1;
+		try {
+			for (const source of rule.sources) this.#addSource(source);
+			for (const output of rule.outputs) this.#addOutput(output);
+			this.#addRule(rule, sourceFirst, outputFirst);
+		} catch (error) {
+			this.#rules.rewind(ruleIndex);
+			this.#sources.rewind(sourceFirst);
+			this.#outputs.rewind(outputFirst);
+			throw error;
+		}
+		return ruleIndex;
 	}
 
 	/**
@@ -170,7 +125,7 @@ export class TableBuilder {
 	build(generation: bigint): number {
 		this.#badRule[0] = NO_RULE;
 		const result = supervisorSymbols().sluice_table_build(
-			u64(generation, "generation"),
+			check.u64(generation, "generation"),
 			this.#rules.bytes,
 			this.#rules.count,
 			this.#sources.bytes,
@@ -186,43 +141,45 @@ export class TableBuilder {
 		throw new TableError(-result, errorText(-result), bad < this.#rules.count ? bad : undefined);
 	}
 
-	#place(records: RecordBuffer): { bytes: Uint8Array; view: DataView; offset: number } {
-		const offset = records.next();
-		return { bytes: records.bytes, view: records.view, offset };
+	#addRule(rule: RuleRecord, sourceFirst: number, outputFirst: number): void {
+		check.within(rule.uid.length, "length of the uid", 16, 16);
+		check.within(rule.outputs.length, "number of outputs", 0, LIMITS.outputsPerRule);
+		const at = RULE_RECORD;
+		const records = this.#rules;
+		records.begin();
+		records.copy(at.uid, rule.uid);
+		records.u32(at.inputIfindex, check.ifindex(rule.inputIfindex));
+		records.u32be(at.groupBe, check.address(rule.group, "group"));
+		records.u16be(at.portBe, check.port(rule.port, "port"));
+		records.u16(at.vlan, check.within(rule.vlan, "vlan", 0, 4094));
+		records.u32(at.sourceFirst, sourceFirst);
+		records.u32(at.sourceCount, rule.sources.length);
+		records.u32(at.outputFirst, outputFirst);
+		records.u32(at.outputCount, rule.outputs.length);
+		records.u32(at.counterIndex, check.counterBlock(rule.counterIndex));
 	}
 
 	#addSource(source: SourcePrefix): void {
-		const { view, offset } = this.#place(this.#sources);
-		view.setUint32(offset + SOURCE_RECORD.networkBe, within(source.network, "network", 0, 0xffffffff), false);
-		view.setUint32(offset + SOURCE_RECORD.prefixBits, within(source.prefixBits, "prefixBits", 0, 32), true);
+		const records = this.#sources;
+		records.begin();
+		records.u32be(SOURCE_RECORD.networkBe, check.u32(source.network, "network"));
+		records.u32(SOURCE_RECORD.prefixBits, check.within(source.prefixBits, "prefixBits", 0, 32));
 	}
 
 	#addOutput(output: OutputRecord): void {
-		const { bytes, view, offset } = this.#place(this.#outputs);
 		const at = OUTPUT_RECORD;
-		view.setBigUint64(offset + at.key, u64(output.key, "key"), true);
-		view.setUint32(offset + at.ifindex, within(output.ifindex, "ifindex", 1, 0x7fffffff), true);
-		view.setUint32(
-			offset + at.egressSlot,
-			within(output.egressSlot, "egressSlot", 0, LIMITS.egress - 1),
-			true,
-		);
-		view.setUint32(
-			offset + at.destinationBe,
-			within(output.destination, "destination", 1, 0xffffffff),
-			false,
-		);
-		view.setUint32(offset + at.sourceBe, within(output.source, "source", 0, 0xffffffff), false);
-		view.setUint16(offset + at.portBe, within(output.port, "port", 1, 0xffff), false);
-		view.setUint8(offset + at.ttl, within(output.ttl, "ttl", 1, 255));
-		view.setUint8(offset + at.tos, within(output.dscp, "dscp", 0, 63) << 2);
-		view.setUint32(offset + at.mtu, within(output.mtu, "mtu", 0, 0xffffffff), true);
-		view.setUint32(
-			offset + at.counterIndex,
-			within(output.counterIndex, "counterIndex", 0, LIMITS.counters),
-			true,
-		);
-		view.setUint32(offset + at.flags, output.usable ? 0 : OUTPUT_UNUSABLE, true);
-		bytes.fill(0, offset + at.reserved, offset + at.size);
+		const records = this.#outputs;
+		records.begin();
+		records.u64(at.key, check.u64(output.key, "key"));
+		records.u32(at.ifindex, check.ifindex(output.ifindex));
+		records.u32(at.egressSlot, check.within(output.egressSlot, "egressSlot", 0, LIMITS.egress - 1));
+		records.u32be(at.destinationBe, check.address(output.destination, "destination"));
+		records.u32be(at.sourceBe, check.addressOrNone(output.source, "source"));
+		records.u16be(at.portBe, check.port(output.port, "port"));
+		records.u8(at.ttl, check.within(output.ttl, "ttl", 1, 255));
+		records.u8(at.tos, check.within(output.dscp, "dscp", 0, 63) << 2);
+		records.u32(at.mtu, check.u32(output.mtu, "mtu"));
+		records.u32(at.counterIndex, check.counterBlock(output.counterIndex));
+		records.u32(at.flags, output.usable ? 0 : OUTPUT_UNUSABLE);
 	}
 }

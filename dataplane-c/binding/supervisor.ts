@@ -103,7 +103,7 @@ export function readLinks(): Link[] {
 export function startEvents(channelName: string, workerUid: number): number {
 	return succeed(
 		supervisorSymbols().sluice_events_start(
-			check.cString(channelName, "channelName", 107),
+			check.cString(channelName, "channelName", check.MAX_CHANNEL_NAME_BYTES),
 			check.u32(workerUid, "workerUid"),
 		),
 		`listen for workers on @${channelName}`,

@@ -103,7 +103,7 @@ export class Worker {
 	static start(channelName: string, slot: number, core: number | undefined): Worker {
 		const handle = new BigUint64Array(1);
 		const result = workerSymbols().sluice_worker_start(
-			check.cString(channelName, "channelName", 107),
+			check.cString(channelName, "channelName", check.MAX_CHANNEL_NAME_BYTES),
 			check.within(slot, "slot", 0, LIMITS.workers - 1),
 			core === undefined ? -1 : check.within(core, "core", 0, 4095),
 			handle,

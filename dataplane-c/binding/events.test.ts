@@ -1,0 +1,53 @@
+import { expect, test } from "bun:test";
+import { type DataplaneEvent, EventDecoder } from "./events.ts";
+import { EVENT } from "./layout.ts";
+
+function encode(kind: number, connection: number, pid: number, a: bigint, b: bigint): Uint8Array {
+	const bytes = new Uint8Array(EVENT.size);
+	const view = new DataView(bytes.buffer);
+	view.setUint32(EVENT.kind, kind, true);
+	view.setUint32(EVENT.connection, connection, true);
+	view.setUint32(EVENT.pid, pid, true);
+	view.setBigUint64(EVENT.a, a, true);
+	view.setBigUint64(EVENT.b, b, true);
+	return bytes;
+}
+
+const minus = (errno: bigint) => BigInt.asUintN(64, -errno);
+
+const STREAM = Buffer.concat([
+	encode(1, 0, 0, 0n, 0n),
+	encode(2, 7, 123, 3n, 1n),
+	encode(3, 7, 123, 99n, 0n),
+	encode(3, 7, 123, 2n ** 63n, minus(22n)),
+	encode(5, 7, 123, minus(19n), 0n),
+	encode(4, 7, 123, 0n, 0n),
+]);
+
+const EVENTS: DataplaneEvent[] = [
+	{ kind: "links" },
+	{ kind: "hello", connection: 7, pid: 123, worker: 3, abiVersion: 1 },
+	{ kind: "ack", connection: 7, sequence: 99n, errno: 0 },
+	{ kind: "ack", connection: 7, sequence: 2n ** 63n, errno: 22 },
+	{ kind: "failed", connection: 7, pid: 123, errno: 19 },
+	{ kind: "gone", connection: 7, pid: 123 },
+];
+
+test("a stream of structures becomes events", () => {
+	expect([...new EventDecoder().push(STREAM)]).toEqual(EVENTS);
+});
+
+test("however it is cut", () => {
+	for (let size = 1; size < STREAM.length; size++) {
+		const decoder = new EventDecoder();
+		const events: DataplaneEvent[] = [];
+		for (let at = 0; at < STREAM.length; at += size)
+			events.push(...decoder.push(STREAM.subarray(at, at + size)));
+		expect(events).toEqual(EVENTS);
+	}
+});
+
+test("a kind of a newer library is passed over", () => {
+	const stream = Buffer.concat([encode(77, 0, 0, 0n, 0n), encode(1, 0, 0, 0n, 0n)]);
+	expect([...new EventDecoder().push(stream)]).toEqual([{ kind: "links" }]);
+});

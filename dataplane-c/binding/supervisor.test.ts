@@ -1,0 +1,178 @@
+import { afterEach, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { DataplaneError } from "./errors.ts";
+import * as supervisor from "./supervisor.ts";
+
+const isRoot = process.getuid?.() === 0;
+if (!isRoot) console.log("skip: capture and egress sockets need root");
+
+const opened: number[] = [];
+afterEach(() => {
+	for (const fd of opened.splice(0)) supervisor.closeDescriptor(fd);
+});
+
+function keep(fd: number): number {
+	opened.push(fd);
+	return fd;
+}
+
+function loopback(): supervisor.Link {
+	const link = supervisor.readLinks().find(({ loopback }) => loopback);
+	if (!link) throw new Error("no loopback");
+	return link;
+}
+
+interface IpAddress {
+	ifname: string;
+	ifindex: number;
+	mtu: number;
+	flags: string[];
+	address?: string;
+	link_type: string;
+	addr_info: { family: string; local: string; secondary?: boolean }[];
+}
+
+function dotted(address: number): string {
+	return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join(".");
+}
+
+function linksByIp() {
+	const shown = JSON.parse(Bun.spawnSync(["ip", "-json", "addr"]).stdout.toString()) as IpAddress[];
+	return shown.map((link) => ({
+		name: link.ifname,
+		ifindex: link.ifindex,
+		mtu: link.mtu,
+		up: link.flags.includes("UP"),
+		running: link.flags.includes("LOWER_UP"),
+		loopback: link.flags.includes("LOOPBACK"),
+		addresses: link.addr_info.filter(({ family }) => family === "inet").map(({ local }) => local),
+	}));
+}
+
+function linksByLibrary() {
+	return supervisor
+		.readLinks()
+		.map(({ mac: _, addresses, ...link }) => ({ ...link, addresses: addresses.map(dotted) }));
+}
+
+test("links and addresses are those that ip shows", () => {
+	// Something else on this machine may change links between the two.
+	for (let attempt = 0; attempt < 20; attempt++) {
+		if (Bun.deepEquals(linksByLibrary(), linksByIp())) break;
+	}
+	expect(linksByLibrary()).toEqual(linksByIp());
+});
+
+test("the loopback has no MAC and is at 127.0.0.1", () => {
+	const { name, mac, addresses } = loopback();
+	expect({ name, mac, first: dotted(addresses[0] ?? 0) }).toEqual({
+		name: "lo",
+		mac: "00:00:00:00:00:00",
+		first: "127.0.0.1",
+	});
+});
+
+test("features name the kernel", () => {
+	const { kernelMajor, kernelMinor } = supervisor.probeFeatures();
+	const release = Bun.spawnSync(["uname", "-r"]).stdout.toString();
+	expect(release).toStartWith(`${kernelMajor}.${kernelMinor}.`);
+});
+
+test("a ring holds the MTU in slots that are a power of two", () => {
+	const ring = supervisor.planRing(1500, 32 << 20, true);
+	expect(ring).toEqual({
+		blockBytes: 65_536,
+		blockCount: 512,
+		frameBytes: 2048,
+		frameCount: 16_384,
+		vnetHeader: true,
+	});
+	expect(supervisor.planRing(9000, 32 << 20, false).frameBytes).toBe(16_384);
+	expect(() => supervisor.planRing(20, 32 << 20, true)).toThrow(
+		"plan a ring for MTU 20: Invalid argument (EINVAL)",
+	);
+});
+
+test("a membership socket takes a group once, in network order, and leaves it", () => {
+	const fd = keep(supervisor.openMembership());
+	const { ifindex } = loopback();
+	// 239.254.7.9
+	const joined = () => /0907FEEF/.test(Bun.spawnSync(["cat", "/proc/net/igmp"]).stdout.toString());
+	expect(supervisor.joinGroup(fd, ifindex, 0xeffe0709)).toBe(true);
+	expect(joined()).toBe(true);
+	expect(() => supervisor.joinGroup(fd, ifindex, 0xeffe0709)).toThrow("join group: Address already in use");
+	expect(supervisor.leaveGroup(fd, ifindex, 0xeffe0709)).toBe(true);
+	expect(supervisor.leaveGroup(fd, ifindex, 0xeffe0709)).toBe(false);
+	expect(joined()).toBe(false);
+});
+
+test("a full membership socket says so", () => {
+	const fd = keep(supervisor.openMembership());
+	const { ifindex } = loopback();
+	const limit = Number(Bun.spawnSync(["cat", "/proc/sys/net/ipv4/igmp_max_memberships"]).stdout.toString());
+	for (let i = 0; i < limit; i++) expect(supervisor.joinGroup(fd, ifindex, 0xeffe0800 + i)).toBe(true);
+	expect(supervisor.joinGroup(fd, ifindex, 0xeffe0800 + limit)).toBe(false);
+});
+
+test("a drain is nobody's failure when the port is taken", () => {
+	const { ifindex } = loopback();
+	const other = Bun.udpSocket({ hostname: "127.0.0.1", port: 0 });
+	return other.then((socket) => {
+		expect(supervisor.openDrain(ifindex, 0x7f000001, socket.port)).toBeUndefined();
+		const { port } = socket;
+		socket.close();
+		keep(supervisor.openDrain(ifindex, 0x7f000001, port) ?? -1);
+	});
+});
+
+test("counters are made, zeroed and closed", () => {
+	const fd = keep(supervisor.createCounters(64));
+	supervisor.zeroCounters(fd, 8, 56);
+	expect(() => supervisor.zeroCounters(fd, 8, 57)).toThrow("zero counters: Invalid argument (EINVAL)");
+	keep(supervisor.createShardState());
+});
+
+test.skipIf(!isRoot)("an interface that is not there is ENODEV, and nothing stays open", () => {
+	const filter = supervisor.createFilter(16);
+	keep(filter.programFd);
+	keep(filter.mapFd);
+	const ring = supervisor.planRing(1500, 1 << 20, true);
+	const descriptors = () => readdirSync("/proc/self/fd").length;
+	const before = descriptors();
+	try {
+		supervisor.openShards(0x7ffffff0, 2, ring, filter);
+		throw new Error("opened");
+	} catch (error) {
+		expect(error).toBeInstanceOf(DataplaneError);
+		expect((error as DataplaneError).code).toBe("ENODEV");
+	}
+	expect(descriptors()).toBe(before);
+});
+
+test.skipIf(!isRoot)("a filter's map takes each address once and gives it back", () => {
+	const filter = supervisor.createFilter(2);
+	keep(filter.programFd);
+	keep(filter.mapFd);
+	supervisor.admitAddress(filter, 0xef000001);
+	supervisor.admitAddress(filter, 0xef000001);
+	supervisor.admitAddress(filter, 0xef000002);
+	expect(() => supervisor.admitAddress(filter, 0xef000003)).toThrow("(E2BIG)");
+	expect(supervisor.dismissAddress(filter, 0xef000001)).toBe(true);
+	expect(supervisor.dismissAddress(filter, 0xef000001)).toBe(false);
+});
+
+test.skipIf(!isRoot)("shards and egress sockets open on the loopback", () => {
+	const filter = supervisor.createFilter(16);
+	keep(filter.programFd);
+	keep(filter.mapFd);
+	const { ifindex, mtu } = loopback();
+	const fds = supervisor.openShards(ifindex, 2, supervisor.planRing(mtu, 1 << 20, true), filter);
+	expect(fds).toHaveLength(2);
+	for (const fd of fds) keep(fd);
+	keep(supervisor.openEgress(ifindex, 0, 45_678));
+	keep(supervisor.openEgress(ifindex, 0x7f000001, 45_678));
+});
+
+test.skipIf(isRoot)("without root, capture is refused by the kernel", () => {
+	expect(() => supervisor.createFilter(16)).toThrow("(EPERM)");
+});
