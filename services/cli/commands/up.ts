@@ -7,6 +7,7 @@ export interface UpFlags {
 	hostId?: string;
 	labels?: string;
 	workers?: string;
+	ringMemory?: string;
 	http?: string;
 	natsListen?: string;
 }
@@ -18,6 +19,7 @@ export async function up({ flags }: Context, given: UpFlags): Promise<void> {
 		...(given.hostId !== undefined && { hostId: given.hostId }),
 		...(given.labels !== undefined && { labels: parseLabels(given.labels) }),
 		...(given.workers !== undefined && { workers: parseWorkers(given.workers) }),
+		...(given.ringMemory !== undefined && { ringMemoryMiB: parseRingMemory(given.ringMemory) }),
 		...(given.http !== undefined && { http: given.http }),
 		...(given.natsListen !== undefined && { natsListen: given.natsListen }),
 		...(flags.natsUrl !== undefined && { natsUrl: flags.natsUrl }),
@@ -40,5 +42,10 @@ export function parseLabels(text: string): Record<string, string> {
 export function parseWorkers(text: string): number | "auto" {
 	if (text === "auto") return text;
 	if (!/^\d+$/.test(text)) throw badValue(`--workers ${text}`, "a number, or auto");
+	return Number(text);
+}
+
+export function parseRingMemory(text: string): number {
+	if (!/^\d+$/.test(text)) throw badValue(`--ring-memory ${text}`, "a number of MiB");
 	return Number(text);
 }

@@ -62,6 +62,8 @@ export interface SupervisorSettings {
 	readonly workerSeed: string;
 	readonly labels: Readonly<Record<string, string>>;
 	readonly workers: number;
+	/** Undefined: its default. */
+	readonly ringLimitBytes: number | undefined;
 }
 
 /** Root: it opens packet sockets, sets buffers beyond the limits, and starts workers as another user. */
@@ -69,6 +71,7 @@ export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec 
 	return service(home, "supervisor", undefined, settings.seed, {
 		labels: settings.labels,
 		workers: settings.workers,
+		ringLimitBytes: settings.ringLimitBytes,
 		workerCredentials: { kind: "nkey", seed: settings.workerSeed },
 		stageDir: home.stageDir,
 		workerUser: WORKER_USER,

@@ -71,7 +71,8 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 }
 
 function relayOf(home: Home, plan: UpPlan, seed: string, workerSeed: string): ChildSpec {
-	return supervisor(home, { seed, workerSeed, labels: plan.labels, workers: plan.workers });
+	const { labels, workers, ringLimitBytes } = plan;
+	return supervisor(home, { seed, workerSeed, labels, workers, ringLimitBytes });
 }
 
 function homeOf({ plan, stageDir }: HouseholdParts, natsUrl: string, natsReady: Promise<void>): Home {

@@ -7,8 +7,8 @@ const dataDir = "/var/lib/sluice";
 
 describe("planUp", () => {
 	test("without --nats it runs the whole cluster, on the loopback", () => {
-		const plan = planUp({ dataDir, hostId: "relay-a", workers: 3 });
-		expect(plan).toMatchObject({ hostId: "relay-a", workers: 3, labels: {} });
+		const plan = planUp({ dataDir, hostId: "relay-a", workers: 3, ringMemoryMiB: 64 });
+		expect(plan).toMatchObject({ hostId: "relay-a", workers: 3, labels: {}, ringLimitBytes: 64 * 2 ** 20 });
 		expect(plan.cluster).toEqual({
 			kind: "own",
 			http: { address: "127.0.0.1", port: 7080 },
@@ -34,6 +34,9 @@ describe("planUp", () => {
 		}
 		for (const workers of [0, -1, 1.5, Number.NaN, 2000]) {
 			expect(() => planUp({ dataDir, hostId: "a", workers })).toThrow(/^--workers/);
+		}
+		for (const ringMemoryMiB of [0, 1, 1.5, Number.NaN, 2 ** 21]) {
+			expect(() => planUp({ dataDir, hostId: "a", ringMemoryMiB })).toThrow(/^--ring-memory/);
 		}
 		for (const http of [
 			"7080",

@@ -11,6 +11,8 @@ export interface UpOptions {
 	readonly hostId?: string;
 	readonly labels?: Readonly<Record<string, string>>;
 	readonly workers?: number | "auto";
+	/** For all receive rings of this host. Default: the supervisor's. */
+	readonly ringMemoryMiB?: number;
 	readonly dataDir: string;
 	/** "ADDR:PORT" of the HTTP API. */
 	readonly http?: string;
@@ -27,11 +29,17 @@ const DEFAULT_NATS_LISTEN = "127.0.0.1:4222";
 /** Members of one fanout group; the supervisor takes no more. */
 const MAX_WORKERS = 64;
 
+/** The smallest ring has 2 MiB; a terabyte is a typing error. */
+const MIN_RING_MIB = 2;
+const MAX_RING_MIB = 2 ** 20;
+
 /** What `up` does, checked. */
 export interface UpPlan {
 	readonly hostId: string;
 	readonly labels: Readonly<Record<string, string>>;
 	readonly workers: number;
+	/** Undefined: the supervisor's default. */
+	readonly ringLimitBytes: number | undefined;
 	/** Absolute. */
 	readonly dataDir: string;
 	readonly cluster: OwnCluster | JoinedCluster;
@@ -57,6 +65,7 @@ export function planUp(options: UpOptions): UpPlan {
 		hostId: checkHostId(options.hostId),
 		labels: options.labels ?? {},
 		workers: checkWorkers(options.workers ?? "auto"),
+		ringLimitBytes: checkRingMemory(options.ringMemoryMiB),
 		dataDir: resolve(options.dataDir),
 		cluster: planCluster(options),
 	};
@@ -76,6 +85,14 @@ function checkWorkers(workers: number | "auto"): number {
 	const count = workers === "auto" ? Math.min(usableCpus(), MAX_WORKERS) : workers;
 	if (Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS) return count;
 	throw badValue(`--workers ${count}`, `auto, or 1 to ${MAX_WORKERS}`);
+}
+
+function checkRingMemory(mebibytes: number | undefined): number | undefined {
+	if (mebibytes === undefined) return undefined;
+	if (Number.isInteger(mebibytes) && mebibytes >= MIN_RING_MIB && mebibytes <= MAX_RING_MIB) {
+		return mebibytes * 2 ** 20;
+	}
+	throw badValue(`--ring-memory ${mebibytes}`, `${MIN_RING_MIB} to ${MAX_RING_MIB} MiB`);
 }
 
 function planCluster(options: UpOptions): OwnCluster | JoinedCluster {

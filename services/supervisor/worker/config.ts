@@ -10,4 +10,3 @@ export const workerConfig = serviceConfig.extend({
 	/** Abstract socket of the supervisor's channel. */
 	channel: z.string().min(1),
 });
-export type WorkerConfig = z.output<typeof workerConfig>;

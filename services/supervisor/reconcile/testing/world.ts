@@ -256,7 +256,7 @@ function keyOf(command: Command): string | undefined {
 }
 
 /** One word and what it is about, for expectations that read like a log. */
-export function describe(command: Command): string {
+function describe(command: Command): string {
 	switch (command.kind) {
 		case "welcome-worker":
 			return `welcome ${command.slot}`;
