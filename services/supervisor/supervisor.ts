@@ -68,6 +68,8 @@ export class Supervisor {
 		this.#deadlines = setInterval(() => {
 			const now = Date.now();
 			this.#fleet.checkDeadlines(now);
+			// Each has something to answer each second, so that one that hangs is noticed though nothing changes.
+			this.#sendLevels();
 			// From rules that are ACTIVE to PENDING when every worker stays away, and back.
 			if (this.#fleet.down(now)) this.#reconciler?.poke();
 		}, DEADLINE_CHECK_MS);
@@ -95,9 +97,7 @@ export class Supervisor {
 		cluster.onLevels((levels) => {
 			this.#levels = levels;
 			this.#logger.setLevels(levels);
-			for (const worker of this.#fleet.running()) {
-				sendLevels(worker, levels, this.#logger.facility("workers"));
-			}
+			this.#sendLevels();
 		});
 		const settled = new Promise<void>((resolve) => {
 			this.#readyCheck = () => {
@@ -175,6 +175,12 @@ export class Supervisor {
 			if (changes.length > 0) this.#changed();
 		} catch (thrown) {
 			log.error(`links cannot be read: ${errorText(thrown)}`);
+		}
+	}
+
+	#sendLevels(): void {
+		for (const worker of this.#fleet.running()) {
+			sendLevels(worker, this.#levels, this.#logger.facility("workers"));
 		}
 	}
 

@@ -13,6 +13,8 @@ export interface GenOptions {
 	burst?: number;
 	source?: string;
 	ttl?: number;
+	/** Goes on where another run of the generator ended. */
+	firstSequence?: number;
 	/** Leave segmentation to the kernel, so that super-packets cross the veth pair. */
 	segment?: boolean;
 }
@@ -26,6 +28,7 @@ function genArgv(options: GenOptions): string[] {
 	const argv = [`${BUILD}/sluice-gen`, "--json", "--to", options.to];
 	argv.push("--rate", `${options.rate}`, "--count", `${options.count}`, "--size", `${options.size ?? 1400}`);
 	if (options.streams !== undefined) argv.push("--streams", `${options.streams}`);
+	if (options.firstSequence !== undefined) argv.push("--first-sequence", `${options.firstSequence}`);
 	if (options.burst !== undefined) argv.push("--burst", `${options.burst}`);
 	if (options.source !== undefined) argv.push("--source", options.source);
 	if (options.ttl !== undefined) argv.push("--ttl", `${options.ttl}`);

@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { until } from "./lab/commands.ts";
+import { assertAccounts, Relay } from "./lab/relay.ts";
+import { type Chain, chain } from "./lab/topology.ts";
+import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
+
+let lab: Chain;
+let relay: Relay;
+
+beforeAll(async () => {
+	lab = await chain();
+	relay = new Relay(lab.relay);
+	// Room for the two rings of one interface, and for no more.
+	await relay.up("--workers", "2", "--ring-memory", "7");
+	await relay.sluice("rule", "add", "video", "--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001");
+});
+
+afterAll(async () => {
+	await relay?.remove();
+	await lab?.remove();
+});
+
+/** The supervisor among the keeper's children. */
+function supervisorPid(): number {
+	for (const task of readdirSync(`/proc/${relay.pid}/task`)) {
+		const children = readFileSync(`/proc/${relay.pid}/task/${task}/children`, "utf8").trim().split(" ");
+		for (const pid of children.filter((text) => text !== "")) {
+			if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("supervisor.js")) return Number(pid);
+		}
+	}
+	throw new Error("no supervisor runs");
+}
+
+async function state(name: string) {
+	return (await relay.rules()).find((rule) => rule.name === name)?.hosts[0];
+}
+
+async function untilActive(name: string): Promise<void> {
+	await until(`${name} is ACTIVE`, async () => ((await state(name))?.state === "ACTIVE" ? true : undefined));
+}
+
+async function send(count: number): Promise<void> {
+	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: count });
+	await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 2_000, count });
+	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
+}
+
+test("a killed supervisor's figures go on where they were", async () => {
+	await send(3_000);
+	await relay.figuresAfter(3_000);
+	const before = (await relay.workers()).map(({ pid }) => pid);
+	process.kill(supervisorPid(), "SIGKILL");
+	await until("its successor's workers run", async () => {
+		expect((await relay.figures()).rules[0]?.receivedPackets).toBe(3_000);
+		const workers = await relay.workers();
+		return workers.every(({ state, pid }) => state === "RUNNING" && !before.includes(pid)) ? true : undefined;
+	});
+	await untilActive("video");
+	await send(1_000);
+	const figures = await relay.figuresAfter(4_000);
+	expect(figures.rules[0]).toMatchObject({ receivedPackets: 4_000, forwardedPackets: 4_000 });
+	expect(figures.rules[0]?.outputs[0]?.sentPackets).toBe(4_000);
+	expect(figures.interfaces[0]?.capturedFrames).toBe(4_000);
+	assertAccounts(figures);
+});
+
+test("workers that hang are started again, and send what their rings held meanwhile", async () => {
+	const part = 1_000;
+	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 3 * part });
+	await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 2_000, count: part });
+	for (const { pid } of await relay.workers()) process.kill(pid, "SIGSTOP");
+	// Even these small rings hold this many.
+	await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 2_000, count: part, firstSequence: part });
+	await until("both are started again", async () => {
+		const workers = await relay.workers();
+		return workers.every(({ state, restarts }) => state === "RUNNING" && restarts === 1) ? true : undefined;
+	});
+	await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 2_000, count: part, firstSequence: 2 * part });
+	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
+});
+
+test("an interface beyond the ring memory is refused with what to do, and starts when there is room", async () => {
+	await relay.cli("rule", "add", "more", "--in", "r2:239.1.1.1:5001", "--out", "r1:239.10.1.9:6001");
+	expect(await state("more")).toMatchObject({
+		state: "FAILED",
+		reason: "ring memory limit 7 MiB reached: raise --ring-memory or remove rules from other interfaces",
+	});
+	expect((await state("video"))?.state).toBe("ACTIVE");
+	await relay.sluice("rule", "remove", "video");
+	await untilActive("more");
+});
