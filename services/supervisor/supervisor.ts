@@ -8,6 +8,7 @@ import type { ServiceLogger } from "@sluice/lib/log";
 import type { LogLevels } from "@sluice/proto/gen/log";
 import type { ClusterView } from "./cluster-view.ts";
 import type { SupervisorConfig } from "./config.ts";
+import { logStates } from "./log-states.ts";
 import type { KnownCounters } from "./observe/decode-counters.ts";
 import { LinkObserver } from "./observe/links.ts";
 import type { Desired, Observed, RuleState } from "./reconcile/types.ts";
@@ -202,25 +203,11 @@ export class Supervisor {
 	}
 
 	#settled(rules: readonly RuleState[], desired: Desired): void {
-		this.#logChanges(rules);
+		logStates(this.#rules, rules, this.#logger.facility("reconcile"));
 		this.#rules = rules;
 		this.#appliedSequence = desired.sequence;
 		this.#cluster?.record.touch();
 		this.#readyCheck();
-	}
-
-	/** One line for each rule that is in another state than before. */
-	#logChanges(rules: readonly RuleState[]): void {
-		const log = this.#logger.facility("reconcile");
-		const before = new Map(this.#rules.map((rule) => [rule.name, rule]));
-		for (const { name, state, reason } of rules) {
-			const previous = before.get(name);
-			before.delete(name);
-			if (previous?.state === state && previous.reason === reason) continue;
-			const level = state === "FAILED" ? "warn" : "info";
-			log[level]({ rule: name, state, ...(reason === "" ? {} : { reason }) }, `rule is ${state}`);
-		}
-		for (const name of before.keys()) log.info({ rule: name }, "rule is gone");
 	}
 }
 
