@@ -17,7 +17,8 @@ import { collectWants, type Verdict, type Wants } from "./wants.ts";
 export function reconcile(desired: Desired, observed: Observed): Plan {
 	const wants = collectWants(desired.rules, observed);
 	const { open, nowMs } = observed;
-	const wanted = wantedKeys(wants);
+	// Asked only for what is refused; with many rules there are many keys.
+	const wanted = open.failures.size > 0 ? wantedKeys(wants) : new Set<string>();
 	const refused = (key: string) => (open.failures.get(key)?.retryAtMs ?? 0) > nowMs;
 	const tableRefused = refused(TABLE_KEY) && !sameTable(open.table, wants.table);
 	const memberships = planMemberships(wants, observed, refused);

@@ -93,6 +93,8 @@ class Collector {
 	readonly #inputs = new Map<string, string>();
 	/** Rules that have counters: they keep their row while they cannot run. */
 	readonly #counted: ReadonlySet<string>;
+	/** Whether anything is refused at all: hardly ever, and there are many rules. */
+	readonly #failing: boolean;
 	#outputCount = 0;
 	#sourceCount = 0;
 
@@ -100,13 +102,14 @@ class Collector {
 		this.#links = links;
 		this.#observed = observed;
 		this.#refused = refused;
-		const { restored, table } = observed.open;
+		const { failures, restored, table } = observed.open;
+		this.#failing = failures.size > 0;
 		this.#counted = table === undefined ? restored : new Set(table.rules.map((row) => row.uid));
 	}
 
 	add({ rule, verdict, link }: Candidate): void {
 		this.#verdicts.push(verdict);
-		const refused = this.#failure(ruleKey(rule.uid));
+		const refused = this.#failing ? this.#failure(ruleKey(rule.uid)) : undefined;
 		if (refused !== undefined) {
 			// Not even a dormant row: it would have the table refused again.
 			verdict.failed ??= refused;
@@ -268,6 +271,7 @@ class Collector {
 	}
 
 	#failure(key: string): string | undefined {
+		if (!this.#failing) return undefined;
 		const failure = this.#observed.open.failures.get(key);
 		return failure !== undefined && failure.retryAtMs > this.#observed.nowMs ? failure.reason : undefined;
 	}
