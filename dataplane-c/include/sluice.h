@@ -407,7 +407,10 @@ SLUICE_API int sluice_close(int fd);
  *
  * Each begins with struct sluice_message; each is answered by one ACK with the
  * same sequence once it holds. Descriptors travel with it; the worker owns
- * what it received.
+ * what it received. -EMFILE in an ACK: the worker's RLIMIT_NOFILE is too low.
+ *
+ * Shards may come before the table: their frames wait in the ring until a table names
+ * their interface. An output whose egress slot holds no socket counts as failed.
  */
 
 enum sluice_message_kind {
@@ -469,9 +472,10 @@ enum sluice_worker_state {
 };
 
 /*
- * Connects to the supervisor's channel, says HELLO and starts the packet thread,
- * pinned to `core` (-1: not pinned), all signals blocked. Returns 0 and sets
- * *worker, which the caller frees with sluice_worker_stop().
+ * Starts the packet thread, pinned to `core` (-1: not pinned), all signals blocked. It
+ * connects to the supervisor's channel, for up to 5 s (BOOT), and says HELLO (RUN).
+ * Returns 0 and sets *worker, which the caller frees with sluice_worker_stop();
+ * -EINVAL (name, slot or core), -ENOMEM.
  */
 SLUICE_API int sluice_worker_start(const char *channel_name, uint32_t slot, int32_t core,
 				   struct sluice_worker **worker);

@@ -140,37 +140,61 @@ static int carry_out(struct sluice_worker *worker, struct command *command)
 	}
 }
 
+/* 0; -EAGAIN: it waits; -ENOTCONN. */
 static int acknowledge(struct sluice_worker *worker, uint64_t sequence, int result)
 {
-	return worker_channel_report(worker->channel, REPORT_ACK, sequence,
-				     (uint64_t)(int64_t)result)
-		       ? -ENOTCONN
-		       : 0;
+	int error = worker_channel_report(worker->channel, REPORT_ACK, sequence,
+					  (uint64_t)(int64_t)result);
+
+	if (worker->ack_waits != (error == -EAGAIN))
+		worker->waits_changed = true;
+	worker->ack_waits = error == -EAGAIN;
+	worker->ack_sequence = sequence;
+	worker->ack_result = result;
+	return error == 0 || error == -EAGAIN ? error : -ENOTCONN;
+}
+
+/* What must be done before the next command is taken. 0; -EAGAIN: not yet; -ENOTCONN. */
+static int finish_last(struct sluice_worker *worker)
+{
+	if (worker->ack_waits)
+		return acknowledge(worker, worker->ack_sequence, worker->ack_result);
+	if (!worker->next_table.memory)
+		return 0;
+	if (!swap_tables(worker))
+		return -EAGAIN;
+	return acknowledge(worker, worker->next_sequence, 0);
+}
+
+static int take_one(struct sluice_worker *worker, bool *taken)
+{
+	struct command *command = &worker->command;
+	int result = worker_channel_receive(worker->channel, command);
+
+	*taken = result == 1 || result == -EBADMSG || result == -EMFILE;
+	if (!*taken)
+		return result;
+	if (result == 1) {
+		result = carry_out(worker, command);
+		command_close(command);
+	}
+	/* A table is acknowledged when it is in force. */
+	return worker->next_table.memory ? 0
+					 : acknowledge(worker, command->message.sequence, result);
 }
 
 int commands_take(struct sluice_worker *worker)
 {
-	for (unsigned taken = 0; taken < COMMANDS_AT_ONCE && !worker->stopped; taken++) {
-		struct command *command = &worker->command;
-		int result;
+	for (unsigned count = 0; count < COMMANDS_AT_ONCE; count++) {
+		bool taken = false;
+		int error = finish_last(worker);
 
-		if (worker->next_table.memory) {
-			if (!swap_tables(worker))
-				return 0;
-			if (acknowledge(worker, worker->next_sequence, 0))
-				return -ENOTCONN;
-		}
-		result = worker_channel_receive(worker->channel, command);
-		if (result == 0 || result == -ENOTCONN || result == -EPROTO)
-			return result;
-		if (result > 0) {
-			result = carry_out(worker, command);
-			command_close(command);
-		}
-		if (worker->next_table.memory)
-			continue;
-		if (acknowledge(worker, command->message.sequence, result))
-			return -ENOTCONN;
+		if (!error && !worker->stopped)
+			error = take_one(worker, &taken);
+		if (error == -EAGAIN)
+			return 0;
+		if (error || !taken)
+			return error;
 	}
 	return 0;
 }

@@ -41,7 +41,9 @@ static uint64_t monotonic_ns(void)
 
 static bool must_stop(const struct sluice_worker *worker)
 {
-	return worker->stopped || __atomic_load_n(&worker->stop, __ATOMIC_ACQUIRE);
+	/* Not before the ACK of the STOP is out. */
+	return (worker->stopped && !worker->ack_waits) ||
+	       __atomic_load_n(&worker->stop, __ATOMIC_ACQUIRE);
 }
 
 static int connect_patiently(struct sluice_worker *worker)
@@ -70,7 +72,11 @@ static void refresh_waits(struct cycle *cycle)
 	struct sluice_worker *worker = cycle->worker;
 
 	worker->waits_changed = false;
-	cycle->waits[WAIT_CHANNEL] = (struct pollfd){ .fd = worker->channel, .events = POLLIN };
+	/* While an ACK waits for room, what else the supervisor says has to wait too. */
+	cycle->waits[WAIT_CHANNEL] = (struct pollfd){
+		.fd = worker->channel,
+		.events = worker->ack_waits ? POLLOUT : POLLIN,
+	};
 	cycle->waits[WAIT_STOP] = (struct pollfd){ .fd = worker->stop_event, .events = POLLIN };
 	cycle->wait_count = WAIT_ENGINE +
 			    worker->engine->ops->waits(worker->engine, cycle->waits + WAIT_ENGINE);

@@ -10,6 +10,11 @@
 
 #include "mapping.h"
 
+/* Linux 6.2; older uapi headers lack it. */
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
 #define VNET_HEADER_BYTES   sizeof(struct virtio_net_hdr)
 #define SLOT_HEADER_BYTES   TPACKET_ALIGN(sizeof(struct tpacket2_hdr))
 /* A predecessor may have taken the copies of a whole batch; more than that is a broken order. */
@@ -19,6 +24,9 @@ static inline struct tpacket2_hdr *slot_header(const struct ring *ring, uint32_t
 {
 	const struct sluice_ring *geometry = &ring->geometry;
 
+	/* As sluice_ring_plan() makes them: no division on the way to a slot. */
+	if (__builtin_expect(ring->contiguous, 1))
+		return (void *)(ring->slots + (size_t)slot * geometry->frame_bytes);
 	return (void *)(ring->slots + (size_t)(slot / ring->per_block) * geometry->block_bytes +
 			(size_t)(slot % ring->per_block) * geometry->frame_bytes);
 }
@@ -106,6 +114,7 @@ int ring_map(struct ring *ring, int fd, int state_fd, const struct sluice_ring *
 		return -EINVAL;
 	ring->geometry = *geometry;
 	ring->per_block = geometry->frame_count / geometry->block_count;
+	ring->contiguous = geometry->block_bytes % geometry->frame_bytes == 0;
 	ring->slots_bytes = (size_t)geometry->block_bytes * geometry->block_count;
 	error = mapping_open(state_fd, MAPPING_SHARED, sizeof(*ring->state), &memory,
 			     &ring->state_bytes);
@@ -252,6 +261,9 @@ enum ring_take ring_take(struct ring *ring, struct frame *frame)
 	frame->gso_bytes = 0;
 	if (ring->geometry.vnet_header)
 		describe_segments(frame, frame->bytes - VNET_HEADER_BYTES);
+	else if (status & TP_STATUS_COPY)
+		/* Longer than an MTU's slot: many datagrams, and nothing says where they end. */
+		frame->gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
 	if (__builtin_expect(status & TP_STATUS_COPY, 0))
 		take_copy(ring, frame);
 	return RING_FRAME;

@@ -33,6 +33,7 @@ struct ring {
 	size_t slots_bytes;
 	struct sluice_ring geometry;
 	uint32_t per_block;
+	bool contiguous; /* slots fill the blocks: slot n lies at n × frame_bytes */
 
 	uint32_t cursor;   /* next slot to take */
 	uint32_t returned; /* next slot to give back; the same when no batch is open */

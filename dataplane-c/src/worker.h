@@ -41,6 +41,10 @@ struct sluice_worker {
 	struct idle idle;
 	struct table next_table; /* validated, waits for table_lock; memory NULL: none */
 	uint64_t next_sequence;
+	/* An ACK that found the channel full. No command is taken before it is sent. */
+	bool ack_waits;
+	uint64_t ack_sequence;
+	int ack_result;
 	bool waits_changed;
 	bool stopped; /* by SLUICE_MESSAGE_STOP */
 	struct command command;

@@ -37,7 +37,7 @@ int worker_channel_connect(const char *name)
 
 	if (error)
 		return error;
-	channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (channel < 0)
 		return -errno;
 	if (connect(channel, (struct sockaddr *)&address, length) == 0)
@@ -51,7 +51,7 @@ int worker_channel_report(int channel, enum report_kind kind, uint64_t a, uint64
 {
 	const struct report report = { .kind = kind, .bytes = sizeof(report), .a = a, .b = b };
 
-	return send(channel, &report, sizeof(report), MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return send(channel, &report, sizeof(report), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
 static bool has_its_shape(const struct command *command, size_t bytes)
@@ -103,10 +103,14 @@ int worker_channel_receive(int channel, struct command *command)
 	take_descriptors(command, &message);
 	if (bytes == 0)
 		return -ENOTCONN;
-	if ((size_t)bytes < sizeof(command->message) ||
-	    message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+	if ((size_t)bytes < sizeof(command->message) || message.msg_flags & MSG_TRUNC) {
 		command_close(command);
 		return -EPROTO;
+	}
+	/* Some descriptors found no place: RLIMIT_NOFILE. */
+	if (message.msg_flags & MSG_CTRUNC) {
+		command_close(command);
+		return -EMFILE;
 	}
 	if (!has_its_shape(command, (size_t)bytes)) {
 		command_close(command);

@@ -27,13 +27,14 @@ struct command {
 /* One attempt. The socket, or -errno: -ECONNREFUSED while nobody listens. */
 int worker_channel_connect(const char *name);
 
-/* 0, or -errno. Blocks for as long as the supervisor does not read. */
+/* 0, or -errno; -EAGAIN: the supervisor has not read for long. */
 int worker_channel_report(int channel, enum report_kind kind, uint64_t a, uint64_t b);
 
 /*
  * The next command, without waiting. 1; 0: none; -EBADMSG: kind, length or number of
- * descriptors are wrong, its sequence is in command->message; -ENOTCONN: the
- * supervisor closed the channel; -EPROTO: no message of ours.
+ * descriptors are wrong; -EMFILE: this process may have no more descriptors; in both
+ * cases the sequence is in command->message. -ENOTCONN: the supervisor closed the
+ * channel; -EPROTO: no message of ours.
  */
 int worker_channel_receive(int channel, struct command *command);
 /* Closes what nobody took. */

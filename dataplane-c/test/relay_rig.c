@@ -7,11 +7,13 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -120,16 +122,43 @@ static struct sluice_event await_event(struct rig *rig, uint32_t kind)
 	}
 }
 
-void rig_start_worker(struct rig *rig)
+/* Waits for the worker's HELLO and gives it its counters. */
+static void welcome(struct rig *rig)
 {
 	struct sluice_message counters = { .kind = SLUICE_MESSAGE_COUNTERS };
-	struct sluice_event hello;
+	struct sluice_event hello = await_event(rig, SLUICE_EVENT_HELLO);
 
-	require_ok(sluice_worker_start(CHANNEL, WORKER_SLOT, -1, &rig->worker), "worker_start");
-	hello = await_event(rig, SLUICE_EVENT_HELLO);
 	rig_require(hello.a == WORKER_SLOT && hello.b == SLUICE_ABI_VERSION, "hello");
 	rig->connection = hello.connection;
 	require_ok(rig_command(rig, &counters, sizeof(counters), &rig->counters_fd, 1), "counters");
+}
+
+void rig_start_worker(struct rig *rig)
+{
+	require_ok(sluice_worker_start(CHANNEL, WORKER_SLOT, -1, &rig->worker), "worker_start");
+	welcome(rig);
+}
+
+pid_t rig_start_worker_process(struct rig *rig)
+{
+	struct sluice_worker *worker;
+	pid_t child = fork();
+
+	rig_require(child >= 0, "fork");
+	if (child == 0) {
+		/* Dies with its parent, should that fail. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		require_ok(sluice_worker_start(CHANNEL, WORKER_SLOT, -1, &worker), "worker_start");
+		for (;;)
+			pause();
+	}
+	welcome(rig);
+	return child;
+}
+
+uint64_t rig_await_ack(struct rig *rig)
+{
+	return await_event(rig, SLUICE_EVENT_ACK).a;
 }
 
 int rig_command(struct rig *rig, void *message, uint32_t bytes, const int *fds, uint32_t fd_count)

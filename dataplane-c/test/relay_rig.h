@@ -13,6 +13,7 @@
 #define SLUICE_RELAY_RIG_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "sluice.h"
 
@@ -52,6 +53,8 @@ __attribute__((format(printf, 2, 3))) void rig_relay(struct rig *rig, const char
 
 /* Sends a command and waits for its ACK; returns what the ACK says. Takes no descriptors. */
 int rig_command(struct rig *rig, void *message, uint32_t bytes, const int *fds, uint32_t fd_count);
+/* Of a command that was sent otherwise: its sequence. */
+uint64_t rig_await_ack(struct rig *rig);
 void rig_attach(struct rig *rig, uint32_t shard);
 /* For multicast; for unicast; one on which the kernel refuses UDP_SEGMENT. */
 void rig_add_egress(struct rig *rig, uint32_t slot, uint32_t options);
@@ -61,6 +64,8 @@ void rig_add_egress_refusing(struct rig *rig, uint32_t slot);
 int rig_install(struct rig *rig, const struct sluice_rule_record *rules, uint32_t rule_count,
 		const struct sluice_output_record *outputs, uint32_t output_count);
 void rig_start_worker(struct rig *rig);
+/* As a process of its own, which the caller ends. */
+pid_t rig_start_worker_process(struct rig *rig);
 /* Ends it and waits until the supervisor half has seen it go. */
 void rig_stop_worker(struct rig *rig);
 void rig_await_gone(struct rig *rig);

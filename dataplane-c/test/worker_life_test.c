@@ -106,6 +106,38 @@ static void a_successor_goes_on_where_a_worker_stopped(void)
 	sluice_close(receiver);
 }
 
+/* A supervisor that is busy elsewhere: its commands wait, packets do not. */
+static void packets_flow_while_acknowledgements_wait(void)
+{
+	struct {
+		struct sluice_message message;
+		uint64_t body;
+	} note = { .message = { .kind = SLUICE_MESSAGE_NOTE, .bytes = sizeof(note) } };
+	uint64_t first;
+	int receiver = traffic_receiver(&rig, 82);
+	int sent = 0;
+
+	EXPECT_EQUAL(install_one(82, SLOT), 0);
+	first = rig.sequence + 1;
+	/* Events are not read: their pipe fills, then the reports', then the commands' queue. */
+	for (unsigned full = 0; full < 100; full += sent == -EAGAIN) {
+		note.message.sequence = rig.sequence + 1;
+		sent = sluice_channel_send(rig.connection, &note, sizeof(note), NULL, 0);
+		EXPECT(sent == 0 || sent == -EAGAIN);
+		if (sent == 0)
+			rig.sequence++;
+		else
+			usleep(1000);
+	}
+	for (uint32_t sequence = 0; sequence < 100; sequence++)
+		traffic_send_numbered(sender, 82, sequence, 100);
+	for (uint32_t sequence = 0; sequence < 100; sequence++)
+		EXPECT(traffic_expect(receiver, sequence, 100));
+	for (uint64_t expected = first; expected <= rig.sequence; expected++)
+		EXPECT_EQUAL(rig_await_ack(&rig), expected);
+	sluice_close(receiver);
+}
+
 static void a_stopped_worker_halts(void)
 {
 	struct sluice_message stop = { .kind = SLUICE_MESSAGE_STOP };
@@ -134,6 +166,7 @@ int main(void)
 	notes_reach_the_workers_process();
 	kernel_drops_are_counted();
 	a_successor_goes_on_where_a_worker_stopped();
+	packets_flow_while_acknowledgements_wait();
 	a_stopped_worker_halts();
 	relay_close(failures);
 	return failures ? 1 : 0;
