@@ -8,11 +8,14 @@
 #include <unistd.h>
 
 #include "counters.h"
+#include "time_slice.h"
 #include "worker.h"
 
 #define COMMANDS_PERIOD_NS     1000000u
 #define COMMANDS_PERIOD_ROUNDS 64u
 #define SAMPLE_PERIOD_NS       100000000u
+/* The kernel's shortest. */
+#define TIME_SLICE_NS          100000u
 #define WAIT_MS                100
 #define CONNECT_PATIENCE_NS    5000000000u
 #define CONNECT_PERIOD_NS      10000000
@@ -168,6 +171,8 @@ void *duty_cycle(void *argument)
 	struct sluice_worker *worker = argument;
 	int error = connect_patiently(worker);
 
+	/* A wish: nothing depends on it. */
+	(void)time_slice_set(TIME_SLICE_NS);
 	if (!error) {
 		__atomic_store_n(&worker->state, SLUICE_WORKER_RUN, __ATOMIC_RELEASE);
 		journal_write(&worker->journal, JOURNAL_INFO, SLUICE_FACILITY_CHANNEL,
