@@ -13,12 +13,21 @@ export function childrenOf(keeper: number): Map<string, number> {
 	for (const thread of readdirSync(`/proc/${keeper}/task`)) {
 		const pids = readFileSync(`/proc/${keeper}/task/${thread}/children`, "utf8").trim().split(" ");
 		for (const pid of pids.filter(Boolean)) {
-			const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+			const argv = argvOf(pid);
 			const file = argv.find((word) => /\/(nats-server|[a-z-]+\.js)$/.test(word));
 			if (file !== undefined) children.set(file.replace(/^.*\/(.*?)(\.js)?$/, "$1"), Number(pid));
 		}
 	}
 	return children;
+}
+
+/** Empty for one that ended after it was listed. */
+function argvOf(pid: string): string[] {
+	try {
+		return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+	} catch {
+		return [];
+	}
 }
 
 /** The namespace's sockets of every kind that a process could have left; TCP's own memory of closed ones aside. */

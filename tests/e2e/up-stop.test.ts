@@ -69,23 +69,24 @@ describe("sluice up, stopped", () => {
 		// Every place where programs leave files is a fresh one here, seen by nobody else.
 		const script = `
 			set -eu
+			mount -t tmpfs none /mnt
+			mkdir -m 0700 /mnt/home
+			mkdir /mnt/home/checkout
+			mount --bind "$ROOT" /mnt/home/checkout
 			for folder in /tmp /dev/shm /var/tmp; do mount -t tmpfs none "$folder"; done
-			mkdir -m 0700 /tmp/home
-			mkdir /tmp/home/checkout
-			mount --bind "$ROOT" /tmp/home/checkout
-			ls -A /run | sort >/tmp/home/run-before
-			ip netns exec "$NAMESPACE" /tmp/home/checkout/sluice up --host-id relay-a \\
-				--data-dir /tmp/home/data >/tmp/home/out 2>/tmp/home/err &
+			ls -A /run | sort >/mnt/home/run-before
+			ip netns exec "$NAMESPACE" /mnt/home/checkout/sluice up --host-id relay-a \\
+				--data-dir /mnt/home/data >/mnt/home/out 2>/mnt/home/err &
 			up=$!
-			until grep -q '^sluice ready' /tmp/home/out; do
-				kill -0 $up || { cat /tmp/home/err >&2; exit 1; }
+			until grep -q '^sluice ready' /mnt/home/out; do
+				kill -0 $up || { cat /mnt/home/err >&2; exit 1; }
 				sleep 0.05
 			done
-			ip netns exec "$NAMESPACE" /tmp/home/checkout/sluice rule list --data-dir /tmp/home/data
+			ip netns exec "$NAMESPACE" /mnt/home/checkout/sluice rule list --data-dir /mnt/home/data
 			kill -TERM $up
 			wait $up
-			find /tmp /dev/shm /var/tmp -mindepth 1 -not -path '/tmp/home*'
-			ls -A /run | sort | comm -13 /tmp/home/run-before -`;
+			find /tmp /dev/shm /var/tmp -mindepth 1 
+			ls -A /run | sort | comm -13 /mnt/home/run-before -`;
 		const outcome = Bun.spawn(["unshare", "--mount", "bash", "-c", script], {
 			env: { ...process.env, ROOT, NAMESPACE: namespace.name },
 			stdout: "pipe",

@@ -27,7 +27,15 @@ export interface WorkerProcess {
 export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess {
 	const { bun, bundle, stageDir, user, config, origin, writeLine, onExit } = options;
 	const child = Bun.spawn({
-		cmd: [...privilegeDrop(user), bun, "--no-install", "--no-env-file", "--config=/dev/null", bundle],
+		cmd: [
+			...priority,
+			...privilegeDrop(user),
+			bun,
+			"--no-install",
+			"--no-env-file",
+			"--config=/dev/null",
+			bundle,
+		],
 		cwd: stageDir,
 		env: environment(),
 		stdin: "pipe",
@@ -41,6 +49,12 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
 	child.stdin.flush();
 	return { pid: child.pid, kill: () => child.kill("SIGKILL") };
 }
+
+/**
+ * A worker that waits for its core lets its rings run full. Without CAP_SYS_NICE `nice`
+ * says so and goes on as it is.
+ */
+const priority = ["nice", "--adjustment=-10"];
 
 function privilegeDrop(user: string): string[] {
 	return [
