@@ -291,7 +291,8 @@ describe("outputs", () => {
 		const world = new World();
 		world.setLink("r2", { up: false });
 		const { rules } = world.settle(both);
-		expect(rules[0]).toEqual({ name: "a", state: "PENDING", reason: "output interface r2 is down" });
+		const reason = "output interface r2 is down; 1 of 2 outputs sends";
+		expect(rules[0]).toEqual({ name: "a", state: "PENDING", reason });
 		expect(usable(world)).toEqual([true, false]);
 		expect(world.open.memberships.size).toBe(1);
 		world.setLink("r2", { up: true, carrierEpoch: 2 });
@@ -302,8 +303,18 @@ describe("outputs", () => {
 	test("one whose interface is missing names it", () => {
 		const world = new World();
 		const { rules } = world.settle(rule("a", { out: ["r1:239.10.1.1:6001", "r7:239.10.1.1:6001"] }));
-		expect(rules[0]?.reason).toBe("no output interface r7 here");
+		expect(rules[0]?.reason).toBe("no output interface r7 here; 1 of 2 outputs sends");
 		expect(usable(world)).toEqual([true, false]);
+	});
+
+	test("how many send is said only while some do and datagrams come", () => {
+		const world = new World();
+		const reason = (...out: string[]) => world.settle(rule("a", { out })).rules[0]?.reason;
+		const [r1, r2, r7] = ["r1:239.10.1.1:6001", "r2:239.10.1.1:6001", "r7:239.10.1.1:6001"] as const;
+		expect(reason(r7, r1, r2)).toBe("no output interface r7 here; 2 of 3 outputs send");
+		expect(reason(r7)).toBe("no output interface r7 here");
+		world.setLink("r0", { up: false });
+		expect(reason(r7, r1, r2)).toBe("interface r0 is down");
 	});
 
 	test("one without an address waits for it, then leaves from the first", () => {

@@ -94,6 +94,13 @@ export function tableOutput(
 	};
 }
 
+/** Why a rule waits, and how much of it flows all the same. */
+export function withFlowing(reason: string, outputs: readonly TableOutput[]): string {
+	const sending = outputs.filter(({ egress }) => egress !== undefined).length;
+	if (sending === 0) return reason;
+	return `${reason}; ${sending} of ${outputs.length} outputs ${sending === 1 ? "sends" : "send"}`;
+}
+
 function dotted(address: number): string {
 	return [address >>> 24, (address >>> 16) & 255, (address >>> 8) & 255, address & 255].join(".");
 }

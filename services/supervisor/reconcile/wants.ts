@@ -8,6 +8,7 @@ import {
 	resolveInput,
 	resolveOutput,
 	tableOutput,
+	withFlowing,
 } from "./resolve.ts";
 import { planRings } from "./rings.ts";
 import type {
@@ -198,18 +199,21 @@ class Collector {
 		demand(entry, sources);
 	}
 
-	/** One unusable output makes the rule wait; the others are sent to meanwhile. */
+	/** One unusable output makes the rule wait; the others are sent to meanwhile, and the reason says so. */
 	#addOutputs(rule: DesiredRule, verdict: Verdict): TableOutput[] {
-		return rule.outputs.map((output) => {
+		let unusable: string | undefined;
+		const rows = rule.outputs.map((output) => {
 			const resolved = resolveOutput(output, this.#links);
 			const { egress } = resolved;
-			verdict.pending ??= resolved.unusable;
+			unusable ??= resolved.unusable;
 			if (egress === undefined) return tableOutput(output, resolved, undefined);
 			const obstacle = this.#addEgress(egress);
 			if (obstacle !== undefined) verdict.failed ??= `output ${output.interface}: ${obstacle}`;
 			const usable = obstacle === undefined && resolved.unusable === undefined;
 			return tableOutput(output, resolved, usable ? egress.key : undefined);
 		});
+		verdict.pending ??= unusable && withFlowing(unusable, rows);
+		return rows;
 	}
 
 	#addEgress(egress: Egress): string | undefined {
