@@ -28,14 +28,11 @@ export async function readHostCredentials(path: string, hostId: string): Promise
 		value = JSON.parse(text);
 	} catch {
 		// The parser's message quotes the text, which is secret.
-		throw refuse(`credentials ${path} are not JSON: write them anew with sluice credentials host ${hostId}`);
+		throw refuse(`credentials ${path} are not JSON: ${needed(hostId)}`);
 	}
 	const parsed = hostCredentials.safeParse(value);
 	if (!parsed.success) {
-		throw refuse(
-			`credentials ${path} are not those of a host: write them with sluice credentials host ${hostId}`,
-			parsed.error,
-		);
+		throw refuse(`credentials ${path} are not those of a host: ${needed(hostId)}`, parsed.error);
 	}
 	if (parsed.data.host !== hostId) {
 		throw refuse(
@@ -44,6 +41,14 @@ export async function readHostCredentials(path: string, hostId: string): Promise
 		);
 	}
 	return parsed.data;
+}
+
+/** What would do instead: people try the operator's file first. */
+function needed(hostId: string): string {
+	return (
+		`--credentials needs a JSON file with kind "host", host "${hostId}", url, ` +
+		"and the nkey seeds of supervisor and worker, not an operator's file"
+	);
 }
 
 function refuse(message: string, cause?: unknown): CommandFailure {
