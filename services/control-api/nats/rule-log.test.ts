@@ -59,19 +59,25 @@ test("somebody else's write in the middle stops everything after it", async () =
 	const js = jetstream(nc);
 	const other = jetstream(await server.connect());
 	const base = await lastSequence();
-	// Everything from our 40th on waits until the other's message is stored. By its
-	// sequence alone our 41st would then be right again.
-	let count = 0;
+	// Everything from our 40th on waits until our first 39, and then the other's message, are
+	// stored: two connections alone keep no order. By its sequence our 41st would then be right again.
+	const sent: Promise<unknown>[] = [];
 	let foreign: Promise<unknown> | undefined;
+	const interfere = async () => {
+		await Promise.all(sent);
+		const value = toBinary(StoredRuleSchema, create(StoredRuleSchema, { uid: "other" }));
+		await other.publish("$KV.sluice_rules.foreign", value);
+	};
 	const overtaken: Pick<typeof js, "publish"> = {
 		publish: async (subject, payload, options) => {
-			count += 1;
-			if (count >= 40) {
-				const value = toBinary(StoredRuleSchema, create(StoredRuleSchema, { uid: "other" }));
-				foreign ??= other.publish("$KV.sluice_rules.foreign", value);
+			if (sent.length === 39) {
+				foreign ??= interfere();
 				await foreign;
+				return await js.publish(subject, payload, options);
 			}
-			return await js.publish(subject, payload, options);
+			const ack = js.publish(subject, payload, options);
+			sent.push(ack);
+			return await ack;
 		},
 	};
 	const outcome = await new RuleLog(overtaken, new ConnectionWatch(nc)).append(writes(200, "middle"), base);
