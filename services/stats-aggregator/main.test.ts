@@ -202,6 +202,15 @@ describe("the aggregator on a real nats-server", () => {
 		expect(performance.now() - again).toBeLessThan(1000);
 	});
 
+	test("publishes a rule that counts nothing each second as well", async () => {
+		const heardMs: number[] = [];
+		nc.subscribe("sluice.v1.stats.video", { callback: () => void heardMs.push(performance.now()) });
+		await nc.flush();
+		await startAggregator();
+		await until(() => heardMs.length >= 4);
+		expect((heardMs[3] ?? 0) - (heardMs[0] ?? 0)).toBeLessThan(8_000);
+	});
+
 	test("publishes each rule's figures each second, and several aggregators say the same", async () => {
 		const heard: RuleStats[] = [];
 		nc.subscribe("sluice.v1.stats.video", {

@@ -22,7 +22,7 @@ import { decodeCounters } from "./decode.ts";
 import { emptyFold, type Fold, foldChunk } from "./fold.ts";
 import { type CountersListener, followCounters } from "./follow-counters.ts";
 import { getStats } from "./page.ts";
-import { PublicationSchedule } from "./publication.ts";
+import { Publication } from "./publication.ts";
 import { ruleStats } from "./query.ts";
 import { unheardWorkers, WARM_UP_MS } from "./warm-up.ts";
 
@@ -177,15 +177,12 @@ function publishEachSecond(
 	rules: () => readonly CataloguedRule[],
 ): void {
 	const log = logger.facility("query");
-	const schedule = new PublicationSchedule();
-	setInterval(() => {
-		const nowMs = Date.now();
-		const due = schedule.due(fold, rules(), nowMs);
+	const publication = new Publication((rule, nowMs) => {
+		nc.publish(statsSubject(rule.name), toBinary(RuleStatsSchema, ruleStats(fold, rule, nowMs)));
+	});
+	setInterval(async () => {
 		try {
-			for (const rule of due) {
-				nc.publish(statsSubject(rule.name), toBinary(RuleStatsSchema, ruleStats(fold, rule, nowMs)));
-			}
-			log.debug({ rules: due.length }, "published");
+			log.debug({ rules: await publication.run(rules(), Date.now()) }, "published");
 		} catch (thrown) {
 			log.warn({ error: errorText(thrown) }, "statistics were not published");
 		}

@@ -1,29 +1,37 @@
-import { describe, expect, test } from "bun:test";
-import { emptyFold } from "./fold.ts";
-import { PublicationSchedule } from "./publication.ts";
-import { foldReading, rule, T0, uid } from "./testing/counters.ts";
+import { expect, test } from "bun:test";
+import type { CataloguedRule } from "./catalogue.ts";
+import { Publication } from "./publication.ts";
+import { rule } from "./testing/counters.ts";
 
-describe("PublicationSchedule", () => {
-	test("flowing rules each second, once more when they fall silent, then every ten seconds", () => {
-		const fold = emptyFold();
-		const schedule = new PublicationSchedule();
-		const rules = [rule("quiet", 1), rule("video", 2)];
-		const names = (second: number) => schedule.due(fold, rules, T0 + second * 1000).map(({ name }) => name);
-		const receive = (second: number) =>
-			foldReading(fold, {
-				sequence: BigInt(second + 1),
-				atMs: T0 + second * 1000,
-				rules: [{ uid: uid(2), received: BigInt(second + 1) * 100n }],
-			});
-		receive(0);
-		expect(names(0)).toEqual(["quiet", "video"]);
-		receive(1);
-		expect(names(1)).toEqual(["video"]);
-		receive(2);
-		expect(names(2)).toEqual(["video"]);
-		expect(names(3)).toEqual(["video"]);
-		expect(names(4)).toEqual([]);
-		expect(names(10)).toEqual(["quiet"]);
-		expect(names(13)).toEqual(["video"]);
+const rules = Array.from({ length: 2_000 }, (_, k) => rule(`rule-${k}`, k + 1));
+
+test("every rule is published in every run, whether it counts or not", async () => {
+	const names: string[] = [];
+	const publication = new Publication(({ name }) => names.push(name));
+	for (const second of [1, 2, 3]) expect(await publication.run(rules, second * 1_000)).toBe(2_000);
+	const once = rules.map(({ name }) => name);
+	expect(names).toEqual([...once, ...once, ...once]);
+});
+
+test("many rules leave room for what else there is to do, and two runs never mix", async () => {
+	const published: CataloguedRule[] = [];
+	const publication = new Publication((each) => published.push(each));
+	let between: number | undefined;
+	setImmediate(() => {
+		between = published.length;
 	});
+	const first = publication.run(rules, 1_000);
+	expect(await publication.run(rules, 2_000)).toBe(0);
+	expect(await first).toBe(2_000);
+	expect(between).toBeLessThan(2_000);
+});
+
+test("a run that fails does not stop those after it", async () => {
+	let closed = true;
+	const publication = new Publication(() => {
+		if (closed) throw new Error("closed");
+	});
+	await expect(publication.run(rules, 1_000)).rejects.toThrow("closed");
+	closed = false;
+	expect(await publication.run(rules, 2_000)).toBe(2_000);
 });
