@@ -5,6 +5,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { call } from "@sluice/lib/client";
 import { type CredentialsFile, connectNats, readCredentials } from "@sluice/lib/connect";
 import { SluiceError } from "@sluice/lib/errors";
+import { requests } from "@sluice/proto/subjects";
 import { CommandFailure, exitCodes } from "./failure.ts";
 import type { GlobalFlags } from "./global-flags.ts";
 
@@ -26,8 +27,10 @@ export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster
 	const nc = await openConnection(flags.natsUrl ?? credentials.url, credentials, flags.timeoutMs);
 	try {
 		return await body({
-			request: (subject, request, response, message, timeoutMs = flags.timeoutMs) =>
-				call(nc, subject, request, response, message, timeoutMs),
+			request: async (subject, request, response, message, timeoutMs = flags.timeoutMs) => {
+				if (credentials.name === READER && !readable.includes(subject)) throw readersOnly();
+				return await call(nc, subject, request, response, message, timeoutMs);
+			},
 		});
 	} finally {
 		await nc.close();
@@ -55,15 +58,42 @@ async function openConnection(
 	}
 }
 
-/** The file named, or the one `sluice up` leaves on this host. */
+/** The identity of group sluice, and what the server lets it ask; here only for a clearer refusal. */
+const READER = "reader";
+const readable: readonly string[] = [
+	requests.ruleGet,
+	requests.ruleList,
+	requests.hostList,
+	requests.workerList,
+	requests.statsGet,
+];
+
+function readersOnly(): CommandFailure {
+	return new CommandFailure(
+		exitCodes.failed,
+		"this changes the cluster, and members of group sluice may only read: use sudo, or name a file with --credentials",
+	);
+}
+
+/** The file named, or one that `sluice up` leaves on this host: root's, else the one of group sluice. */
 async function credentialsPath(flags: GlobalFlags): Promise<string> {
-	const path = flags.credentialsPath ?? join(flags.dataDir, "credentials", "operator.json");
+	const folder = join(flags.dataDir, "credentials");
+	const reader = join(folder, `${READER}.json`);
+	const path = flags.credentialsPath ?? join(folder, "operator.json");
 	try {
 		await access(path, constants.R_OK);
 		return path;
 	} catch (error) {
+		if (flags.credentialsPath === undefined && (await isReadable(reader))) return reader;
 		throw unreadable(path, flags, error);
 	}
+}
+
+async function isReadable(path: string): Promise<boolean> {
+	return await access(path, constants.R_OK).then(
+		() => true,
+		() => false,
+	);
 }
 
 function unreadable(path: string, flags: GlobalFlags, error: unknown): CommandFailure {

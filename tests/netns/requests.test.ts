@@ -94,20 +94,11 @@ const nats = Bun.which("nats") ?? "";
 if (!nats) console.log("skipped: the nats command line tool is not installed here");
 
 test.skipIf(!nats)("the nats command line tool speaks to the cluster as it is", async () => {
-	const credentials = JSON.parse(readFileSync(`${relay.dataDir}/credentials/operator.json`, "utf8"));
-	const seed = `${relay.dataDir}/operator.nk`;
-	await Bun.write(seed, credentials.seed);
+	const key = `${relay.dataDir}/credentials/operator.nk`;
 	const listed = await run(
 		lab.relay.argv(
-			nats,
-			"--nkey",
-			seed,
-			"--inbox-prefix",
-			"_INBOX.operator",
-			"req",
-			"--raw",
-			"sluice.v1.rule.list",
-			"{}",
+			...[nats, "--nkey", key, "--inbox-prefix", "_INBOX.operator"],
+			...["req", "--raw", "sluice.v1.rule.list", "{}"],
 		),
 	);
 	expect(JSON.parse(listed.stdout).rules).toEqual([]);

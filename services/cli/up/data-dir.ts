@@ -22,6 +22,11 @@ export class DataDir {
 		return join(this.path, "http-token");
 	}
 
+	/** For `nats --nkey`. */
+	get operatorSeed(): string {
+		return join(this.path, "credentials", "operator.nk");
+	}
+
 	credentials(name: string): string {
 		return join(this.path, "credentials", `${name}.json`);
 	}

@@ -39,7 +39,7 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 	const natsUrl = `nats://${natsAddress}`;
 	const [identities, httpToken] = await Promise.all([
 		readOrMakeIdentities(dataDir, accounts, natsUrl),
-		readOrMakeHttpToken(dataDir, accounts),
+		readOrMakeHttpToken(dataDir),
 	]);
 	await writeNatsConf(parts, cluster, identities);
 	const confFd = openSync(dataDir.natsConf, "r");

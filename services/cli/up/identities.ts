@@ -44,9 +44,11 @@ async function readOrMake(
 	const seed = stored?.seed ?? new TextDecoder().decode(createUser().getSeed());
 	if (stored?.url !== url) {
 		const text = `${JSON.stringify({ kind: "nkey", name, seed, url }, null, "\t")}\n`;
-		// Services get their seeds on standard input; only people read files.
-		const forOperators = name === "operator";
-		await dataDir.write(path, text, forOperators ? 0o640 : 0o600, forOperators ? accounts.operatorsGid : 0);
+		// Services get their seeds on standard input; only people read files, and who may read may not write rules.
+		const forGroup = name === "reader";
+		await dataDir.write(path, text, forGroup ? 0o640 : 0o600, forGroup ? accounts.operatorsGid : 0);
+		// The plain seed, as the nats command line tool takes it.
+		if (name === "operator") await dataDir.write(dataDir.operatorSeed, seed, 0o600, 0);
 	}
 	return { name, seed, publicKey: fromSeed(new TextEncoder().encode(seed)).getPublicKey() };
 }
@@ -65,12 +67,12 @@ async function readStored(path: string): Promise<{ seed: string; url: string } |
 const TOKEN_BYTES = 32;
 
 /** What HTTP clients must show to write; made once. */
-export async function readOrMakeHttpToken(dataDir: DataDir, accounts: Accounts): Promise<string> {
+export async function readOrMakeHttpToken(dataDir: DataDir): Promise<string> {
 	const known = await readFile(dataDir.httpToken, "utf8").catch(() => "");
 	if (/^[0-9a-f]{64}\n$/.test(known)) {
 		return known.trim();
 	}
 	const token = randomBytes(TOKEN_BYTES).toString("hex");
-	await dataDir.write(dataDir.httpToken, `${token}\n`, 0o640, accounts.operatorsGid);
+	await dataDir.write(dataDir.httpToken, `${token}\n`, 0o600, 0);
 	return token;
 }

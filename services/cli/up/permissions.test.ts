@@ -193,6 +193,35 @@ describe("permissions on a real nats-server", () => {
 		[rulePut, counters, ">", "$KV.>", "_INBOX.control-api.>", "_INBOX.supervisor.x"],
 	);
 
+	check(
+		"reader",
+		"publish",
+		[
+			"sluice.v1.rule.get",
+			"sluice.v1.rule.list",
+			"sluice.v1.host.list",
+			"sluice.v1.worker.list",
+			"sluice.v1.stats.get",
+		],
+		[
+			rulePut,
+			"sluice.v1.rule.remove",
+			"sluice.v1.rule.apply",
+			"sluice.v1.apply.x",
+			"sluice.v1.log.level",
+			rulesKey,
+			readRules,
+			counters,
+			...dangerous,
+		],
+	);
+	check(
+		"reader",
+		"subscribe",
+		["sluice.v1.stats.video", "sluice.v1.event.>", "_INBOX.reader.x"],
+		[rulePut, counters, ">", "$KV.>", "_INBOX.>", "_INBOX.operator.x"],
+	);
+
 	test("without a key nobody gets in", async () => {
 		const refused = connectNats({ url, name: "nobody", waitOnFirstConnect: false });
 		await expect(refused).rejects.toMatchObject({ code: "unauthenticated" });

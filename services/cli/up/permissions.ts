@@ -11,7 +11,14 @@ import {
 } from "@sluice/proto/subjects";
 
 /** The identities `up` makes keys for. Of supervisor and worker each host has its own. */
-export const identityNames = ["control-api", "stats-aggregator", "supervisor", "worker", "operator"] as const;
+export const identityNames = [
+	"control-api",
+	"stats-aggregator",
+	"supervisor",
+	"worker",
+	"operator",
+	"reader",
+] as const;
 export type IdentityName = (typeof identityNames)[number];
 
 /** Subjects as nats-server's configuration takes them. */
@@ -41,6 +48,8 @@ export function permissionsOf(identity: IdentityName, host: string): Permissions
 			return worker(host);
 		case "operator":
 			return operator();
+		case "reader":
+			return reader();
 	}
 }
 
@@ -134,14 +143,24 @@ function worker(host: string): Permissions {
 
 /** People and programs with the operator's file: every request, no direct access to a bucket. */
 function operator(): Permissions {
-	const services = identityNames.filter((name) => name !== "operator");
+	const others = identityNames.filter((name) => name !== "operator");
 	return {
 		publish: { allow: [...Object.values(requests), applyUploadSubject("*"), SERVICE_DISCOVERY] },
 		subscribe: {
 			// All inboxes but those of the services: `nats req` from a shell takes a random one.
 			allow: [statsSubject("*"), eventSubjects, "_INBOX.>"],
-			deny: services.map(inboxOf),
+			deny: others.map(inboxOf),
 		},
+		allowResponses: false,
+	};
+}
+
+/** Members of group sluice: what only reads. */
+function reader(): Permissions {
+	const { ruleGet, ruleList, hostList, workerList, statsGet } = requests;
+	return {
+		publish: { allow: [ruleGet, ruleList, hostList, workerList, statsGet, SERVICE_DISCOVERY] },
+		subscribe: { allow: [statsSubject("*"), eventSubjects, inboxOf("reader")] },
 		allowResponses: false,
 	};
 }
