@@ -39,7 +39,6 @@ export function openApiDocument(operations: readonly Operation[]): object {
 			version: VERSION,
 			description:
 				"Rules of a multicast relay cluster. Bodies are proto3 JSON of the messages in proto/sluice/v1.",
-			license: { name: "Apache-2.0", identifier: "Apache-2.0" },
 		},
 		servers: [{ url: "/" }],
 		paths,
