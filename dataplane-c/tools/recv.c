@@ -146,6 +146,16 @@ static struct request read_request(int argc, char *argv[])
 	return request;
 }
 
+/* Nothing at all is mostly a matter of where and when one listens. Not an error: it may be what was to be shown. */
+static void hint_at_silence(const struct receiver *receiver)
+{
+	if (receiver->first_arrival_ns)
+		return;
+	fputs("nothing came: is the sender on, is this the right interface? "
+	      "A relay host does not hear its own output\n",
+	      stderr);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct request request = read_request(argc, argv);
@@ -168,5 +178,6 @@ int main(int argc, char *argv[])
 	if (result < 0)
 		fail(EXIT_REFUSED, "cannot receive on %s: %s: check the interface",
 		     request.receiving.in.interface, strerror(-result));
+	hint_at_silence(&receiver);
 	return EXIT_SUCCESS;
 }

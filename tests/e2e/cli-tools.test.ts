@@ -59,3 +59,31 @@ test("the exit code is the tool's own", async () => {
 		expect(await child.exited).toBe(exitCode);
 	}
 });
+
+test("recv that received nothing says in one line what to look at, and only then", async () => {
+	const endpoint = `lo:127.0.0.1:${await freePort()}`;
+	const silent = start("recv", "--in", endpoint, "--seconds", "0.1", "--json");
+	expect(await silent.stderr.text()).toMatch(
+		/^listening .*\nnothing came: is the sender on, is this the right interface\? .*\n$/,
+	);
+	expect(JSON.parse(await silent.stdout.text())).toMatchObject({ receivedPackets: "0" });
+	expect(await silent.exited).toBe(0);
+
+	const receiver = start("recv", "--in", endpoint, "--idle", "0.2", "--seconds", "20");
+	const sent: Promise<number>[] = [];
+	let said = "";
+	for await (const bytes of receiver.stderr) {
+		said += new TextDecoder().decode(bytes);
+		if (sent.length > 0 || !said.includes("listening")) continue;
+		sent.push(start("gen", "--to", endpoint, "--rate", "1000", "--size", "100", "--count", "10").exited);
+	}
+	expect(said).toMatch(/^listening .*\n$/);
+	expect(await Promise.all([...sent, receiver.exited])).toEqual([0, 0]);
+}, 30_000);
+
+test("gen and recv take the global flags, which change nothing for them", async () => {
+	const global = ["--data-dir", "/nonexistent", "--debug", "--nats=nats://127.0.0.1:1", "--timeout", "1"];
+	const child = start("recv", ...global, "--in", "lo:239.1.1.1:5001", "--seconds", "0.1");
+	expect(await child.stdout.text()).toStartWith("received 0");
+	expect(await child.exited).toBe(0);
+});

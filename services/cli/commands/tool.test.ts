@@ -16,6 +16,12 @@ test("global flags before a tool are skipped with their values, --json is passed
 	});
 });
 
+test("global flags after a tool are skipped as well", () => {
+	const global = ["--debug", "--nats", "x", "--data-dir=/d", "--credentials", "c", "--timeout=1"];
+	expect(findTool(["gen", ...global, "--rate", "5", "--json"])?.args).toEqual(["--rate", "5", "--json"]);
+	expect(findTool(["gen", "--nats"])?.args).toEqual(["--nats"]);
+});
+
 test("other commands are none, whatever their arguments are called", () => {
 	for (const argv of [[], ["rule", "show", "gen"], ["--json", "stats", "recv"], ["--nats", "recv"]]) {
 		expect(findTool(argv)).toBeUndefined();

@@ -29,7 +29,10 @@ export async function runTool(tool: Tool, args: string[]): Promise<number> {
 /** Global flags that take a value of their own. */
 const flagsWithValue = new Set(["--data-dir", "--nats", "--credentials", "--timeout"]);
 
-/** Whether this command line is a tool's, and the arguments that are the tool's to read. */
+/**
+ * Whether this command line is a tool's, and the arguments that are the tool's to read.
+ * The tools ask no cluster: global flags but --json and --help mean nothing to them.
+ */
 export function findTool(argv: string[]): { tool: Tool; args: string[] } | undefined {
 	let index = 0;
 	const json: string[] = [];
@@ -39,5 +42,18 @@ export function findTool(argv: string[]): { tool: Tool; args: string[] } | undef
 	}
 	const name = argv[index];
 	if (name !== "gen" && name !== "recv") return undefined;
-	return { tool: name, args: [...json, ...argv.slice(index + 1)] };
+	return { tool: name, args: [...json, ...withoutGlobalFlags(argv.slice(index + 1))] };
+}
+
+function withoutGlobalFlags(args: string[]): string[] {
+	const kept: string[] = [];
+	for (let index = 0; index < args.length; index += 1) {
+		const word = args[index] ?? "";
+		const [flag = ""] = word.split("=", 1);
+		if (word === "--debug" || (flag !== word && flagsWithValue.has(flag))) continue;
+		// One without its value is left for the tool to complain of.
+		if (flagsWithValue.has(word) && index + 1 < args.length) index += 1;
+		else kept.push(word);
+	}
+	return kept;
 }
