@@ -15,13 +15,13 @@ function collecting() {
 test("a line has level, time in ms, service, host, facility and message", () => {
 	const { lines, destination } = collecting();
 	const logger = createLogger({ service: "supervisor", host: "relay-a", destination });
-	logger.facility("rx").info({ core: 3 }, "hello");
+	logger.facility("capture").info({ core: 3 }, "hello");
 	const [line] = lines;
 	expect(line).toMatchObject({
 		level: "info",
 		service: "supervisor",
 		host: "relay-a",
-		facility: "rx",
+		facility: "capture",
 		core: 3,
 		msg: "hello",
 	});
@@ -47,16 +47,16 @@ test("the most specific setting wins; a facility counts more than a service", ()
 test("a new level shows in the next line of loggers that exist and of those to come", () => {
 	const { lines, destination } = collecting();
 	const logger = createLogger({ service: "a", destination });
-	const rx = logger.facility("rx");
-	const tx = logger.facility("tx");
+	const rx = logger.facility("capture");
+	const tx = logger.facility("egress");
 	rx.debug("unseen");
-	logger.setLevels({ settings: [setting("", "rx", DEBUG), setting("", "later", ERROR)] });
+	logger.setLevels({ settings: [setting("", "capture", DEBUG), setting("", "table", ERROR)] });
 	rx.debug("seen");
 	tx.debug("unseen");
-	logger.facility("later").warn("unseen");
+	logger.facility("table").warn("unseen");
 	logger.setLevels({ settings: [] });
 	rx.debug("unseen");
-	logger.facility("later").warn("seen too");
+	logger.facility("table").warn("seen too");
 	expect(lines.map((line) => line["msg"])).toEqual(["seen", "seen too"]);
-	expect(logger.facility("rx")).toBe(rx);
+	expect(logger.facility("capture")).toBe(rx);
 });

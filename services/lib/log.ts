@@ -1,6 +1,7 @@
 import { LogLevel_Level, type LogLevelSetting, type LogLevels } from "@sluice/proto/gen/log";
 import pino from "pino";
 import type { LogLevelName } from "./config.ts";
+import type { FacilityName } from "./facilities.ts";
 
 export interface LoggerOptions {
 	readonly service: string;
@@ -13,7 +14,7 @@ export interface LoggerOptions {
 
 export interface ServiceLogger {
 	/** The logger of one part of the service; the same one for the same name. */
-	facility(name: string): pino.Logger;
+	facility(name: FacilityName): pino.Logger;
 	/** Takes effect with the next line of every facility. */
 	setLevels(levels: Pick<LogLevels, "settings">): void;
 }

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
+import type { SluiceError } from "@sluice/lib/errors";
+import { facilities } from "@sluice/lib/facilities";
 import { LogLevel_Level, LogLevelRequestSchema } from "@sluice/proto/gen/log";
 import type { RunningControlApi } from "../control-api.ts";
 import { TestCluster } from "../testing/cluster.ts";
@@ -34,18 +36,35 @@ test("a setting replaces those it covers and leaves the others", () => {
 });
 
 test("settings made at two control-apis at once all stand", async () => {
-	const services = Array.from({ length: 20 }, (_, k) => `service-${k}`);
-	await Promise.all(services.map((service, k) => apis[k % 2]?.logLevels.handle(setting(service, "", DEBUG))));
+	const pairs = Object.entries(facilities).flatMap(([service, names]) =>
+		names.map((name) => [service, name]),
+	);
+	const made = pairs.map(([service = "", facility = ""]) => setting(service, facility, DEBUG));
+	await Promise.all(made.map((each, k) => apis[k % 2]?.logLevels.handle(each)));
 	const told = await apis[0]?.logLevels.handle(setting("", "", UNSET));
-	expect(told?.settings.map((each) => each.service).sort()).toEqual(services.sort());
+	expect(told?.settings.map((each) => [each.service, each.facility]).sort()).toEqual(pairs.sort());
 });
 
-test("what is no name or no level is refused", async () => {
+test("a service or facility that does not exist, or no level, is refused with those that do", async () => {
 	const api = apis[0];
-	await expect(api?.logLevels.handle(setting("A b", "", INFO))).rejects.toThrow(
-		'service: "A b" is not a name',
-	);
-	await expect(api?.logLevels.handle(setting("", "", 77 as LogLevel_Level))).rejects.toThrow(
-		"level: 77 is none",
-	);
+	const refusal = (service: string, facility: string, level = INFO) =>
+		api?.logLevels
+			.handle(setting(service, facility, level))
+			.catch((error: SluiceError) => [error.code, error.message]);
+	expect(await refusal("wroker", "")).toEqual([
+		"invalid",
+		'service: "wroker" is none: control-api, supervisor, worker, stats-aggregator',
+	]);
+	expect(await refusal("worker", "http")).toEqual([
+		"invalid",
+		'facility: "http" is none of worker: capture, channel, counters, egress, table',
+	]);
+	expect(await refusal("", "captur", UNSET)).toEqual([
+		"invalid",
+		expect.stringMatching(/^facility: "captur" is none of any service: capture, channel, .*workers$/),
+	]);
+	expect(await refusal("", "", 77 as LogLevel_Level)).toEqual([
+		"invalid",
+		expect.stringContaining("77 is none"),
+	]);
 });

@@ -2,6 +2,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import type { KV } from "@nats-io/kv";
 import { SluiceError } from "@sluice/lib/errors";
+import { facilitiesOf, serviceNames } from "@sluice/lib/facilities";
 import type { BucketSnapshot } from "@sluice/lib/kv-snapshot";
 import {
 	LogLevel_Level,
@@ -22,7 +23,6 @@ const ATTEMPTS = 20;
 /** Two instances that meet again and again must get out of step. */
 const BACKOFF_LIMIT_MS = 32;
 const CATCH_UP_MS = 5_000;
-const PART_PATTERN = /^[a-z][a-z0-9-]{0,31}$/;
 
 /** The cluster's log levels: one setting that every service follows. */
 export class LogLevelSettings {
@@ -99,16 +99,21 @@ export function withSetting(
 }
 
 function checkRequest(request: LogLevelRequest): void {
-	for (const field of ["service", "facility"] as const) {
-		const value = request[field];
-		if (value !== "" && !PART_PATTERN.test(value)) {
-			throw new SluiceError(
-				"invalid",
-				`${field}: ${JSON.stringify(value)} is not a name: use a-z, 0-9 and -`,
-			);
-		}
+	const { service, facility } = request;
+	const known = facilitiesOf(service);
+	if (known === undefined) {
+		throw new SluiceError("invalid", `service: ${quote(service)} is none: ${serviceNames.join(", ")}`);
+	}
+	if (facility !== "" && !known.includes(facility)) {
+		const whose = service === "" ? "none of any service" : `none of ${service}`;
+		throw new SluiceError("invalid", `facility: ${quote(facility)} is ${whose}: ${known.join(", ")}`);
 	}
 	if (LogLevel_Level[request.level] === undefined) {
 		throw new SluiceError("invalid", `level: ${request.level} is none: TRACE, DEBUG, INFO, WARN or ERROR`);
 	}
+}
+
+/** What somebody sent, short enough for one line. */
+function quote(name: string): string {
+	return JSON.stringify(name.slice(0, 64));
 }

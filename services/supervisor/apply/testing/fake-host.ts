@@ -136,4 +136,4 @@ export class FakeHost implements Workers {
 	};
 }
 
-export const silentLog = createLogger({ service: "test", destination: { write: () => {} } }).facility("test");
+export const silentLog = createLogger({ service: "test", destination: { write: () => {} } }).facility("workers");
