@@ -230,10 +230,17 @@ static bool answer_error(struct egress *egress, struct egress_socket *socket, ui
 	const bool segments = egress->accounts[index].segment_bytes != 0;
 
 	if (segments && (error == EIO || error == EINVAL)) {
-		journal_write(egress->journal, JOURNAL_WARN, SLUICE_FACILITY_EGRESS,
-			      "slot %u, interface %u: no UDP_SEGMENT (%s), sending plainly",
-			      egress->slot, socket->ifindex, sluice_error_text(error));
-		socket->segmentation = false;
+		/*
+		 * EIO: the device can't. EINVAL can also mean that one route's MTU is smaller
+		 * than the device's (kernels that do not say EMSGSIZE), which is no reason to
+		 * give up for every output of the socket.
+		 */
+		if (error == EIO || ++socket->refused_segments == EGRESS_REFUSALS_BELIEVED) {
+			journal_write(egress->journal, JOURNAL_WARN, SLUICE_FACILITY_EGRESS,
+				      "slot %u, interface %u: no UDP_SEGMENT (%s), sending plainly",
+				      egress->slot, socket->ifindex, sluice_error_text(error));
+			socket->segmentation = false;
+		}
 		send_plainly(egress, socket, index);
 		return true;
 	}
@@ -272,8 +279,11 @@ static void send_gathered(struct egress *egress, struct egress_socket *socket)
 			continue;
 		}
 		tried_again = false;
-		for (uint32_t end = index + (uint32_t)sent; index < end; index++)
+		for (uint32_t end = index + (uint32_t)sent; index < end; index++) {
+			if (egress->accounts[index].segment_bytes)
+				socket->refused_segments = 0;
 			count_sent(egress, &egress->accounts[index]);
+		}
 	}
 }
 

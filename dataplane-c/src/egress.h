@@ -29,10 +29,14 @@
 #define EGRESS_MESSAGES 512u
 #define EGRESS_VECTORS  (4u * PLAN_MAX_DATAGRAMS)
 
+/* So many segmented sends in a row refused as invalid: the kernel or device can't do it. */
+#define EGRESS_REFUSALS_BELIEVED 16u
+
 struct egress_socket {
 	int fd; /* -1: none */
 	uint32_t ifindex;
 	bool segmentation;
+	uint32_t refused_segments; /* EINVALs since the last segmented send that went */
 	uint64_t reported; /* errors that were logged, by errno modulo 64 */
 };
 
