@@ -108,5 +108,11 @@ async function main(patterns: readonly string[]): Promise<number> {
 }
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stopAll);
-const code = await main(process.argv.slice(2).filter((word) => !word.startsWith("-")));
+const patterns = process.argv.slice(2);
+const flag = patterns.find((word) => word.startsWith("-"));
+if (flag !== undefined) {
+	console.error(`sluice: unknown option ${flag}: see ./sluice test --help`);
+	process.exit(2);
+}
+const code = await main(patterns);
 process.exit(isStopping() ? 130 : code);

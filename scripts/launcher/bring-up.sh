@@ -16,12 +16,23 @@ first_help() {
 	cat <<-'TEXT'
 		Sluice relays multicast between networks that cannot route it to each other.
 
-		  sudo ./sluice up      installs what is missing, builds, starts NATS and every service on this host
-		  sudo ./sluice test    installs what is missing, builds, runs every test
-		  sudo ./sluice build   installs what is missing and builds, nothing more
+		  sudo ./sluice up      starts NATS and every service on this host
+		  sudo ./sluice demo    half a minute that shows a relay at work, with nothing to set up
+		  sudo ./sluice test    runs every test
+		  sudo ./sluice build   builds, nothing more
 
-		Nothing is built here yet; every other command and its flags are listed once it is.
+		Each installs what is missing and builds first. Nothing is built here yet; every other command
+		and its flags are listed once it is.
 	TEXT
+}
+
+# Asked without a command on a machine where nothing is built: the version, or the help.
+first_answer() {
+	if [[ $unknown_flag == --version ]]; then
+		sed -n 's/^\t"version": "\(.*\)",$/\1/p' "$root/package.json"
+	else
+		first_help
+	fi
 }
 
 # The reason that a command needs root for itself, whatever is installed.
@@ -54,7 +65,27 @@ take_lock() {
 	fi
 }
 
+# As in scripts/build.ts.
+bundles=(cli control-api supervisor worker stats-aggregator)
+
+is_made() {
+	in_checkout make --silent --question -C dataplane-c "BUILD=$build" "$@" >/dev/null 2>&1
+}
+
+# Beyond is_current, which is quick: every bundle is there, and make finds nothing to do.
+is_built() {
+	is_current || return 1
+	local name
+	for name in "${bundles[@]}"; do
+		[[ -e $build/$name.js ]] || return 1
+	done
+	is_made all || return 1
+	[[ $command != test ]] || { is_made test-programs && is_made SANITIZE=1 test-programs; }
+}
+
 build_all() {
+	is_built && return
+	built=yes
 	local -a what=(scripts/build.ts)
 	[[ $command == test ]] && what+=(--tests)
 	step build 'building the data plane and the services' \
@@ -74,7 +105,7 @@ interrupted() {
 }
 
 install_and_build() {
-	local started=$SECONDS
+	local started=$SECONDS built=''
 	exec {console}>&2
 	trap interrupted INT TERM
 	take_lock
@@ -89,13 +120,17 @@ install_and_build() {
 	exec {lock}<&-
 	trap - INT TERM EXIT
 	exec {console}>&-
-	if ((SECONDS - started > 5)); then say "ready after $((SECONDS - started)) s"; fi
+	if ((SECONDS - started > 5)); then
+		say "ready after $((SECONDS - started)) s"
+	elif [[ $command == build && ! $built ]]; then
+		say 'everything is built already'
+	fi
 }
 
 bring_up() {
 	find_owner
 	if [[ $help || ! $command || $command == help ]] && ! [[ -x $tools/bin/bun && -e $build/cli.js ]]; then
-		first_help
+		first_answer
 		exit 0
 	fi
 	if [[ $needs_root && ! $help ]] && ((EUID != 0)); then refuse_without_root; fi

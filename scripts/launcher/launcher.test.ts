@@ -80,6 +80,69 @@ test("help on a fresh checkout tells how to begin and installs nothing", async (
 	expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);
 });
 
+test("help on a fresh checkout names what can be done there", async () => {
+	const root = await freshCheckout("asked-for-commands");
+	const { stdout } = launch(["--help"], { root });
+	for (const command of ["up", "demo", "test", "build"])
+		expect(stdout).toContain(`sudo ./sluice ${command} `);
+});
+
+test("the version is told without installing anything", async () => {
+	const root = await freshCheckout("asked-for-version");
+	await cp(join(checkout, "package.json"), join(root, "package.json"));
+	const { version } = await Bun.file(join(checkout, "package.json")).json();
+	expect(launch(["--version"], { root })).toMatchObject({ exitCode: 0, stdout: `${version}\n`, stderr: "" });
+	expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);
+});
+
+test("help of test and build installs, builds and runs nothing", async () => {
+	const root = await freshCheckout("asked-for-help-of-test");
+	for (const command of ["test", "build"]) {
+		for (const argv of [
+			[command, "--help"],
+			["--json", command, "-h"],
+		]) {
+			const { exitCode, stdout, stderr } = launch(argv, { root });
+			expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+			expect(stdout).toStartWith(`Usage: sluice ${command}`);
+		}
+	}
+	expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);
+});
+
+test("test and build refuse what they do not know, before they install anything", async () => {
+	const root = await freshCheckout("unknown-words");
+	for (const [argv, says] of [
+		[["test", "--foo"], "unknown option --foo: see ./sluice test --help"],
+		[["--bar", "build"], "unknown option --bar: see ./sluice build --help"],
+		[["build", "extra"], "build takes no arguments, and was given extra: see ./sluice build --help"],
+	] as const) {
+		const { exitCode, stdout, stderr } = launch(argv, { root });
+		expect({ exitCode, stdout, stderr }).toEqual({ exitCode: 2, stdout: "", stderr: `sluice: ${says}\n` });
+	}
+	expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);
+});
+
+test("the runner refuses a flag as well, and runs nothing", () => {
+	const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, "tests/run.ts", "--foo"], {
+		cwd: checkout,
+	});
+	expect([exitCode, `${stdout}`, `${stderr}`]).toEqual([
+		2,
+		"",
+		"sluice: unknown option --foo: see ./sluice test --help\n",
+	]);
+});
+
+test("where all is installed and built, nothing is said to be", () => {
+	launch(["build"]);
+	expect(launch(["build"])).toMatchObject({
+		exitCode: 0,
+		stdout: "",
+		stderr: "sluice: everything is built already\n",
+	});
+}, 120_000);
+
 test("a demanded nats-server that is too old is refused, both versions named", async () => {
 	const server = join(folder, "nats-server");
 	await writeFile(server, "#!/bin/sh\necho nats-server: v2.9.10\n");

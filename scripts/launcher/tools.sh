@@ -117,9 +117,22 @@ fetch_nats_server() {
 }
 
 # The developers' packages (checks and generators, 280 MB) come with `test` alone, and stay once there.
+# What was asked for the last time is written down where a removed node_modules takes it along.
 install_node_modules() {
 	local -a which=(--omit=dev)
 	if [[ $command == test || -e $root/node_modules/.bin/biome ]]; then which=(); fi
+	local note=$root/node_modules/.sluice-installed wanted
+	wanted=$(cd "$root" && cat bun.lock bunfig.toml {.,proto,tests,services/*,dataplane-c/binding}/package.json | cksum)" ${which[*]}"
+	[[ -e $note && $(<"$note") == "$wanted" ]] && has_workspace_modules && return
 	step node_modules 'installing the npm packages of bun.lock' \
 		in_checkout "$tools/bin/bun" install --frozen-lockfile --ignore-scripts --no-progress "${which[@]}"
+	in_checkout tee "$note" <<<"$wanted" >/dev/null
+}
+
+# Each workspace that depends on packages has links of its own to them.
+has_workspace_modules() {
+	local folder
+	for folder in "$root"/{proto,tests,services/{lib,control-api,supervisor,stats-aggregator,cli}}; do
+		[[ -d $folder/node_modules ]] || return 1
+	done
 }
