@@ -7,6 +7,7 @@ import type { Context } from "./context.ts";
 import { CommandFailure, exitCodes } from "./failure.ts";
 import { DEFAULT_DATA_DIR, DEFAULT_TIMEOUT_SECONDS, type RawGlobalFlags } from "./global-flags.ts";
 import type { RuleOptions } from "./parse/rule.ts";
+import { VERSION } from "./version.ts";
 
 /** Runs what a command does, with the global flags as they were given before and after it. */
 export type Perform = (flags: RawGlobalFlags, body: (context: Context) => Promise<void>) => Promise<void>;
@@ -27,8 +28,10 @@ export function commandLine(perform: Perform): Command {
 		)
 		.option("--timeout <SECONDS>", `longest wait for an answer (default ${DEFAULT_TIMEOUT_SECONDS})`)
 		.option("--debug", "show where an error came from")
+		.version(VERSION, "--version", "print the version")
 		.helpOption("-h, --help", "show this help")
-		.helpCommand(false)
+		// For the list: main.ts turns `help rule add` into `rule add --help`.
+		.helpCommand("help [COMMAND]", "show the help of a command")
 		.exitOverride()
 		.configureOutput({ writeErr: () => {} })
 		.configureHelp({ showGlobalOptions: true });
@@ -37,7 +40,23 @@ export function commandLine(perform: Perform): Command {
 	declareFiles(program, perform);
 	declareViews(program, perform);
 	declareTools(program);
+	refuseRepetition(program);
 	return program;
+}
+
+/** A flag with one value that is given twice contradicts itself: silently taking the last one hides it. */
+function refuseRepetition(command: Command): void {
+	for (const option of command.options) {
+		if (!option.required || option.parseArg !== undefined) continue;
+		option.argParser((value: string, previous: string | undefined) => {
+			if (previous === undefined) return value;
+			throw new CommandFailure(
+				exitCodes.usage,
+				`${option.long ?? option.flags} is given twice, as ${previous} and ${value}: give it once`,
+			);
+		});
+	}
+	for (const sub of command.commands) refuseRepetition(sub);
 }
 
 /** @returns a commander action that loads and runs the command. */
@@ -191,18 +210,16 @@ function declareViews(program: Command, perform: Perform): void {
 function declareTools(program: Command): void {
 	program.command("gen").description("send numbered datagrams; see sluice gen --help");
 	program.command("recv").description("receive and verify them; see sluice recv --help");
-	for (const [name, description] of [
-		["build", "install what is missing and build"],
-		["test", "run every test of this checkout"],
-	] as const) {
-		program
-			.command(name)
-			.description(description)
-			.action(() => {
-				throw new CommandFailure(
-					exitCodes.failed,
-					`${name} is the launcher's: run ./sluice ${name} in a checkout`,
-				);
-			});
+	const build = program.command("build").description("install what is missing and build");
+	const test = program
+		.command("test [PATTERN...]")
+		.description("run every test of this checkout, or those whose names contain a pattern");
+	for (const command of [build, test]) {
+		command.action(() => {
+			throw new CommandFailure(
+				exitCodes.failed,
+				`${command.name()} is the launcher's: run ./sluice ${command.name()} in a checkout`,
+			);
+		});
 	}
 }

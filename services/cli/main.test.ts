@@ -35,6 +35,31 @@ const cases: [name: string, args: string[], exitCode: number, says: RegExp][] = 
 		/^sluice: sluice rule needs a command: one of add, set, list, show, remove$/,
 	],
 	["no command at all", [], 2, /^sluice: sluice needs a command: one of /],
+	[
+		"help for an unknown command",
+		["nosuch", "--help"],
+		2,
+		/^sluice: unknown command nosuch: see sluice --help$/,
+	],
+	["help for an unknown subcommand", ["help", "--json", "rule", "ad"], 2, /^sluice: unknown command ad: /],
+	[
+		"a flag with one value given twice",
+		[...addRule, "--in", "r0:239.1.1.2:5001", ...out],
+		2,
+		/^sluice: --in is given twice, as r0:239.1.1.1:5001 and r0:239.1.1.2:5001: give it once$/,
+	],
+	[
+		"a global flag given twice, before and after the command",
+		["--timeout", "1", "rule", "list", "--timeout", "2"],
+		2,
+		/^sluice: --timeout is given twice, as 1 and 2: give it once$/,
+	],
+	[
+		"a level's service given twice",
+		["log", "level", "--service", "a", "--service", "b"],
+		2,
+		/^sluice: --service is /,
+	],
 	["an unknown flag", ["stats", "--wtch"], 2, /^sluice: unknown option --wtch: did you mean --watch\?$/],
 	[
 		"a missing argument",
@@ -160,11 +185,22 @@ test("--help goes to stdout with exit code 0, at every level", async () => {
 		[["--help"], "Usage: sluice"],
 		[["rule", "--help"], "Usage: sluice rule"],
 		[["rule", "add", "--help"], "Usage: sluice rule add"],
+		[["--nats", "nosuch", "rule", "-h"], "Usage: sluice rule"],
+		[["help"], "Usage: sluice [options]"],
+		[["help", "rule"], "Usage: sluice rule"],
+		[["--json", "help", "rule", "add"], "Usage: sluice rule add"],
+		[["help", "test"], "Usage: sluice test"],
+		[["help", "recv"], "Usage: sluice recv"],
 	] as const) {
 		const run = await sluice([...args]);
 		expect(run.stdout).toStartWith(usage);
 		expect(run).toMatchObject({ exitCode: 0, stderr: "" });
 	}
+});
+
+test("--version prints the version of the checkout", async () => {
+	const { version } = await Bun.file(join(import.meta.dir, "../../package.json")).json();
+	expect(await sluice(["--version"])).toEqual({ exitCode: 0, stdout: `${version}\n`, stderr: "" });
 });
 
 test("global flags are taken before and after the command", async () => {

@@ -7,7 +7,8 @@ import { resolveGlobalFlags } from "./global-flags.ts";
 import { openTerminal } from "./terminal.ts";
 
 /** Composition root of the command line: reads argv, runs one command, turns what it throws into an exit code. */
-async function main(argv: string[]): Promise<number> {
+async function main(given: string[]): Promise<number> {
+	const argv = helpAsFlag(given);
 	const debug = argv.includes("--debug");
 	const terminal = openTerminal(process.env);
 	// The failed write itself tells; without a listener the stream would end the process in its own way.
@@ -18,7 +19,7 @@ async function main(argv: string[]): Promise<number> {
 	try {
 		const called = findTool(argv);
 		if (called) return await runTool(called.tool, called.args);
-		await program.parseAsync(argv, { from: "user" });
+		await program.parseAsync(namesCommand(program, argv) ? argv : withoutHelp(argv), { from: "user" });
 		return exitCodes.done;
 	} catch (error) {
 		if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done;
@@ -31,6 +32,33 @@ async function main(argv: string[]): Promise<number> {
 		if (debug) terminal.note(Bun.inspect(error));
 		return failure.exitCode;
 	}
+}
+
+/** `help rule add` is `rule add --help`. */
+function helpAsFlag(argv: string[]): string[] {
+	const index = argv.findIndex((word) => !word.startsWith("-"));
+	return argv[index] === "help" ? [...argv.toSpliced(index, 1), "--help"] : argv;
+}
+
+/** Commander would show the help of what is above an unknown command, and succeed. */
+function withoutHelp(argv: string[]): string[] {
+	return argv.filter((word) => word !== "--help" && word !== "-h");
+}
+
+/** False when a word stands where a command must and is none. */
+function namesCommand(program: Command, argv: string[]): boolean {
+	let command = program;
+	for (let index = 0; index < argv.length && command.commands.length > 0; index += 1) {
+		const word = argv[index] ?? "";
+		if (word.startsWith("-")) {
+			if (program.options.some(({ long, required }) => long === word && required)) index += 1;
+			continue;
+		}
+		const next = command.commands.find((sub) => sub.name() === word);
+		if (!next) return word === "help";
+		command = next;
+	}
+	return true;
 }
 
 function usageFailure(error: CommanderError, program: Command, argv: string[]): Failure {
