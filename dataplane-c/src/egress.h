@@ -11,7 +11,8 @@
  *
  *   error                        answer
  *   EAGAIN, ENOBUFS              failed: the queue is full
- *   EIO, EINVAL, with segments   no UDP_SEGMENT on this socket from now on; sent plainly
+ *   EIO, with segments           no UDP_SEGMENT on this socket from now on; sent plainly
+ *   EINVAL, with segments        sent plainly; many in a row are taken as EIO
  *   EMSGSIZE, with segments      sent plainly
  *   any other                    the error queue is emptied and the send tried once more:
  *                                it may be an earlier datagram's (ECONNREFUSED by ICMP)
@@ -37,7 +38,7 @@ struct egress_socket {
 	uint32_t ifindex;
 	bool segmentation;
 	uint32_t refused_segments; /* EINVALs since the last segmented send that went */
-	uint64_t reported; /* errors that were logged, by errno modulo 64 */
+	uint64_t reported;         /* errors that were logged, by errno modulo 64 */
 };
 
 /* ip(7), udp(7): what each message says beside its destination. Laid out as CMSG_* would. */

@@ -10,25 +10,13 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "batch.h"
 #include "counters.h"
 #include "egress.h"
 #include "engine.h"
-#include "ring.h"
-
-struct shard {
-	uint32_t id;
-	uint32_t ifindex;
-	/* Block of its interface in the table in force; NULL: not named there, left alone. */
-	uint64_t *counters;
-	/* Wake-ups in a row that found nothing at the cursor. */
-	uint32_t barren;
-	struct ring ring;
-};
+#include "packet_shard.h"
 
 struct packet_engine {
 	struct engine engine;
@@ -37,7 +25,7 @@ struct packet_engine {
 	uint64_t *counters;
 	struct egress *egress;
 	uint32_t shard_count;
-	struct shard *shards[ENGINE_MAX_SHARDS];
+	struct packet_shard *shards[ENGINE_MAX_SHARDS];
 	struct batch batch;
 	/* Of this batch, counted when its slots went back. */
 	uint64_t unmatched;
@@ -46,25 +34,10 @@ struct packet_engine {
 
 /* ---- shards ------------------------------------------------------------ */
 
-/*
- * A shard whose interface the table does not name keeps its frames: a successor gets
- * shards before tables, and must not throw away what it can't match yet.
- */
-static void find_counters(const struct packet_engine *packet, struct shard *shard)
-{
-	const struct table *table = packet->table;
-
-	shard->counters = NULL;
-	for (uint32_t row = 0; table && row < table->header->interface_count; row++) {
-		if (table->interfaces[row].ifindex == shard->ifindex)
-			shard->counters = packet->counters + table->interfaces[row].counter_index;
-	}
-}
-
 static int attach(struct engine *engine, const struct engine_shard *described)
 {
 	struct packet_engine *packet = (struct packet_engine *)engine;
-	struct shard *shard;
+	struct packet_shard *shard;
 	int error;
 
 	if (packet->shard_count == ENGINE_MAX_SHARDS)
@@ -73,38 +46,12 @@ static int attach(struct engine *engine, const struct engine_shard *described)
 		if (packet->shards[index]->id == described->shard)
 			return -EEXIST;
 	}
-	shard = calloc(1, sizeof(*shard));
-	if (!shard)
-		return -ENOMEM;
-	error = ring_map(&shard->ring, described->socket, described->state, &described->ring);
-	if (error) {
-		free(shard);
+	error = packet_shard_open(described, &shard);
+	if (error)
 		return error;
-	}
-	shard->id = described->shard;
-	shard->ifindex = described->ifindex;
-	find_counters(packet, shard);
+	packet_shard_find_counters(shard, packet->table, packet->counters);
 	packet->shards[packet->shard_count++] = shard;
 	return 0;
-}
-
-static void sample_shard(struct shard *shard)
-{
-	uint32_t drops;
-
-	/* The kernel's count goes on until somebody can be told. */
-	if (!shard->counters)
-		return;
-	drops = ring_kernel_drops(&shard->ring);
-	if (drops)
-		counter_add(&shard->counters[SLUICE_INTERFACE_KERNEL_DROPPED_FRAMES], drops);
-}
-
-static void free_shard(struct shard *shard)
-{
-	sample_shard(shard);
-	ring_unmap(&shard->ring);
-	free(shard);
 }
 
 static int detach(struct engine *engine, uint32_t id)
@@ -114,7 +61,7 @@ static int detach(struct engine *engine, uint32_t id)
 	for (uint32_t index = 0; index < packet->shard_count; index++) {
 		if (packet->shards[index]->id != id)
 			continue;
-		free_shard(packet->shards[index]);
+		packet_shard_close(packet->shards[index]);
 		packet->shards[index] = packet->shards[--packet->shard_count];
 		return 0;
 	}
@@ -146,12 +93,12 @@ static void install(struct engine *engine, const struct table *table, uint64_t *
 	packet->counters = counters;
 	packet->egress->counters = counters;
 	for (uint32_t index = 0; index < packet->shard_count; index++)
-		find_counters(packet, packet->shards[index]);
+		packet_shard_find_counters(packet->shards[index], table, counters);
 }
 
 /* ---- a batch ------------------------------------------------------------ */
 
-static void classify(struct packet_engine *packet, const struct shard *shard,
+static void classify(struct packet_engine *packet, const struct packet_shard *shard,
 		     const struct frame *frame)
 {
 	struct datagrams datagrams;
@@ -173,7 +120,8 @@ static void classify(struct packet_engine *packet, const struct shard *shard,
 }
 
 /* Frames that were taken, those of no concern included; *captured leaves them out. */
-static uint32_t take_batch(struct packet_engine *packet, struct shard *shard, uint32_t *captured)
+static uint32_t take_batch(struct packet_engine *packet, struct packet_shard *shard,
+			   uint32_t *captured)
 {
 	uint32_t taken = 0;
 
@@ -244,7 +192,7 @@ static void count_groups(struct packet_engine *packet)
 	}
 }
 
-static void count_batch(struct packet_engine *packet, struct shard *shard, uint32_t captured)
+static void count_batch(struct packet_engine *packet, struct packet_shard *shard, uint32_t captured)
 {
 	uint64_t *steps = packet->counters + SLUICE_WORKER_BATCH_FRAMES;
 
@@ -266,7 +214,7 @@ static void count_batch(struct packet_engine *packet, struct shard *shard, uint3
 	counter_add(&steps[histogram_step(captured)], 1);
 }
 
-static uint32_t work_shard(struct packet_engine *packet, struct shard *shard)
+static uint32_t work_shard(struct packet_engine *packet, struct packet_shard *shard)
 {
 	uint32_t captured;
 	uint32_t taken = take_batch(packet, shard, &captured);
@@ -302,7 +250,7 @@ static bool ready(const struct engine *engine)
 	const struct packet_engine *packet = (const struct packet_engine *)engine;
 
 	for (uint32_t index = 0; index < packet->shard_count; index++) {
-		const struct shard *shard = packet->shards[index];
+		const struct packet_shard *shard = packet->shards[index];
 
 		if (shard->counters && ring_ready(&shard->ring))
 			return true;
@@ -316,7 +264,7 @@ static uint32_t waits(const struct engine *engine, struct pollfd *fds)
 	uint32_t count = 0;
 
 	for (uint32_t index = 0; index < packet->shard_count; index++) {
-		const struct shard *shard = packet->shards[index];
+		const struct packet_shard *shard = packet->shards[index];
 
 		/* One that is left alone would be readable for ever. */
 		if (shard->counters)
@@ -325,60 +273,17 @@ static uint32_t waits(const struct engine *engine, struct pollfd *fds)
 	return count;
 }
 
-/*
- * Readable, but nothing at the cursor: for some microseconds that is a frame being
- * written. When it stays so, the cursor or the queue of copies is out of step.
- */
-#define BARREN_WAKEUPS 200u
-#define BARREN_NAP_NS  50000
-
-static void check_cursor(struct packet_engine *packet, struct shard *shard)
-{
-	const struct timespec nap = { .tv_nsec = BARREN_NAP_NS };
-
-	if (ring_ready(&shard->ring)) {
-		shard->barren = 0;
-		return;
-	}
-	if (++shard->barren > 8)
-		nanosleep(&nap, NULL);
-	if (shard->barren < BARREN_WAKEUPS)
-		return;
-	shard->barren = 0;
-	if (ring_resynchronise(&shard->ring))
-		journal_write(packet->journal, JOURNAL_WARN, SLUICE_FACILITY_CAPTURE,
-			      "shard %u: ring was out of step, going on at slot %u", shard->id,
-			      shard->ring.cursor);
-}
-
-/* ENETDOWN is reported once and consumed by reading it; the socket lives on after up. */
-static void consume_error(struct packet_engine *packet, const struct shard *shard)
-{
-	int error = 0;
-	socklen_t length = sizeof(error);
-
-	if (getsockopt(shard->ring.fd, SOL_SOCKET, SO_ERROR, &error, &length) || !error)
-		return;
-	journal_write(packet->journal, JOURNAL_INFO, SLUICE_FACILITY_CAPTURE,
-		      "shard %u, interface %u: %s", shard->id, shard->ifindex,
-		      sluice_error_text(error));
-}
-
 static void woken(struct engine *engine, const struct pollfd *fds, uint32_t count)
 {
 	struct packet_engine *packet = (struct packet_engine *)engine;
 	uint32_t at = 0;
 
 	for (uint32_t index = 0; index < packet->shard_count && at < count; index++) {
-		struct shard *shard = packet->shards[index];
+		struct packet_shard *shard = packet->shards[index];
 
 		if (!shard->counters)
 			continue;
-		if (fds[at].revents & POLLERR)
-			consume_error(packet, shard);
-		if (fds[at].revents & POLLIN)
-			check_cursor(packet, shard);
-		at++;
+		packet_shard_woken(shard, fds[at++].revents, packet->journal);
 	}
 }
 
@@ -387,7 +292,7 @@ static void sample(struct engine *engine)
 	struct packet_engine *packet = (struct packet_engine *)engine;
 
 	for (uint32_t index = 0; index < packet->shard_count; index++)
-		sample_shard(packet->shards[index]);
+		packet_shard_sample(packet->shards[index]);
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -397,7 +302,7 @@ static void close_engine(struct engine *engine)
 	struct packet_engine *packet = (struct packet_engine *)engine;
 
 	for (uint32_t index = 0; index < packet->shard_count; index++)
-		free_shard(packet->shards[index]);
+		packet_shard_close(packet->shards[index]);
 	egress_close(packet->egress);
 	free(packet);
 }

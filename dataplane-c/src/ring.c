@@ -15,10 +15,10 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
-#define VNET_HEADER_BYTES   sizeof(struct virtio_net_hdr)
-#define SLOT_HEADER_BYTES   TPACKET_ALIGN(sizeof(struct tpacket2_hdr))
-/* A predecessor may have taken the copies of a whole batch; more than that is a broken order. */
-#define MISMATCHES_BELIEVED 256u
+#define VNET_HEADER_BYTES sizeof(struct virtio_net_hdr)
+#define SLOT_HEADER_BYTES TPACKET_ALIGN(sizeof(struct tpacket2_hdr))
+/* Copies looked at for one slot: a queue that is far behind is caught up over several. */
+#define COPIES_TRIED      64u
 
 static inline struct tpacket2_hdr *slot_header(const struct ring *ring, uint32_t slot)
 {
@@ -184,36 +184,88 @@ static bool copy_matches(const struct ring *ring, size_t copy_bytes, const struc
 	       memcmp(ring->copies[ring->copies_used] + prefix, frame->bytes, frame->captured) == 0;
 }
 
+/* What a slot holds. Other processes map this memory too: nothing in it is believed unseen. */
+static inline void read_slot(const struct ring *ring, const struct tpacket2_hdr *header,
+			     uint32_t status, struct frame *frame)
+{
+	const uint32_t frame_bytes = ring->geometry.frame_bytes;
+	uint32_t offset = header->tp_mac;
+
+	frame->length = header->tp_len;
+	frame->captured = header->tp_snaplen;
+	if (offset < SLOT_HEADER_BYTES + VNET_HEADER_BYTES || offset > frame_bytes)
+		offset = frame_bytes;
+	if (frame->captured > frame_bytes - offset)
+		frame->captured = frame_bytes - offset;
+	if (frame->captured > frame->length)
+		frame->captured = frame->length;
+	frame->bytes = (const uint8_t *)header + offset;
+	frame->vlan_valid = status & TP_STATUS_VLAN_VALID;
+	frame->vlan_tci = header->tp_vlan_tci;
+	frame->checksum_vouched = status & (TP_STATUS_CSUM_VALID | TP_STATUS_CSUMNOTREADY);
+	frame->gso_type = VIRTIO_NET_HDR_GSO_NONE;
+	frame->gso_bytes = 0;
+	if (ring->geometry.vnet_header)
+		describe_segments(frame, frame->bytes - VNET_HEADER_BYTES);
+	else if (status & TP_STATUS_COPY)
+		/* Longer than an MTU's slot: many datagrams, and nothing says where they end. */
+		frame->gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+}
+
+/* Does the copy at hand belong to one of the slots that are still to come? */
+static bool copy_is_ahead(const struct ring *ring, size_t copy_bytes)
+{
+	uint32_t slot = ring->cursor;
+
+	for (uint32_t step = ring->taken; step < ring->geometry.frame_count; step++) {
+		const uint32_t status = slot_status(ring, slot);
+		struct frame frame;
+
+		if (!(status & TP_STATUS_USER))
+			return false;
+		read_slot(ring, slot_header(ring, slot), status, &frame);
+		if (status & TP_STATUS_COPY && copy_matches(ring, copy_bytes, &frame))
+			return true;
+		slot = slot_after(ring, slot);
+	}
+	return false;
+}
+
 /*
- * TP_STATUS_COPY: the frame is longer than its slot and lies whole in the socket's
- * queue, in the order of the slots. The order breaks when a predecessor died between
- * reading copies and giving their slots back: the queue is then ahead of the slots.
- * A copy that does not match waits for its slot; the slot without copy stays cut and
- * is dropped as TRUNCATED.
+ * The bytes of this slot's copy, now in the next free buffer; 0: there is none. Copies come
+ * in the order of the slots, as long as no predecessor died between reading copies and
+ * giving their slots back, which leaves the queue ahead of the slots. A copy of a later slot
+ * waits for it; one that belongs to none is behind, and thrown away.
+ */
+static size_t find_copy(struct ring *ring, const struct frame *frame)
+{
+	for (uint32_t tries = 0; tries < COPIES_TRIED; tries++) {
+		size_t bytes = ring->waiting_bytes ? ring->waiting_bytes : receive_copy(ring);
+
+		ring->waiting_bytes = 0;
+		if (!bytes || copy_matches(ring, bytes, frame))
+			return bytes;
+		/* Longer than any IPv4 packet: no buffer holds it, and it need not. */
+		if (bytes > RING_COPY_BYTES)
+			continue;
+		if (copy_is_ahead(ring, bytes)) {
+			ring->waiting_bytes = bytes;
+			return 0;
+		}
+	}
+	return 0;
+}
+
+/*
+ * TP_STATUS_COPY: the frame is longer than its slot and lies whole in the socket's queue.
+ * Without its copy it stays cut, and is dropped as TRUNCATED.
  */
 static void take_copy(struct ring *ring, struct frame *frame)
 {
 	const size_t prefix = ring->geometry.vnet_header ? VNET_HEADER_BYTES : 0;
-	size_t bytes = ring->waiting_bytes;
 
-	if (!bytes)
-		bytes = receive_copy(ring);
-	/* Longer than any IPv4 packet: no buffer holds it, and it need not. */
-	if (bytes > RING_COPY_BYTES && bytes == prefix + frame->length)
-		bytes = 0;
-	if (bytes && !copy_matches(ring, bytes, frame)) {
-		ring->waiting_bytes = bytes;
-		if (++ring->mismatches < MISMATCHES_BELIEVED)
-			return;
-		/* The queue is behind the slots instead: give up what waited. */
-		ring->mismatches = 0;
-		ring->waiting_bytes = 0;
+	if (!find_copy(ring, frame))
 		return;
-	}
-	ring->waiting_bytes = 0;
-	if (!bytes)
-		return;
-	ring->mismatches = 0;
 	if (prefix)
 		describe_segments(frame, ring->copies[ring->copies_used]);
 	frame->bytes = ring->copies[ring->copies_used++] + prefix;
@@ -222,11 +274,10 @@ static void take_copy(struct ring *ring, struct frame *frame)
 
 enum ring_take ring_take(struct ring *ring, struct frame *frame)
 {
-	struct tpacket2_hdr *header = slot_header(ring, ring->cursor);
-	const uint32_t frame_bytes = ring->geometry.frame_bytes;
-	const struct sockaddr_ll *from = (void *)((uint8_t *)header + SLOT_HEADER_BYTES);
+	const struct tpacket2_hdr *header = slot_header(ring, ring->cursor);
+	const struct sockaddr_ll *from =
+		(const void *)((const uint8_t *)header + SLOT_HEADER_BYTES);
 	uint32_t status;
-	uint32_t offset;
 
 	/*
 	 * Having taken them all, the slot at the cursor would be one of our own batch;
@@ -240,33 +291,11 @@ enum ring_take ring_take(struct ring *ring, struct frame *frame)
 	ring->cursor = slot_after(ring, ring->cursor);
 	ring->taken++;
 	__builtin_prefetch(slot_header(ring, ring->cursor));
-	if (__builtin_expect(from->sll_pkttype == PACKET_OUTGOING, 0))
-		return RING_OUTGOING;
-
-	/* Other processes map this memory too: nothing in it is believed unseen. */
-	offset = header->tp_mac;
-	frame->length = header->tp_len;
-	frame->captured = header->tp_snaplen;
-	if (offset < SLOT_HEADER_BYTES + VNET_HEADER_BYTES || offset > frame_bytes)
-		offset = frame_bytes;
-	if (frame->captured > frame_bytes - offset)
-		frame->captured = frame_bytes - offset;
-	if (frame->captured > frame->length)
-		frame->captured = frame->length;
-	frame->bytes = (uint8_t *)header + offset;
-	frame->vlan_valid = status & TP_STATUS_VLAN_VALID;
-	frame->vlan_tci = header->tp_vlan_tci;
-	frame->checksum_vouched = status & (TP_STATUS_CSUM_VALID | TP_STATUS_CSUMNOTREADY);
-	frame->gso_type = VIRTIO_NET_HDR_GSO_NONE;
-	frame->gso_bytes = 0;
-	if (ring->geometry.vnet_header)
-		describe_segments(frame, frame->bytes - VNET_HEADER_BYTES);
-	else if (status & TP_STATUS_COPY)
-		/* Longer than an MTU's slot: many datagrams, and nothing says where they end. */
-		frame->gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+	read_slot(ring, header, status, frame);
 	if (__builtin_expect(status & TP_STATUS_COPY, 0))
 		take_copy(ring, frame);
-	return RING_FRAME;
+	return __builtin_expect(from->sll_pkttype == PACKET_OUTGOING, 0) ? RING_OUTGOING
+									 : RING_FRAME;
 }
 
 void ring_return(struct ring *ring)

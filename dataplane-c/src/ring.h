@@ -9,7 +9,8 @@
  *   sends … → state.sent = next → slots back to the kernel → state.cursor = next
  *
  * Slots between cursor and sent were sent: ring_map() gives them back unread. Only
- * a batch that was being sent when its worker died is sent (in part) twice.
+ * a batch that was being sent when its worker died is sent (in part) twice, but for its
+ * super-packets longer than a slot, whose copies are gone from the socket's queue.
  *
  * Who touches a slot is told by tp_status alone: TP_STATUS_USER is ours (acquire
  * after reading it), TP_STATUS_KERNEL the kernel's (release before writing it).
@@ -22,8 +23,11 @@
 #include "frame.h"
 #include "sluice.h"
 
-/* Super-packets longer than a slot, whole, in one batch. */
-#define RING_COPIES     64u
+/*
+ * Super-packets longer than a slot in one batch. Few: their copies, once read, die with the
+ * worker, so these are what a killed worker loses.
+ */
+#define RING_COPIES     16u
 /* virtio_net_hdr, Ethernet, two tags, the longest IPv4 packet; a multiple of 64. */
 #define RING_COPY_BYTES 65664u
 
@@ -44,9 +48,8 @@ struct ring {
 	uint8_t *copies[RING_COPIES]; /* [0, used): lent to the open batch */
 	uint8_t *copies_memory;
 	uint32_t copies_used;
-	/* A copy that fits no slot seen so far, in copies[copies_used]; 0: none. */
+	/* The copy of a later slot, in copies[copies_used]; 0: none. */
 	size_t waiting_bytes;
-	uint32_t mismatches;
 };
 
 enum ring_take {

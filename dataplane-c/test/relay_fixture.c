@@ -1,6 +1,7 @@
 #include "relay_fixture.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 struct rig rig;
 int sender;
@@ -56,6 +57,18 @@ bool await_forwarded(uint32_t number, uint64_t packets)
 		fprintf(stderr, "rule %u forwarded %llu, expected %llu\n", number,
 			(unsigned long long)seen, (unsigned long long)packets);
 	return seen == packets;
+}
+
+bool comes_to_rest(void)
+{
+	for (unsigned window = 0; window < 40; window++) {
+		uint64_t before = rig_counter(&rig, SLUICE_WORKER_WAKEUPS);
+
+		usleep(250000);
+		if (rig_counter(&rig, SLUICE_WORKER_WAKEUPS) - before <= 4)
+			return true;
+	}
+	return false;
 }
 
 bool sums_hold(uint32_t rule, uint32_t output)

@@ -29,6 +29,8 @@ uint64_t output_counter(uint32_t number, uint32_t counter);
 uint64_t interface_counter(uint32_t counter);
 /* Waits until the rule has forwarded that many, and no more. That is counted last in a batch. */
 bool await_forwarded(uint32_t number, uint64_t packets);
+/* Within 10 s the packet thread wakes up no more than an idle one does: ten times a second. */
+bool comes_to_rest(void);
 /* received = forwarded + dropped, and eligible = sent + failed. */
 bool sums_hold(uint32_t rule, uint32_t output);
 

@@ -22,6 +22,7 @@
 /* The egress socket of slot N sends from this port + N. */
 #define RIG_SOURCE_PORT        7000u
 #define RIG_OUT_ADDRESS        0x0a4d0202u
+#define RIG_FAR_OUT_ADDRESS    0x0a4d0201u
 
 struct rig {
 	int relay_namespace, far_namespace;

@@ -106,6 +106,80 @@ static void a_successor_goes_on_where_a_worker_stopped(void)
 	sluice_close(receiver);
 }
 
+/* A copy left over in the queue, and a cursor that is wrong: as a predecessor that hung may leave. */
+static void a_ring_out_of_step_is_put_in_step(void)
+{
+	const uint32_t count = rig.ring.frame_count;
+	static uint8_t super_packet[14000];
+	struct sluice_shard_state state;
+	int receiver;
+
+	/* Passes a super-packet by, whose copy stays in the queue, and steps far beyond the head. */
+	rig_stop_worker(&rig);
+	traffic_send_segments(sender, 77, super_packet, sizeof(super_packet), 1400);
+	EXPECT_EQUAL(pread(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	state.cursor = (state.cursor + 1000) % count;
+	state.sent = state.cursor;
+	EXPECT_EQUAL(pwrite(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	rig_start_worker(&rig);
+	rig_attach(&rig, SHARD);
+	rig_add_egress(&rig, SLOT, 0);
+	receiver = traffic_receiver(&rig, 83);
+	EXPECT_EQUAL(install_one(83, SLOT), 0);
+	for (uint32_t sequence = 0; sequence < 100; sequence++)
+		traffic_send_numbered(sender, 83, sequence, 100);
+	for (uint32_t sequence = 0; sequence < 100; sequence++)
+		EXPECT(traffic_expect(receiver, sequence, 100));
+	EXPECT(traffic_is_over(receiver));
+	sluice_close(receiver);
+}
+
+/* As a worker leaves it that was killed after it had sent three, before their slots went back. */
+static void what_was_sent_is_not_sent_again(void)
+{
+	struct sluice_shard_state state;
+	int receiver = traffic_receiver(&rig, 83);
+
+	rig_stop_worker(&rig);
+	for (uint32_t sequence = 0; sequence < 5; sequence++)
+		traffic_send_numbered(sender, 83, sequence, 100);
+	EXPECT_EQUAL(pread(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	state.sent = (state.cursor + 3) % rig.ring.frame_count;
+	EXPECT_EQUAL(pwrite(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	rig_start_worker(&rig);
+	rig_attach(&rig, SHARD);
+	rig_add_egress(&rig, SLOT, 0);
+	EXPECT_EQUAL(install_one(83, SLOT), 0);
+	EXPECT(traffic_expect(receiver, 3, 100));
+	EXPECT(traffic_expect(receiver, 4, 100));
+	EXPECT(traffic_is_over(receiver));
+	sluice_close(receiver);
+}
+
+/* A copy that no slot claims makes the socket readable for ever. */
+static void a_copy_that_no_slot_claims_is_thrown_away(void)
+{
+	static uint8_t super_packet[14000];
+	struct sluice_shard_state state;
+	int receiver;
+
+	rig_stop_worker(&rig);
+	traffic_send_segments(sender, 83, super_packet, sizeof(super_packet), 1400);
+	EXPECT_EQUAL(pread(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	/* Given back unread, as if it had been sent. */
+	state.sent = (state.cursor + 1) % rig.ring.frame_count;
+	EXPECT_EQUAL(pwrite(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	rig_start_worker(&rig);
+	rig_attach(&rig, SHARD);
+	rig_add_egress(&rig, SLOT, 0);
+	receiver = traffic_receiver(&rig, 84);
+	EXPECT_EQUAL(install_one(84, SLOT), 0);
+	EXPECT(comes_to_rest());
+	traffic_send_segments(sender, 84, super_packet, sizeof(super_packet), 1400);
+	EXPECT(await_forwarded(84, 10));
+	sluice_close(receiver);
+}
+
 /* A supervisor that is busy elsewhere: its commands wait, packets do not. */
 static void packets_flow_while_acknowledgements_wait(void)
 {
@@ -166,6 +240,9 @@ int main(void)
 	notes_reach_the_workers_process();
 	kernel_drops_are_counted();
 	a_successor_goes_on_where_a_worker_stopped();
+	a_ring_out_of_step_is_put_in_step();
+	what_was_sent_is_not_sent_again();
+	a_copy_that_no_slot_claims_is_thrown_away();
 	packets_flow_while_acknowledgements_wait();
 	a_stopped_worker_halts();
 	relay_close(failures);

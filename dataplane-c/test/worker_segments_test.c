@@ -5,6 +5,7 @@
 #include "relay_fixture.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 static uint64_t fallbacks(void)
 {
@@ -95,19 +96,20 @@ static void without_segmentation_all_is_sent_plainly(void)
 	sluice_close(receiver);
 }
 
+/* One refusal may be one route's; sixteen in a row are believed (EGRESS_REFUSALS_BELIEVED). */
 static void a_socket_that_refuses_segmentation_is_sent_to_plainly_from_then_on(void)
 {
+	enum { REFUSALS = 16, AFTER = 4, COUNT = 20 };
 	int receiver = traffic_receiver(&rig, 64);
 	uint64_t before = fallbacks();
 
 	EXPECT_EQUAL(install_one(64, SLOT_REFUSE), 0);
-	send_super_packet(64, receiver, 40, 1400);
-	EXPECT(await_forwarded(64, 40));
-	EXPECT_EQUAL(fallbacks(), before + 1);
-	send_super_packet(64, receiver, 40, 1400);
-	EXPECT(await_forwarded(64, 80));
-	EXPECT_EQUAL(fallbacks(), before + 1);
-	EXPECT_EQUAL(output_counter(64, SLUICE_OUTPUT_SENT_PACKETS), 80);
+	for (uint32_t packet = 1; packet <= REFUSALS + AFTER; packet++) {
+		send_super_packet(64, receiver, COUNT, 1400);
+		EXPECT(await_forwarded(64, packet * COUNT));
+		EXPECT_EQUAL(fallbacks() - before, packet < REFUSALS ? packet : REFUSALS);
+	}
+	EXPECT_EQUAL(output_counter(64, SLUICE_OUTPUT_SENT_PACKETS), (REFUSALS + AFTER) * COUNT);
 	EXPECT_EQUAL(output_counter(64, SLUICE_OUTPUT_FAILED_PACKETS), 0);
 	sluice_close(receiver);
 }
@@ -136,6 +138,8 @@ static void what_exceeds_the_outputs_mtu_arrives_fragmented(void)
 	struct sluice_output_record output = rig_output(&rig, 66, SLOT);
 	int receiver = traffic_receiver(&rig, 66);
 
+	const uint64_t before = fallbacks();
+
 	output.mtu = 1000;
 	rig_relay(&rig, "ip link set out0 mtu 1000");
 	EXPECT_EQUAL(rig_install(&rig, &rule, 1, &output, 1), 0);
@@ -147,7 +151,37 @@ static void what_exceeds_the_outputs_mtu_arrives_fragmented(void)
 	for (uint32_t sequence = 0; sequence < 500; sequence++)
 		EXPECT(traffic_expect(receiver, sequence, sequence % 2 ? 972 : 973));
 	EXPECT(await_forwarded(66, 500));
+	EXPECT_EQUAL(fallbacks(), before);
 	rig_relay(&rig, "ip link set out0 mtu 1500");
+	sluice_close(receiver);
+}
+
+/* As a predecessor leaves it that read copies and died before their slots went back. */
+static void a_super_packet_whose_copy_is_gone_is_dropped_alone(void)
+{
+	enum { SENT = 6, GONE = 2, COUNT = 20, SIZE = 1400 };
+	const uint32_t truncated = SLUICE_INTERFACE_DROPPED + SLUICE_DROP_TRUNCATED;
+	int receiver = traffic_receiver(&rig, 67);
+	static uint8_t payload[65536];
+
+	EXPECT_EQUAL(install_one(67, SLOT), 0);
+	rig_stop_worker(&rig);
+	for (uint32_t packet = 0; packet < SENT; packet++) {
+		for (uint32_t at = 0; at < COUNT; at++)
+			traffic_fill(payload + (size_t)at * SIZE, packet * COUNT + at, SIZE);
+		traffic_send_segments(sender, 67, payload, COUNT * SIZE, SIZE);
+	}
+	/* The supervisor's descriptor is the same socket. */
+	for (uint32_t packet = 0; packet < GONE; packet++)
+		EXPECT(recv(rig.shard, payload, sizeof(payload), MSG_DONTWAIT) > COUNT * SIZE);
+	rig_start_worker(&rig);
+	rig_attach(&rig, SHARD);
+	rig_add_egress(&rig, SLOT, 0);
+	EXPECT_EQUAL(install_one(67, SLOT), 0);
+	for (uint32_t at = GONE * COUNT; at < SENT * COUNT; at++)
+		EXPECT(traffic_expect(receiver, at, SIZE));
+	EXPECT(await_forwarded(67, (SENT - GONE) * COUNT));
+	EXPECT_EQUAL(interface_counter(truncated), GONE);
 	sluice_close(receiver);
 }
 
@@ -164,6 +198,7 @@ int main(void)
 	a_socket_that_refuses_segmentation_is_sent_to_plainly_from_then_on();
 	segments_longer_than_the_mtu_really_is_are_sent_plainly();
 	what_exceeds_the_outputs_mtu_arrives_fragmented();
+	a_super_packet_whose_copy_is_gone_is_dropped_alone();
 	relay_close(failures);
 	return failures ? 1 : 0;
 }
