@@ -157,7 +157,10 @@ struct sluice_source_record {
 };
 
 enum sluice_output_flag {
-	/* The output can't be used now (interface gone or down): not eligible. */
+	/*
+	 * The output can't be used now (interface gone or down): what the rule forwards
+	 * to its others counts as failed here. Without any other, nothing is forwarded.
+	 */
 	SLUICE_OUTPUT_UNUSABLE = 1u
 };
 

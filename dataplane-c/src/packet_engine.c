@@ -141,6 +141,25 @@ static uint32_t take_batch(struct packet_engine *packet, struct packet_shard *sh
 	return taken;
 }
 
+static bool has_output(const struct table *table, const struct sluice_rule_record *rule)
+{
+	for (uint32_t row = 0; row < rule->output_count; row++) {
+		if (!(table->outputs[rule->output_first + row].flags & SLUICE_OUTPUT_UNUSABLE))
+			return true;
+	}
+	return false;
+}
+
+/* What the rule forwards to its other outputs, this one was to get as well. */
+static void count_unusable(struct packet_engine *packet, const struct sluice_output_record *output,
+			   uint64_t packets)
+{
+	uint64_t *counters = packet->counters + output->counter_index;
+
+	counter_add(&counters[SLUICE_OUTPUT_ELIGIBLE_PACKETS], packets);
+	counter_add(&counters[SLUICE_OUTPUT_FAILED_PACKETS], packets);
+}
+
 static void send_group(struct packet_engine *packet, const struct batch_group *group)
 {
 	const struct sluice_rule_record *rule = &packet->table->rules[group->rule];
@@ -150,18 +169,11 @@ static void send_group(struct packet_engine *packet, const struct batch_group *g
 		const struct sluice_output_record *output =
 			&packet->table->outputs[rule->output_first + row];
 
-		if (!(output->flags & SLUICE_OUTPUT_UNUSABLE))
+		if (__builtin_expect(!(output->flags & SLUICE_OUTPUT_UNUSABLE), 1))
 			egress_send(packet->egress, output);
+		else if (has_output(packet->table, rule))
+			count_unusable(packet, output, group->packets);
 	}
-}
-
-static bool has_output(const struct table *table, const struct sluice_rule_record *rule)
-{
-	for (uint32_t row = 0; row < rule->output_count; row++) {
-		if (!(table->outputs[rule->output_first + row].flags & SLUICE_OUTPUT_UNUSABLE))
-			return true;
-	}
-	return false;
 }
 
 static uint64_t unix_ms(void)

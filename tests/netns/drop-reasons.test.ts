@@ -156,3 +156,34 @@ test("NO_OUTPUT: while the only output interface is down, what comes is received
 		return again?.hosts[0]?.state === "ACTIVE" ? true : undefined;
 	});
 });
+
+test("while one of two outputs is down, its share counts as failed, and the other loses nothing", async () => {
+	const outputs = [
+		{ interface: "r1", address: "239.10.2.1", port: 6001 },
+		{ interface: "r2", address: "239.10.2.2", port: 6001 },
+	];
+	await relay.applyRules([
+		{ name: "both", input: { interface: "r0", group: "239.1.1.2", port: 5001 }, outputs },
+	]);
+	const frames = Array.from({ length: TIMES }, () => ({ ...GOOD, destination: "239.1.1.2" }));
+	await captured(frames);
+	await lab.relay.ip("link", "set", "r1", "down");
+	await until("the rule is not ACTIVE", async () => {
+		const rule = (await relay.rules()).find((entry) => entry.name === "both");
+		return rule?.hosts[0]?.state === "PENDING" ? true : undefined;
+	});
+	const { after } = await captured(frames);
+	const rule = after.rules.find((entry) => entry.name === "both");
+	expect(rule).toMatchObject({ receivedPackets: 2 * TIMES, forwardedPackets: 2 * TIMES, droppedPackets: {} });
+	expect(rule?.outputs[0]).toMatchObject({
+		eligiblePackets: 2 * TIMES,
+		sentPackets: TIMES,
+		failedPackets: TIMES,
+	});
+	expect(rule?.outputs[1]).toMatchObject({
+		eligiblePackets: 2 * TIMES,
+		sentPackets: 2 * TIMES,
+		failedPackets: 0,
+	});
+	await lab.relay.ip("link", "set", "r1", "up");
+});
