@@ -24,12 +24,14 @@ export interface Cluster {
 /** Connects with the operator's credentials, runs `body`, and closes the connection whatever happens. */
 export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster) => Promise<T>): Promise<T> {
 	const credentials = await readCredentials(await credentialsPath(flags));
-	const nc = await openConnection(flags.natsUrl ?? credentials.url, credentials, flags.timeoutMs);
+	const nc = await openConnection(flags.natsUrl ?? credentials.url, credentials, flags);
 	try {
 		return await body({
 			request: async (subject, request, response, message, timeoutMs = flags.timeoutMs) => {
 				if (credentials.name === READER && !readable.includes(subject)) throw readersOnly();
-				return await call(nc, subject, request, response, message, timeoutMs);
+				return await call(nc, subject, request, response, message, timeoutMs).catch((error) => {
+					throw withRemedy(error);
+				});
 			},
 		});
 	} finally {
@@ -37,10 +39,20 @@ export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster
 	}
 }
 
+/** What a service answers says what to do; that none answered has a cause, and a remedy only here. */
+function withRemedy(error: unknown): unknown {
+	if (!(error instanceof SluiceError) || error.cause === undefined) return error;
+	const { code, message, cause } = error;
+	const say = (remedy: string) => new SluiceError(code, `${message}: ${remedy}`, { cause });
+	if (code === "timeout") return say("give it more time with --timeout, or look at the log of sluice up");
+	if (code !== "unavailable") return error;
+	return say("sluice up starts it again, so try in a few seconds, or look at its log");
+}
+
 async function openConnection(
 	url: string,
 	credentials: CredentialsFile,
-	timeoutMs: number,
+	{ natsUrl, timeoutMs }: GlobalFlags,
 ): Promise<NatsConnection> {
 	try {
 		return await connectNats({
@@ -52,9 +64,11 @@ async function openConnection(
 		});
 	} catch (error) {
 		if (!(error instanceof SluiceError) || error.code !== "unavailable") throw error;
-		throw new CommandFailure(exitCodes.unreachable, `${error.message}: is sluice up running there?`, {
-			cause: error,
-		});
+		const remedy =
+			natsUrl === undefined
+				? "start it with sudo ./sluice up, or name it with --nats"
+				: "check --nats, or start it there with sudo ./sluice up";
+		throw new CommandFailure(exitCodes.unreachable, `${error.message}: ${remedy}`, { cause: error });
 	}
 }
 

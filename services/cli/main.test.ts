@@ -153,6 +153,9 @@ describe("with credentials", () => {
 			]) {
 				const run = await sluice(args, env);
 				expect(run.stderr).toMatch(/^sluice: NATS at nats:\/\/127.0.0.1:[12] is not reachable: .*\n$/);
+				expect(run.stderr).toContain(
+					args[0] === "--nats" ? ": check --nats, or start" : ": start it with sudo ./sluice up",
+				);
 				expect(run.exitCode).toBe(3);
 			}
 		});

@@ -52,6 +52,17 @@ describe("a rule", () => {
 		expect(await lab.must(["rule", "list"])).toBe("no rules yet: add one with sluice rule add\n");
 	});
 
+	test("with a value out of range is refused under the flag that was typed", async () => {
+		const tagged = ["--in", "r0:239.1.1.1:5001,vlan=5000", "--out", "r1:239.10.1.1:6001"];
+		const refused = { exitCode: 1, stdout: "" };
+		for (const verb of ["add", "set"]) {
+			if (verb === "set") await lab.must(["rule", "add", "video", ...video, ...nobody]);
+			const outcome = await lab.run(["rule", verb, "video", ...tagged]);
+			expect(outcome).toMatchObject(refused);
+			expect(outcome.stderr).toMatch(/^sluice: --in r0:239.1.1.1:5001,vlan=5000: input\.vlan: 5000 .*\n$/);
+		}
+	});
+
 	test("that exists is not added again, one that does not is not set", async () => {
 		await lab.must(["rule", "add", "video", ...video, ...nobody]);
 		expect(await lab.run(["rule", "add", "video", ...video])).toEqual({
@@ -84,7 +95,7 @@ describe("a rule", () => {
 			"r1:239.10.1.1:1",
 		]);
 		expect(outcome).toMatchObject({ exitCode: 1, stdout: "" });
-		expect(outcome.stderr).toMatch(/^sluice: input\.port: .*\n$/);
+		expect(outcome.stderr).toMatch(/^sluice: --in r0:239\.1\.1\.1:0: input\.port: .*\n$/);
 	});
 
 	test("that does not exist is neither shown nor removed", async () => {
@@ -328,7 +339,10 @@ describe("views", () => {
 		await lab.must(["rule", "add", "video", ...video, ...nobody]);
 		const outcome = await lab.run(["stats"]);
 		expect(outcome).toMatchObject({ exitCode: 3, stdout: "" });
-		expect(outcome.stderr).toMatch(/^sluice: .*\n$/);
+		expect(outcome.stderr).toBe(
+			"sluice: nobody answers sluice.v1.stats.get: the service is not running: " +
+				"sluice up starts it again, so try in a few seconds, or look at its log\n",
+		);
 		expect(await lab.must(["rule", "list"])).toMatch(/–\s+–\n$/);
 	});
 

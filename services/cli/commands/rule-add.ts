@@ -3,6 +3,7 @@ import { PutRuleRequestSchema, PutRuleResponseSchema, type Rule } from "@sluice/
 import { requests } from "@sluice/proto/subjects";
 import { type Cluster, withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
+import { nameFlag } from "../parse/name-flag.ts";
 import { parseRule, type RuleOptions } from "../parse/rule.ts";
 import { fetchRule, finishWrite } from "../write-rule.ts";
 
@@ -10,7 +11,10 @@ import { fetchRule, finishWrite } from "../write-rule.ts";
 export async function ruleAdd(context: Context, name: string, options: RuleOptions): Promise<void> {
 	const rule = parseRule(name, options);
 	await withCluster(context.flags, async (cluster) => {
-		await finishWrite(context, cluster, await putNew(cluster, rule));
+		const written = await putNew(cluster, rule).catch((error) => {
+			throw nameFlag(error, name, options);
+		});
+		await finishWrite(context, cluster, written);
 	});
 }
 

@@ -8,6 +8,7 @@ import {
 import { requests } from "@sluice/proto/subjects";
 import { type Cluster, withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
+import { nameFlag } from "../parse/name-flag.ts";
 import { parseRule, type RuleOptions } from "../parse/rule.ts";
 import { fetchRule, finishWrite } from "../write-rule.ts";
 
@@ -17,7 +18,10 @@ const ATTEMPTS = 5;
 export async function ruleSet(context: Context, name: string, options: RuleOptions): Promise<void> {
 	const rule = parseRule(name, options);
 	await withCluster(context.flags, async (cluster) => {
-		await finishWrite(context, cluster, await replace(cluster, rule));
+		const written = await replace(cluster, rule).catch((error) => {
+			throw nameFlag(error, name, options);
+		});
+		await finishWrite(context, cluster, written);
 	});
 }
 
