@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
@@ -140,3 +142,37 @@ test("a bucket made anew under the same name replaces the content", async () => 
 	]);
 	snapshot.stop();
 }, 20_000);
+
+test("a damaged store is read as far as it goes, and what is lost is said", async () => {
+	const damaged = await startNatsServer();
+	try {
+		const bucket = await new Kvm(await damaged.connect()).create("damaged", { history: 1 });
+		for (let round = 0; round < 12; round += 1) await fill(bucket, 25);
+		// Stopped in order it trusts its index at the next start, and announces what that lists.
+		await damaged.kill("SIGTERM");
+		await damage(join(damaged.folder, "store/jetstream/$G/streams/KV_damaged/msgs/1.blk"), 800);
+		await damaged.start();
+		const trouble: string[] = [];
+		const snapshot = await followBucket(await damaged.connect(), "damaged", RuleSchema, {
+			onTrouble: (message) => trouble.push(message),
+		});
+		const readable = snapshot.entries.size;
+		expect(readable).toBeGreaterThan(0);
+		expect(readable).toBeLessThan(25);
+		expect(trouble).toEqual([
+			`bucket damaged is damaged: 25 entries expected, ${readable} readable: restore the data directory, or apply your rules again`,
+		]);
+		expect(snapshot.current).toBe(true);
+		snapshot.stop();
+	} finally {
+		await damaged.stop();
+	}
+}, 30_000);
+
+/** Turns bits of one message so far from the end of the file. */
+async function damage(path: string, fromEnd: number): Promise<void> {
+	const content = await readFile(path);
+	const start = content.length - fromEnd;
+	for (let k = start; k < start + 20; k += 1) content[k] = (content[k] ?? 0) ^ 0x55;
+	await writeFile(path, content);
+}

@@ -9,9 +9,11 @@ import {
 	type JsMsg,
 	jetstream,
 	jetstreamManager,
+	type PushConsumer,
 } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText, SluiceError } from "./errors.ts";
+import { settlesWithin } from "./settles-within.ts";
 
 export interface SnapshotEntry<Value> {
 	readonly value: Value;
@@ -89,6 +91,8 @@ const MISSING_SAID_AFTER_MS = 1_000;
 const CONSUMER_IN_MEMORY = { mem_storage: true };
 /** Whoever waits for a sequence that does not come gets a fresh reading after this long. */
 const GAP_MS = 1_000;
+/** A reading in which nothing comes for so long is asked about. */
+const SILENCE_MS = 2_000;
 
 class BucketFollower<Value> implements BucketSnapshot<Value> {
 	#entries = new Map<string, SnapshotEntry<Value>>();
@@ -228,7 +232,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		while (!this.#stopped && session === this.#session) {
 			try {
 				await this.#open(session);
-				return;
+				if (session === this.#session) return;
 			} catch (thrown) {
 				// The process is leaving, and nobody reads on.
 				if (this.#nc.isDraining() || this.#nc.isClosed()) this.stop();
@@ -272,6 +276,8 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		const reading = new Reading<Value>(resume ? this.#entries : new Map(), pending, !resume);
 		const complete = Promise.withResolvers<void>();
 		const finish = () => {
+			reading.complete = true;
+			this.#sayLost(reading);
 			this.#finishReading(reading, info.created, lastInStream);
 			complete.resolve();
 		};
@@ -279,10 +285,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 			callback: (message) => {
 				if (session !== this.#session) return;
 				this.#receive(reading, message);
-				if (!reading.complete && reading.count >= reading.pending) {
-					reading.complete = true;
-					finish();
-				}
+				if (!reading.complete && (reading.count >= reading.pending || message.info.pending === 0)) finish();
 			},
 		});
 		this.#stopConsumer = () => messages.stop();
@@ -292,11 +295,26 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 			complete.reject(reason instanceof Error ? reason : new Error("the watch ended"));
 			if (reading.complete) void this.#restart();
 		});
-		if (pending === 0) {
-			reading.complete = true;
-			finish();
+		if (pending === 0) finish();
+		try {
+			while (session === this.#session && !(await settlesWithin(complete.promise, SILENCE_MS))) {
+				if (!reading.silentSinceLastAsked()) continue;
+				await requireNothingLeft(consumer);
+				if (!reading.complete) finish();
+			}
+		} catch (thrown) {
+			// The next attempt has a consumer of its own.
+			messages.stop();
+			throw thrown;
 		}
-		await complete.promise;
+	}
+
+	#sayLost(reading: Reading<Value>): void {
+		if (reading.count >= reading.pending) return;
+		this.#options.onTrouble?.(
+			`bucket ${this.#bucket} is damaged: ${reading.pending} entries expected, ${reading.count} readable: ` +
+				"restore the data directory, or apply your rules again",
+		);
 	}
 
 	/** When the library had to make the consumer anew, the stream may be another one: look again. */
@@ -374,6 +392,7 @@ class Reading<Value> {
 	complete = false;
 	count = 0;
 	lastSequence = 0n;
+	#countWhenAsked = 0;
 
 	constructor(
 		readonly entries: Map<string, SnapshotEntry<Value>>,
@@ -381,6 +400,18 @@ class Reading<Value> {
 		/** True: reads everything into a new map; false: goes on where the last run was. */
 		readonly fresh: boolean,
 	) {}
+
+	silentSinceLastAsked(): boolean {
+		const silent = this.count === this.#countWhenAsked;
+		this.#countWhenAsked = this.count;
+		return silent;
+	}
+}
+
+/** A server whose store is damaged announces more than it can read, and then is silent. */
+async function requireNothingLeft(consumer: PushConsumer): Promise<void> {
+	const { num_pending: left } = await consumer.info();
+	if (left > 0) throw new Error(`nothing comes, though ${left} entries are announced`);
 }
 
 function maximum(a: bigint, b: bigint): bigint {

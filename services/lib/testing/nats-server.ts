@@ -9,10 +9,12 @@ import { connectNats } from "../connect.ts";
 export interface TestNatsServer {
 	readonly url: string;
 	readonly port: number;
+	/** Holds configuration and store. */
+	readonly folder: string;
 	/** A connection that `stop` closes; without a name, a new one each time. */
 	connect(name?: string): Promise<NatsConnection>;
-	/** Ends the process at once and keeps store and port, so that `start` brings the same server back. */
-	kill(): Promise<void>;
+	/** Ends the process, at once unless told otherwise, and keeps store and port: `start` brings the same server back. */
+	kill(signal?: NodeJS.Signals): Promise<void>;
 	start(): Promise<void>;
 	/** Closes connections, ends the process, removes the store. */
 	stop(): Promise<void>;
@@ -91,8 +93,8 @@ class Server implements TestNatsServer {
 		return connection;
 	}
 
-	async kill(): Promise<void> {
-		this.#process?.kill("SIGKILL");
+	async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+		this.#process?.kill(signal);
 		await this.#process?.exited;
 	}
 
