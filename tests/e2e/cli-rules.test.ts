@@ -264,6 +264,18 @@ describe("a file", () => {
 		expect((await lab.json<{ rules: unknown[] }>(["rule", "list"])).rules).toHaveLength(2);
 	});
 
+	test("applied with --json tells on stderr which rules wait, 20 of them", async () => {
+		const outcome = await lab.run(["apply", "-f", "-", "--json"], rulesFile(22));
+		expect(outcome.exitCode).toBe(0);
+		expect(JSON.parse(outcome.stdout).changes).toHaveLength(22);
+		const lines = outcome.stderr.trimEnd().split("\n");
+		expect(lines).toHaveLength(21);
+		expect(lines[0]).toBe(
+			"sluice: rule rule-00000: PENDING on nobody: host is not known: start sluice there",
+		);
+		expect(lines[20]).toBe("sluice: 2 more rules are not ACTIVE everywhere: see sluice rule list");
+	});
+
 	test("with one bad rule is refused as a whole", async () => {
 		const broken = JSON.parse(rulesFile(10));
 		broken.rules[7].outputs[0].ttl = 0;
@@ -306,17 +318,16 @@ describe("views", () => {
 		];
 		const stop = await lab.playHost({ host: "relay-e", interfaces, workers, labels: { site: "north" } });
 		try {
-			expect(await lab.must(["host", "list"])).toMatch(/^relay-e {2}r0, r1 +site=north .*s ago/m);
-			const { hosts } = await lab.json<{ hosts: { host: string; interfaces: unknown[] }[] }>([
-				"host",
-				"list",
-			]);
-			expect(hosts.find((host) => host.host === "relay-e")?.interfaces).toHaveLength(2);
-			expect(await lab.must(["worker", "list"])).toMatch(
+			// Hosts of other tests have gone: stderr says so, and is not looked at.
+			expect((await lab.run(["host", "list"])).stdout).toMatch(/^relay-e {2}r0, r1 +site=north .*s ago/m);
+			const listed = JSON.parse((await lab.run(["host", "list", "--json"])).stdout);
+			const host = listed.hosts.find((each: { host: string }) => each.host === "relay-e");
+			expect(host.interfaces).toHaveLength(2);
+			expect((await lab.run(["worker", "list"])).stdout).toMatch(
 				/^relay-e +0 +0 +4242 {2}RUNNING +2 {2}signal SIGKILL$/m,
 			);
-			const list = await lab.json<{ workers: { host: string }[] }>(["worker", "list"]);
-			expect(list.workers.find((worker) => worker.host === "relay-e")).toMatchObject({
+			const list = JSON.parse((await lab.run(["worker", "list", "--json"])).stdout);
+			expect(list.workers.find((worker: { host: string }) => worker.host === "relay-e")).toMatchObject({
 				worker: 0,
 				pid: 4242,
 				state: "RUNNING",
@@ -326,6 +337,20 @@ describe("views", () => {
 			stop();
 		}
 	});
+
+	test("a host that has gone silent is named instead of its workers", async () => {
+		const workers = [{ host: "relay-s", worker: 0, core: 0, pid: 4242, state: 1 }];
+		const stop = await lab.playHost({ host: "relay-s", interfaces, workers });
+		stop();
+		const isSilent = (stderr: string) =>
+			/^sluice: host relay-s not seen for \d+ s: .*sluice up.*$/m.test(stderr);
+		await until(async () => isSilent((await lab.run(["worker", "list"])).stderr), 20_000);
+		const outcome = await lab.run(["worker", "list"]);
+		expect(outcome.exitCode).toBe(0);
+		expect(outcome.stdout).not.toContain("no worker is known yet");
+		expect(isSilent((await lab.run(["host", "list"])).stderr)).toBe(true);
+		expect(isSilent((await lab.run(["worker", "list", "--json"])).stderr)).toBe(true);
+	}, 40_000);
 
 	test("levels are set and shown", async () => {
 		await lab.must(["log", "level", "debug", "--service", "worker", "--facility", "capture"]);

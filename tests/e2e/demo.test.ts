@@ -52,18 +52,24 @@ test("the demo ends with every figure right, and leaves nothing", async () => {
 	expect(await child.exited, stderr).toBe(0);
 	const figures = JSON.parse(stdout);
 	const { sentPackets } = figures;
-	expect(sentPackets).toBeGreaterThan(10_000);
+	expect(sentPackets).toMatch(/^\d{5,}$/);
 	expect(figures.relay).toEqual({
 		receivedPackets: sentPackets,
 		forwardedPackets: sentPackets,
-		droppedPackets: 0,
+		droppedPackets: "0",
 	});
 	expect(figures.outputs).toHaveLength(3);
 	for (const output of figures.outputs) {
 		// The batch that the killed worker was sending may come twice.
-		expect(output.receivedPackets).toBe(sentPackets + output.duplicatedPackets);
-		expect(output.duplicatedPackets).toBeLessThanOrEqual(256);
-		expect(output).toMatchObject({ sentPackets, lostPackets: 0, reorderedPackets: 0, corruptPackets: 0 });
+		const duplicated = Number(output.duplicatedPackets);
+		expect(Number(output.receivedPackets)).toBe(Number(sentPackets) + duplicated);
+		expect(duplicated).toBeLessThanOrEqual(256);
+		expect(output).toMatchObject({
+			sentPackets,
+			lostPackets: "0",
+			reorderedPackets: "0",
+			corruptPackets: "0",
+		});
 	}
 	expect(figures.worker.restarts).toBe(1);
 	await expectNothingLeft();

@@ -4,6 +4,7 @@ import { requests } from "@sluice/proto/subjects";
 import { withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
 import { formatHosts } from "../format/hosts.ts";
+import { formatSilentHosts } from "../format/silent-hosts.ts";
 
 export async function hostList({ flags, terminal }: Context): Promise<void> {
 	await withCluster(flags, async (cluster) => {
@@ -13,7 +14,12 @@ export async function hostList({ flags, terminal }: Context): Promise<void> {
 			ListHostsResponseSchema,
 			{},
 		);
-		if (flags.json) await terminal.write(`${toJsonText(ListHostsResponseSchema, answer)}\n`);
-		else await terminal.write(formatHosts(answer.hosts, terminal.colors));
+		if (flags.json) {
+			// It says of each host when it was seen.
+			await terminal.write(`${toJsonText(ListHostsResponseSchema, answer)}\n`);
+			return;
+		}
+		await terminal.write(formatHosts(answer.hosts, terminal.colors));
+		for (const line of formatSilentHosts(answer.hosts)) terminal.note(`sluice: ${line}`);
 	});
 }

@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import { CommandFailure, exitCodes } from "../failure.ts";
-import { type Figures, findFaults } from "./figures.ts";
+import { type Figures, figuresToJson, findFaults } from "./figures.ts";
 import { formatFigures, formatVerdict } from "./narration.ts";
 import { play } from "./play.ts";
 import { Processes } from "./processes.ts";
@@ -22,7 +22,7 @@ export async function demo(context: Context): Promise<void> {
 	};
 	const figures = await playAndCleanUp(say, context);
 	await say(`\n${formatFigures(figures, terminal.colors)}`);
-	if (flags.json) await terminal.write(`${JSON.stringify(figures)}\n`);
+	if (flags.json) await terminal.write(`${figuresToJson(figures)}\n`);
 	const faults = findFaults(figures);
 	if (faults.length > 0) {
 		throw new CommandFailure(exitCodes.failed, `not every figure is right: ${faults.join("; ")}`);

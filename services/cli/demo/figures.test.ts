@@ -1,5 +1,12 @@
 import { expect, test } from "bun:test";
-import { BATCH_FRAMES, type Figures, findFaults, receiverReport, statsReport } from "./figures.ts";
+import {
+	BATCH_FRAMES,
+	type Figures,
+	figuresToJson,
+	findFaults,
+	receiverReport,
+	statsReport,
+} from "./figures.ts";
 
 const perfect = {
 	receivedPackets: 10,
@@ -15,6 +22,15 @@ const right: Figures = {
 	outputs: [{ to: "studio", sentPackets: 10, ...perfect }],
 	worker: { killedPid: 7, startedPid: 8, restarts: 1 },
 };
+
+test("counts are texts in JSON, process ids and restarts numbers", () => {
+	expect(JSON.parse(figuresToJson(right))).toMatchObject({
+		sentPackets: "10",
+		relay: { droppedPackets: "0" },
+		outputs: [{ to: "studio", sentPackets: "10", lostPackets: "0" }],
+		worker: { killedPid: 7, startedPid: 8, restarts: 1 },
+	});
+});
 
 test("right figures have no fault", () => {
 	expect(findFaults(right)).toEqual([]);

@@ -55,6 +55,11 @@ export interface OutputFigures extends ReceiverReport {
 	sentPackets: number;
 }
 
+/** As proto3 JSON has it: counts are 64-bit numbers and so texts; process ids and restarts are numbers. */
+export function figuresToJson(figures: Figures): string {
+	return JSON.stringify(figures, (key, value) => (key.endsWith("Packets") ? String(value) : value));
+}
+
 /**
  * The most a killed worker may send twice: it dies somewhere within a batch of at
  * most this many frames, and its successor sends that batch anew, lest any be lost.
