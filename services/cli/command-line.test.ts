@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { facilities } from "@sluice/lib/facilities";
 import type { Command } from "commander";
 import { commandLine } from "./command-line.ts";
 
@@ -44,6 +45,12 @@ for (const [path, command] of leaves(program, "sluice")) {
 		for (const flag of flags) expect([...declared, ...everywhere]).toContain(flag);
 	});
 }
+
+test("docs/cli.md lists the facilities of each service", () => {
+	for (const [service, names] of Object.entries(facilities)) {
+		expect(page).toContain(`| \`${service}\` | ${names.map((name) => `\`${name}\``).join(", ")} |`);
+	}
+});
 
 test("docs/cli.md has every global flag with its environment variable", () => {
 	for (const option of program.options) {
