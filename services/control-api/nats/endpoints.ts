@@ -73,7 +73,6 @@ function ruleEndpoints({ rules }: ControlApi): ServiceEndpoint[] {
 function applyEndpoints({ rules, uploads, instance }: ControlApi): ServiceEndpoint[] {
 	const uploadSubject = applyUploadSubject(instance);
 	const handle = async (request: ApplyRequest): Promise<ApplyResponse> => {
-		if (request.parts <= 1) return await rules.apply(request);
 		const whole = uploads.take(request);
 		return whole === undefined ? create(ApplyResponseSchema, { uploadSubject }) : await rules.apply(whole);
 	};

@@ -37,7 +37,8 @@ export function canonicalFile(rules: readonly Rule[]): Rule[] {
 	});
 }
 
-function canonicalAt(k: number, rule: Rule): Rule {
+/** One rule of a file in canonical form; what is wrong is named with its place. */
+export function canonicalAt(k: number, rule: Rule): Rule {
 	try {
 		return canonicalRule(rule);
 	} catch (thrown) {

@@ -3,7 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { until } from "@sluice/lib/testing/until";
 import { ApplyRequestSchema } from "@sluice/proto/gen/rule";
 import { manyRules } from "../testing/cluster.ts";
-import { Uploads } from "./uploads.ts";
+import { Uploads, uploadLimits } from "./uploads.ts";
 
 const part = (part: number, more: MessageInitShape<typeof ApplyRequestSchema> = {}) =>
 	create(ApplyRequestSchema, { uploadId: "u", parts: 3, part, rules: manyRules(2, `p${part}`), ...more });
@@ -27,10 +27,11 @@ test("a part out of order, one that differs and one nobody began are refused", (
 	expect(() => uploads.take(part(1, { dryRun: true }))).toThrow("differ from the first part");
 	expect(() => uploads.take(part(0, { uploadId: "" }))).toThrow("uploadId: give 1 to 64 characters");
 	expect(() => uploads.take(part(0, { parts: 65 }))).toThrow("parts: 65 are too many");
+	expect(() => uploads.take(part(7, { parts: 1 }))).toThrow("part: 7 of 1: number parts from 0");
 });
 
 test("only so many are open, and silence ends one", async () => {
-	const uploads = new Uploads({ open: 2, idleMs: 50, parts: 64 });
+	const uploads = new Uploads({ ...uploadLimits, open: 2, idleMs: 50 });
 	uploads.take(part(0, { uploadId: "a" }));
 	uploads.take(part(0, { uploadId: "b" }));
 	expect(() => uploads.take(part(0, { uploadId: "c" }))).toThrow("2 uploads are under way: try again");
@@ -50,4 +51,40 @@ test("more rules than a cluster has are refused at the part that brings them", (
 	const uploads = new Uploads();
 	uploads.take(part(0, { rules: manyRules(20_000) }));
 	expect(() => uploads.take(part(1))).toThrow("rules: more than 20000");
+});
+
+test("all uploads share one budget of bytes, which an ended one gives back", () => {
+	const uploads = new Uploads({ ...uploadLimits, bytes: 800 });
+	expect(() => uploads.take(part(0, { rules: manyRules(30) }))).toThrow("rules: over 800 bytes together");
+	uploads.take(part(0, { uploadId: "a", rules: manyRules(9) }));
+	const second = part(0, { uploadId: "b", rules: manyRules(9) });
+	expect(() => uploads.take(second)).toThrow("uploads under way fill 800 bytes: try again");
+	// Out of order: ends it.
+	expect(() => uploads.take(part(2, { uploadId: "a" }))).toThrow("where 1 was due");
+	expect(uploads.take(second)).toBeUndefined();
+	uploads.close();
+});
+
+test("a wrong rule is refused with the part that brings it, with its place in the whole", () => {
+	const uploads = new Uploads();
+	uploads.take(part(0));
+	const wrong = [{ name: "x".repeat(1_000) }];
+	expect(() => uploads.take(part(1, { rules: wrong }))).toThrow(/^rules\[2\]: name: /);
+	expect(() => uploads.take(part(2))).toThrow("is not under way");
+});
+
+test("an upload that is fed for ever ends at its age", async () => {
+	const uploads = new Uploads({ ...uploadLimits, parts: 10_000, ageMs: 100 });
+	let k = 0;
+	uploads.take(part(k, { parts: 10_000, rules: [] }));
+	await until(() => {
+		try {
+			k += 1;
+			uploads.take(part(k, { parts: 10_000, rules: [] }));
+			return false;
+		} catch (refused) {
+			expect(String(refused)).toContain("is not under way");
+			return true;
+		}
+	});
 });

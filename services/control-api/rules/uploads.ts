@@ -1,5 +1,7 @@
+import { toBinary } from "@bufbuild/protobuf";
 import { SluiceError } from "@sluice/lib/errors";
-import type { ApplyRequest, Rule } from "@sluice/proto/gen/rule";
+import { type ApplyRequest, ApplyRequestSchema, type Rule } from "@sluice/proto/gen/rule";
+import { canonicalAt } from "./apply-file.ts";
 import { limits } from "./limits.ts";
 
 interface Upload {
@@ -7,18 +9,30 @@ interface Upload {
 	readonly parts: number;
 	readonly prune: boolean;
 	readonly dryRun: boolean;
+	readonly begunMs: number;
 	next: number;
-	/** Ends the upload when its client falls silent. */
+	bytes: number;
+	/** Ends the upload when its client falls silent, or takes too long. */
 	timer: ReturnType<typeof setTimeout>;
 }
 
 export interface UploadLimits {
 	readonly open: number;
 	readonly idleMs: number;
+	/** From the first part to the last. */
+	readonly ageMs: number;
 	readonly parts: number;
+	/** Of everything that is open. */
+	readonly bytes: number;
 }
 
-const uploadLimits: UploadLimits = { open: 16, idleMs: 30_000, parts: 64 };
+export const uploadLimits: UploadLimits = {
+	open: 16,
+	idleMs: 30_000,
+	ageMs: 300_000,
+	parts: 64,
+	bytes: 64 * 1024 * 1024,
+};
 
 /** The whole of an apply, once its last part is there. */
 export type WholeApply = Pick<ApplyRequest, "rules" | "prune" | "dryRun">;
@@ -27,6 +41,7 @@ export type WholeApply = Pick<ApplyRequest, "rules" | "prune" | "dryRun">;
 export class Uploads {
 	readonly #limits: UploadLimits;
 	readonly #open = new Map<string, Upload>();
+	#bytes = 0;
 
 	constructor(bounds: UploadLimits = uploadLimits) {
 		this.#limits = bounds;
@@ -34,6 +49,10 @@ export class Uploads {
 
 	/** Takes one part; gives the whole with the last one, undefined before. */
 	take(request: ApplyRequest): WholeApply | undefined {
+		if (request.parts <= 1) {
+			if (request.part === 0) return request;
+			throw new SluiceError("invalid", `part: ${request.part} of ${request.parts}: number parts from 0`);
+		}
 		const upload = request.part === 0 ? this.#begin(request) : this.#find(request);
 		try {
 			this.#append(upload, request);
@@ -63,7 +82,9 @@ export class Uploads {
 			throw new SluiceError("unavailable", `${this.#limits.open} uploads are under way: try again`);
 		}
 		const { parts, prune, dryRun } = request;
-		const upload: Upload = { rules: [], parts, prune, dryRun, next: 0, timer: this.#idleTimer(id) };
+		const begun = { begunMs: performance.now(), next: 0, bytes: 0 };
+		const timer = setTimeout(() => this.#end(id), this.#limits.idleMs);
+		const upload: Upload = { rules: [], parts, prune, dryRun, ...begun, timer };
 		this.#open.set(id, upload);
 		return upload;
 	}
@@ -99,18 +120,39 @@ export class Uploads {
 		if (upload.rules.length + request.rules.length > limits.rules) {
 			throw new SluiceError("invalid", `rules: more than ${limits.rules}: a cluster has at most so many`);
 		}
-		for (const rule of request.rules) upload.rules.push(rule);
+		this.#reserve(upload, toBinary(ApplyRequestSchema, request).length);
+		// Only what could be stored is kept: nothing that is wrong waits for the last part.
+		for (const rule of request.rules) upload.rules.push(canonicalAt(upload.rules.length, rule));
 		upload.next += 1;
-		clearTimeout(upload.timer);
-		upload.timer = this.#idleTimer(request.uploadId);
+		this.#renewTimer(request.uploadId, upload);
 	}
 
-	#idleTimer(id: string): ReturnType<typeof setTimeout> {
-		return setTimeout(() => this.#open.delete(id), this.#limits.idleMs);
+	#reserve(upload: Upload, bytes: number): void {
+		const limit = this.#limits.bytes;
+		if (upload.bytes + bytes > limit) {
+			throw new SluiceError(
+				"too_large",
+				`rules: over ${limit} bytes together: write fewer outputs and sources`,
+			);
+		}
+		if (this.#bytes + bytes > limit) {
+			throw new SluiceError("unavailable", `uploads under way fill ${limit} bytes: try again`);
+		}
+		upload.bytes += bytes;
+		this.#bytes += bytes;
+	}
+
+	#renewTimer(id: string, upload: Upload): void {
+		const leftMs = upload.begunMs + this.#limits.ageMs - performance.now();
+		clearTimeout(upload.timer);
+		upload.timer = setTimeout(() => this.#end(id), Math.max(0, Math.min(this.#limits.idleMs, leftMs)));
 	}
 
 	#end(id: string): void {
-		clearTimeout(this.#open.get(id)?.timer);
+		const upload = this.#open.get(id);
+		if (upload === undefined) return;
+		clearTimeout(upload.timer);
+		this.#bytes -= upload.bytes;
 		this.#open.delete(id);
 	}
 }
