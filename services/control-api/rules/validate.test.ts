@@ -89,6 +89,8 @@ describe("refused, with the path and the way out", () => {
 		["dscp 64", output({ dscp: 64 }), "outputs[0].dscp: 64 is not 0 to 63"],
 		["source port 0", output({ sourcePort: 0 }), "outputs[0].sourcePort: 0 is not 1 to 65535"],
 		["address 0.0.0.0", output({ address: "0.0.0.0" }), "outputs[0].address: 0.0.0.0 addresses no host"],
+		["loopback", output({ address: "127.0.0.1" }), "outputs[0].address: 127.0.0.1 never leaves its host"],
+		["far loopback", output({ address: "127.255.255.254" }), "never leaves its host"],
 		[
 			"broadcast",
 			output({ address: "255.255.255.255" }),

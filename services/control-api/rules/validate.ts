@@ -98,6 +98,12 @@ function canonicalOutput(path: string, output: Output): Output {
 	refuseUnknown(path, output);
 	checkInterface(`${path}.interface`, output.interface);
 	checkAddress(`${path}.address`, output.address, "a multicast group or a unicast address");
+	if (isLoopback(output.address)) {
+		throw wrong(
+			`${path}.address`,
+			`${output.address} never leaves its host: give an address of another host`,
+		);
+	}
 	checkRequired(`${path}.port`, output.port, ranges.port);
 	checkOptional(`${path}.ttl`, output.ttl, ranges.ttl);
 	checkOptional(`${path}.dscp`, output.dscp, ranges.dscp);
@@ -169,6 +175,11 @@ function checkAddress(path: string, text: string, wanted: string): void {
 	if (address === 0xffff_ffff) throw wrong(path, `${text} is the broadcast address: give ${wanted}`);
 	if (address >>> 24 === 0) throw wrong(path, `${text} addresses no host: give ${wanted}`);
 	if (address >>> 28 === 0xf) throw wrong(path, `${text} is reserved (240.0.0.0/4): give ${wanted}`);
+}
+
+/** 127.0.0.0/8. */
+function isLoopback(text: string): boolean {
+	return (parseIpv4(text) ?? 0) >>> 24 === 127;
 }
 
 function checkRequired(path: string, value: number | undefined, range: Range): void {
