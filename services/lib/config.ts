@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { SluiceError } from "./errors.ts";
+import { ALL_HOSTS } from "./placement.ts";
 
 export const nkeyCredentials = z.strictObject({
 	kind: z.literal("nkey"),
@@ -17,7 +18,10 @@ export const NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/;
 /** What every service is told at its start; each extends it with its own. */
 export const serviceConfig = z.strictObject({
 	service: z.string().min(1),
-	hostId: z.string().regex(NAME_PATTERN),
+	hostId: z
+		.string()
+		.regex(NAME_PATTERN)
+		.refine((id) => id !== ALL_HOSTS, "is what rules mean every host by"),
 	/** Unix milliseconds of this host's `up`, as decimal digits; compared as a number. */
 	incarnation: z
 		.string()

@@ -29,6 +29,12 @@ export function reachableOnThisHost({ address, port }: ListenAddress): ListenAdd
 	return /^[0:]+$/.test(address) ? { address: "::1", port } : { address, port };
 }
 
+/** Only one can listen on both: a wildcard takes the port of every address, :: also of IPv4. */
+export function overlap(a: ListenAddress, b: ListenAddress): boolean {
+	if (a.port !== b.port) return false;
+	return a.address === b.address || [a.address, b.address].some((each) => /^0\.0\.0\.0$|^[0:]+$/.test(each));
+}
+
 function isIpv4(text: string): boolean {
 	const parts = text.split(".");
 	return parts.length === 4 && parts.every((part) => part !== "" && Number(part) <= 255);

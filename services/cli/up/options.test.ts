@@ -29,9 +29,13 @@ describe("planUp", () => {
 	});
 
 	test("bad values are refused", () => {
-		for (const hostId of ["Relay", "a.b", "", "-a", "a".repeat(64)]) {
+		for (const hostId of ["Relay", "a.b", "", "-a", "all", "a".repeat(64)]) {
 			expect(() => planUp({ dataDir, hostId })).toThrow(/^--host-id/);
 		}
+		for (const natsListen of ["127.0.0.1:7080", "0.0.0.0:7080", "[::]:7080"]) {
+			expect(() => planUp({ dataDir, hostId: "a", natsListen })).toThrow(/another port than --http/);
+		}
+		expect(() => planUp({ dataDir, hostId: "a", natsListen: "10.0.0.1:7080" })).not.toThrow();
 		for (const workers of [0, -1, 1.5, Number.NaN, 2000]) {
 			expect(() => planUp({ dataDir, hostId: "a", workers })).toThrow(/^--workers/);
 		}

@@ -1,9 +1,10 @@
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { NAME_PATTERN } from "@sluice/lib/config";
+import { ALL_HOSTS } from "@sluice/lib/placement";
 import { badValue, CommandFailure, exitCodes } from "../failure.ts";
 import { usableCpus } from "./cpus.ts";
-import { type ListenAddress, parseListenAddress } from "./listen-address.ts";
+import { formatListenAddress, type ListenAddress, overlap, parseListenAddress } from "./listen-address.ts";
 
 /** What the command line says, unchecked. */
 export interface UpOptions {
@@ -73,7 +74,9 @@ export function planUp(options: UpOptions): UpPlan {
 
 function checkHostId(given: string | undefined): string {
 	const id = given ?? hostname().toLowerCase().split(".", 1)[0] ?? "";
-	if (NAME_PATTERN.test(id)) return id;
+	if (NAME_PATTERN.test(id) && id !== ALL_HOSTS) return id;
+	if (given === ALL_HOSTS)
+		throw badValue(`--host-id ${given}`, "a name of its own: rules mean every host by all");
 	if (given !== undefined) throw badValue(`--host-id ${given}`, "a-z, 0-9 and -, at most 63 characters");
 	throw new CommandFailure(
 		exitCodes.failed,
@@ -99,11 +102,16 @@ function planCluster(options: UpOptions): OwnCluster | JoinedCluster {
 	const { natsUrl, credentialsFile, http, natsListen } = options;
 	if (natsUrl === undefined) {
 		// --credentials alone says who asks in other commands; `up` has its own.
-		return {
+		const own: OwnCluster = {
 			kind: "own",
 			http: parseListenAddress("--http", http ?? DEFAULT_HTTP),
 			natsListen: parseListenAddress("--nats-listen", natsListen ?? DEFAULT_NATS_LISTEN),
 		};
+		if (overlap(own.http, own.natsListen)) {
+			const address = formatListenAddress(own.natsListen);
+			throw badValue(`--nats-listen ${address}`, `another port than --http ${formatListenAddress(own.http)}`);
+		}
+		return own;
 	}
 	if (credentialsFile === undefined) {
 		throw new CommandFailure(
