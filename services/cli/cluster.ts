@@ -24,19 +24,38 @@ export interface Cluster {
 /** Connects with the operator's credentials, runs `body`, and closes the connection whatever happens. */
 export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster) => Promise<T>): Promise<T> {
 	const credentials = await readCredentials(await credentialsPath(flags));
-	const nc = await openConnection(flags.natsUrl ?? credentials.url, credentials, flags);
+	const url = flags.natsUrl ?? credentials.url;
+	const nc = await openConnection(url, credentials, flags);
+	const isAway = watchConnection(nc);
 	try {
 		return await body({
 			request: async (subject, request, response, message, timeoutMs = flags.timeoutMs) => {
 				if (credentials.name === READER && !readable.includes(subject)) throw readersOnly();
 				return await call(nc, subject, request, response, message, timeoutMs).catch((error) => {
-					throw withRemedy(error);
+					throw isAway() ? connectionLost(url, error) : withRemedy(error);
 				});
 			},
 		});
 	} finally {
 		await nc.close();
 	}
+}
+
+/** Tells whether the connection that was made is lost at the moment; it is made anew by itself. */
+function watchConnection(nc: NatsConnection): () => boolean {
+	let away = false;
+	void (async () => {
+		for await (const { type } of nc.status()) {
+			if (type === "disconnect") away = true;
+			else if (type === "reconnect") away = false;
+		}
+	})();
+	return () => away;
+}
+
+function connectionLost(url: string, cause: unknown): SluiceError {
+	const message = `the connection to NATS at ${url} is lost: is sluice up still running there?`;
+	return new SluiceError("unavailable", message, { cause });
 }
 
 /** What a service answers says what to do; that none answered has a cause, and a remedy only here. */

@@ -1,4 +1,5 @@
 import { createColors } from "picocolors";
+import { crop } from "./format/crop.ts";
 
 export type Colors = ReturnType<typeof createColors>;
 
@@ -11,7 +12,7 @@ export interface Terminal {
 	readonly columns: number | undefined;
 	/** Writes to stdout and resolves when it is out. A terminal gets nothing that could steer it but colours. */
 	write(text: string): Promise<void>;
-	/** Begins a new picture: erases a terminal, leaves an empty line elsewhere. */
+	/** Begins a new picture: erases a terminal and shows what fits, leaves an empty line elsewhere. */
 	redraw(text: string): Promise<void>;
 	/** One line to stderr. */
 	note(line: string): void;
@@ -36,7 +37,11 @@ export function openTerminal(env: Record<string, string | undefined>): Terminal 
 		colors: createColors(colored),
 		columns: interactive ? process.stdout.columns : undefined,
 		write: (text) => send(interactive ? printable(text) : text),
-		redraw: (text) => send(interactive ? HOME_AND_CLEAR + printable(text) : `${text}\n`),
+		redraw(text) {
+			if (!interactive) return send(`${text}\n`);
+			const { columns, rows } = process.stdout;
+			return send(HOME_AND_CLEAR + crop(printable(text), { columns, rows }));
+		},
 		note(line) {
 			process.stderr.write(`${progressing ? erase : ""}${line}\n`);
 			progressing = false;

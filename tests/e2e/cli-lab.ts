@@ -71,6 +71,11 @@ export class CliLab {
 		await child.exited;
 	}
 
+	/** As when `up` ends: services and NATS are gone. */
+	async killNats(): Promise<void> {
+		await this.#nats.kill();
+	}
+
 	async stop(): Promise<void> {
 		for (const service of Array.from(this.#services.keys())) await this.stopService(service);
 		await this.#nats.stop();
@@ -91,6 +96,19 @@ export class CliLab {
 			stdin: new Blob([input]),
 			stdout: "pipe",
 			stderr: "pipe",
+		});
+	}
+
+	/** `stats --watch` as somebody at a terminal of this size sees it. */
+	watchOnTerminal(size: { cols: number; rows: number }, saw: (text: string) => void): Bun.Subprocess {
+		const decoder = new TextDecoder();
+		return Bun.spawn([process.execPath, join(services, "cli/main.ts"), "stats", "--watch"], {
+			env: {
+				PATH: process.env["PATH"] ?? "",
+				TERM: "xterm",
+				SLUICE_CREDENTIALS: join(this.#folder, "operator.json"),
+			},
+			terminal: { ...size, data: (_, bytes) => saw(decoder.decode(bytes, { stream: true })) },
 		});
 	}
 

@@ -404,4 +404,30 @@ describe("views", () => {
 			await lab.stopService("stats-aggregator");
 		}
 	});
+
+	test("--watch on a terminal shows what fits, and in an outage no figures but the reason", async () => {
+		await lab.must(["apply", "-f", "-"], rulesFile(40));
+		await lab.startService("stats-aggregator");
+		let screen = "";
+		const child = lab.watchOnTerminal({ cols: 60, rows: 12 }, (text) => {
+			screen = (screen + text).slice(-20_000);
+		});
+		/** The last whole picture. */
+		const picture = () => screen.split("\x1b[H\x1b[J").at(-2) ?? "";
+		try {
+			await until(() => picture().includes("rule-00000"));
+			const lines = Bun.stripANSI(picture()).trimEnd().split("\r\n");
+			expect(lines).toHaveLength(11);
+			expect(lines[0]).toStartWith("RULE");
+			expect(lines[10]).toMatch(/^… \d+ more lines: make the terminal taller, or name a ru/);
+			for (const line of lines) expect(Bun.stringWidth(line)).toBeLessThanOrEqual(60);
+			await lab.stopService("stats-aggregator");
+			await until(() => picture().includes("no figures for "));
+			expect(picture()).not.toContain("rule-00000");
+		} finally {
+			child.kill("SIGINT");
+			expect(await child.exited).toBe(0);
+			await lab.stopService("stats-aggregator");
+		}
+	}, 30_000);
 });

@@ -10,7 +10,7 @@ export interface StatsOptions {
 	watch?: boolean;
 }
 
-type Answer = GetStatsResponse | "interrupted" | undefined;
+type Answer = GetStatsResponse | SluiceError | "interrupted";
 
 const WATCH_INTERVAL_MS = 1_000;
 
@@ -41,10 +41,15 @@ async function watch(context: Context, cluster: Cluster, names: string[]): Promi
 			fetchCollectedStats(cluster, names, flags.timeoutMs),
 			interrupted.promise,
 		]);
+		let shownMs = performance.now();
 		while (answer !== "interrupted") {
-			if (answer) await show(context, answer);
+			if (answer instanceof SluiceError) await tellOutage(context, answer, performance.now() - shownMs);
+			else {
+				await show(context, answer);
+				shownMs = performance.now();
+			}
 			if ((await Promise.race([Bun.sleep(WATCH_INTERVAL_MS), interrupted.promise])) === "interrupted") return;
-			answer = await Promise.race([fetchOrNote(context, cluster, names), interrupted.promise]);
+			answer = await Promise.race([fetchOrOutage(cluster, names), interrupted.promise]);
 		}
 	} finally {
 		process.off("SIGINT", interrupt);
@@ -53,16 +58,23 @@ async function watch(context: Context, cluster: Cluster, names: string[]): Promi
 }
 
 /** A gap, while an aggregator or nats-server is started anew, does not end the watch. */
-async function fetchOrNote({ terminal }: Context, cluster: Cluster, names: string[]): Promise<Answer> {
+async function fetchOrOutage(cluster: Cluster, names: string[]): Promise<GetStatsResponse | SluiceError> {
 	try {
 		return await fetchStats(cluster, names, WATCH_INTERVAL_MS);
 	} catch (error) {
 		const passing =
 			error instanceof SluiceError && (error.code === "unavailable" || error.code === "timeout");
 		if (!passing) throw error;
-		terminal.note(`sluice: ${error.message}`);
-		return undefined;
+		return error;
 	}
+}
+
+/** On a terminal in the place of the figures: old ones must not look alive. */
+async function tellOutage({ flags, terminal }: Context, error: SluiceError, silentMs: number): Promise<void> {
+	const { red } = terminal.colors;
+	const line = `no figures for ${Math.ceil(silentMs / 1_000)} s: ${error.message}`;
+	if (terminal.interactive && !flags.json) await terminal.redraw(`${red(line)}\n`);
+	else terminal.note(`sluice: ${line}`);
 }
 
 async function show(context: Context, answer: GetStatsResponse): Promise<void> {

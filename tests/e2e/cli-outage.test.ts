@@ -1,0 +1,27 @@
+import { expect, test } from "bun:test";
+import { CliLab } from "./cli-lab.ts";
+
+test("stats --watch says clearly that the connection is lost, and goes on watching", async () => {
+	const lab = await CliLab.start();
+	try {
+		await lab.startService("stats-aggregator");
+		const child = lab.spawn(["stats", "--watch"]);
+		const out = child.stdout.getReader();
+		await out.read();
+		await lab.killNats();
+		let said = "";
+		const decoder = new TextDecoder();
+		for await (const bytes of child.stderr) {
+			said += decoder.decode(bytes, { stream: true });
+			if (said.split("\n").length > 2) break;
+		}
+		expect(said).toMatch(
+			/^sluice: no figures for \d+ s: the connection to NATS at nats:\S+ is lost: is sluice up still running there\?\n/,
+		);
+		expect(child.exitCode).toBeNull();
+		child.kill("SIGINT");
+		expect(await child.exited).toBe(0);
+	} finally {
+		await lab.stop();
+	}
+}, 40_000);
