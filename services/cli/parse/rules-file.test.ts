@@ -40,6 +40,8 @@ test("no rules are a file too", () => {
 for (const [text, complaint] of [
 	["{ rules: [", "rules.json5: line 1:11: invalid end of input"],
 	["{ rules: [\n  { name: 'a',, } ] }", "rules.json5: line 2:15: invalid character ','"],
+	["{ rules: [ 1 ], rules: [] }", "rules.json5: line 1: rules stands twice in one object: remove one"],
+	["{ rules: [ { name: 'a',\n name: 'b' } ] }", "rules.json5: line 2: name stands twice"],
 	["[]", "rules.json5: expected { rules: [ … ] }"],
 	["{}", "rules.json5: expected { rules: [ … ] }"],
 	["{ rules: [], extra: 1 }", "rules.json5: extra is unknown"],

@@ -1,4 +1,5 @@
 import { type DescField, type DescMessage, fromJson, type JsonValue, ScalarType } from "@bufbuild/protobuf";
+import { findDuplicateKey } from "@sluice/lib/duplicate-key";
 import { type Rule, RuleSchema } from "@sluice/proto/gen/rule";
 import JSON5 from "json5";
 import { CommandFailure, exitCodes } from "../failure.ts";
@@ -18,6 +19,8 @@ export function parseRulesFile(fileName: string, text: string): Rule[] {
 		if (!(error instanceof SyntaxError)) throw error;
 		throw refuse(error.message.replace(/^JSON5: (.*) at (\d+:\d+)$/, "line $2: $1"));
 	}
+	const twice = findDuplicateKey(text);
+	if (twice !== undefined) throw refuse(`${twice} stands twice in one object: remove one`);
 	if (!isObject(parsed) || !Array.isArray(parsed["rules"])) throw refuse("expected { rules: [ … ] }");
 	for (const key of Object.keys(parsed)) {
 		if (key !== "rules") throw refuse(`${key} is unknown: the file holds { rules: [ … ] } and nothing else`);

@@ -220,6 +220,56 @@ test("a strange Host header is refused, the loopback's names and configured ones
 	expect(await status("relay.example")).toBe(200);
 });
 
+/** Status and message of a request written byte for byte. */
+async function rawRequest(text: string): Promise<[number, string]> {
+	const { hostname, port } = new URL(http.url);
+	let answer = "";
+	const ended = Promise.withResolvers<void>();
+	await Bun.connect({
+		hostname,
+		port: Number(port),
+		socket: {
+			open: (socket) => void socket.write(text),
+			data: (socket, chunk) => {
+				answer += chunk.toString();
+				// Our answers are JSON in one object.
+				if (answer.endsWith("}")) socket.end();
+			},
+			close: () => ended.resolve(),
+		},
+	});
+	await ended.promise;
+	const body = answer.slice(answer.indexOf("\r\n\r\n") + 4);
+	return [Number(answer.split(" ", 2)[1]), body.startsWith("{") ? JSON.parse(body).error?.message : body];
+}
+
+test("a Host that is empty, missing or tricky is refused in our words", async () => {
+	const cases: [string, number, RegExp][] = [
+		["GET /v1/rules HTTP/1.1\r\nHost: \r\nConnection: close\r\n\r\n", 403, /^Host "" is not served/],
+		[
+			"GET /v1/rules HTTP/1.1\r\nHost: 127.0.0.1@evil.com\r\nConnection: close\r\n\r\n",
+			403,
+			/^Host "127.0.0.1@evil.com"/,
+		],
+		["GET /v1/rules HTTP/1.0\r\n\r\n", 403, /^Host "" is not served/],
+	];
+	for (const [text, status, message] of cases) {
+		const [answered, said] = await rawRequest(text);
+		expect(said).toMatch(message);
+		expect(answered).toBe(status);
+	}
+});
+
+test("a key that stands twice is refused, and a wrong shape says where the right one is", async () => {
+	const put = (body: string) => request("/v1/rules/video", { method: "PUT", body });
+	await expectError(
+		await request("/v1/apply", { method: "POST", body: '{"rules":[],"rules":[]}' }),
+		400,
+		/^the body: line 1: rules stands twice/,
+	);
+	await expectError(await put('{"input":7,"outputs":[]}'), 400, /^input: .*: see \/openapi\.json$/);
+});
+
 test("unknown paths are 404, wrong methods 405 with Allow, HEAD is GET without a body", async () => {
 	await expectError(await request("/v2/rules"), 404, /^\/v2\/rules is not here/);
 	await expectError(await request("/v1/rules/a/b"), 404, /is not here/);

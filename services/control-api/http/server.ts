@@ -1,5 +1,6 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 import { describeIssue } from "@sluice/lib/config";
+import { findDuplicateKey } from "@sluice/lib/duplicate-key";
 import { errorText, SluiceError, toSluiceError } from "@sluice/lib/errors";
 import type { ServiceLogger } from "@sluice/lib/log";
 import type { Logger } from "pino";
@@ -60,7 +61,7 @@ function listen(config: HttpConfig, door: Door) {
 			idleTimeout: 30,
 			fetch(request, server) {
 				// Event streams are silent for longer than a request may be.
-				if (new URL(request.url).pathname === "/v1/events") server.timeout(request, 0);
+				if (URL.parse(request.url)?.pathname === "/v1/events") server.timeout(request, 0);
 				return door.answer(request, server.requestIP(request)?.address);
 			},
 			error: (thrown) => respondError(toSluiceError(thrown)),
@@ -89,21 +90,22 @@ class Door {
 
 	async answer(request: Request, peer: string | undefined): Promise<Response> {
 		const start = performance.now();
-		const url = new URL(request.url);
+		const url = URL.parse(request.url);
+		const path = url?.pathname ?? "";
 		let response: Response;
 		try {
 			this.#access.checkHost(request);
+			if (url === null) throw new SluiceError("invalid", "the request target is not a URL: send a path");
 			response = await this.#dispatch(request, url, peer);
 		} catch (thrown) {
 			const error = toSluiceError(thrown);
-			if (error.code === "internal")
-				this.#logger.error({ err: error.cause, path: url.pathname }, "request failed");
+			if (error.code === "internal") this.#logger.error({ err: error.cause, path }, "request failed");
 			response = respondError(error);
 		}
 		this.#logger.debug(
 			{
 				method: request.method,
-				path: url.pathname,
+				path,
 				status: response.status,
 				peer,
 				durationMs: Math.round((performance.now() - start) * 1_000) / 1_000,
@@ -150,7 +152,14 @@ function allowedMethods(operations: readonly Operation[]): string[] {
 function parse(schema: z.ZodType, value: unknown): unknown {
 	const parsed = schema.safeParse(value);
 	if (parsed.success) return parsed.data;
-	throw new SluiceError("invalid", describeIssue(parsed.error.issues[0]));
+	throw new SluiceError("invalid", describeBodyIssue(parsed.error.issues[0]));
+}
+
+/** What zod found; its own texts say what is wrong, and not where to read what is right. */
+function describeBodyIssue(issue: z.core.$ZodIssue | undefined): string {
+	const text = describeIssue(issue).replace(": Invalid input:", ":");
+	const ours = issue?.code === "too_small" || issue?.code === "too_big" || / is n(?:ot|either) /.test(text);
+	return ours ? text : `${text}: see /openapi.json`;
 }
 
 async function readJson(request: Request): Promise<unknown> {
@@ -166,9 +175,15 @@ async function readJson(request: Request): Promise<unknown> {
 		throw new SluiceError("invalid", "the body could not be read to its end", { cause: thrown });
 	}
 	if (body.byteLength > BODY_LIMIT_BYTES) throw tooLarge;
+	let text: string;
+	let value: unknown;
 	try {
-		return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+		text = new TextDecoder("utf-8", { fatal: true }).decode(body);
+		value = JSON.parse(text);
 	} catch (thrown) {
 		throw new SluiceError("invalid", `the body is not JSON: ${errorText(thrown)}`, { cause: thrown });
 	}
+	const twice = findDuplicateKey(text);
+	if (twice === undefined) return value;
+	throw new SluiceError("invalid", `the body: ${twice} stands twice in one object: remove one`);
 }
