@@ -49,6 +49,12 @@ uint64_t argument_seconds_ns(const char *flag, const char *text)
 	return (uint64_t)(seconds * 1e9);
 }
 
+void argument_once(const struct option *flag, bool given_before)
+{
+	if (given_before && flag->has_arg == required_argument)
+		fail(EXIT_USAGE, "--%s is given twice: give it once", flag->name);
+}
+
 noreturn void argument_unknown(int result, char *const argv[], const char *command)
 {
 	/* optopt is a letter only for an unknown short flag, which may stand amid others in one argument. */

@@ -5,6 +5,8 @@
 #ifndef SLUICE_TOOLS_ARGUMENTS_H
 #define SLUICE_TOOLS_ARGUMENTS_H
 
+#include <getopt.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
 
@@ -19,6 +21,9 @@ uint64_t argument_number(const char *flag, const char *text, uint64_t min, uint6
 
 /* The value of a flag in seconds, a decimal fraction allowed, in nanoseconds. */
 uint64_t argument_seconds_ns(const char *flag, const char *text);
+
+/* Refuses a flag with a value that was given before: it would contradict itself. */
+void argument_once(const struct option *flag, bool given_before);
 
 /* Says what getopt_long found wrong (result is '?' or ':') and exits. */
 noreturn void argument_unknown(int result, char *const argv[], const char *command);

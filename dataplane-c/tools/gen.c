@@ -163,11 +163,13 @@ static struct plan read_plan(int argc, char *argv[])
 	};
 	unsigned given = 0;
 	int flag = 0;
+	int index = 0;
 
 	opterr = 0;
-	while ((flag = getopt_long(argc, argv, ":", flags, NULL)) != -1) {
+	while ((flag = getopt_long(argc, argv, ":", flags, &index)) != -1) {
 		if (flag == '?' || flag == ':')
 			argument_unknown(flag, argv, "gen");
+		argument_once(&flags[index], given & 1u << (flag - FLAG_TO));
 		take_flag(flag, optarg, &plan);
 		given |= 1u << (flag - FLAG_TO);
 	}

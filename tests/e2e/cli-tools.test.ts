@@ -52,6 +52,8 @@ test("the exit code is the tool's own", async () => {
 	for (const [args, exitCode] of [
 		[["gen"], 2],
 		[["recv", "--foo"], 2],
+		[["recv", "--in", "lo:239.1.1.1:1", "--in", "lo:239.1.1.2:1"], 2],
+		[["gen", "--rate", "1", "--to", "lo:239.1.1.1:1", "--rate", "2"], 2],
 		[["recv", "--in", "no-such-one:239.1.1.1:1"], 1],
 	] as const) {
 		const child = start(...args);
