@@ -10,6 +10,7 @@ import {
 	ListHostsResponseSchema,
 } from "@sluice/proto/gen/host";
 import { type ListWorkersResponse, ListWorkersResponseSchema } from "@sluice/proto/gen/worker";
+import { NOT_CURRENT } from "../not-current.ts";
 
 /**
  * The hosts as their records arrive. How long ago a host was seen is measured
@@ -73,7 +74,7 @@ export class HostView {
 
 	#requireCurrent(): void {
 		if (!this.snapshot.current) {
-			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
+			throw new SluiceError("unavailable", NOT_CURRENT);
 		}
 	}
 

@@ -180,6 +180,17 @@ test("a write whose answer is lost counts as written when the storage holds it",
 	expect(book.entries.get("video")?.revision).toBe(1n);
 });
 
+test("a storage that refuses every write is said to be the reason, not others", async () => {
+	const api = await cluster.startApi();
+	const log = ruleLog({
+		publish: () => Promise.reject(new Error("insufficient storage resources available")),
+	});
+	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
+	await expect(writer.edit(() => edit([exampleRule("video")]))).rejects.toThrow(
+		/^the storage refuses writes \(insufficient storage resources available\): look at disk space/,
+	);
+}, 20_000);
+
 test("a bucket that somebody purged and refilled does not stop writing", async () => {
 	const api = await cluster.startApi();
 	await putAt(api, exampleRule("video"));
@@ -194,7 +205,7 @@ test("writing is refused while NATS is away and works within seconds of its retu
 	expect(await putAt(api, exampleRule("video"))).toBe("accepted");
 	await cluster.server.kill();
 	await expectEventually(() => putAt(api, exampleRule("other", "239.9.9.9")), /NATS is away/);
-	await expect(api.rules.get("video")).rejects.toThrow("the connection to NATS is away");
+	await expect(api.rules.get("video")).rejects.toThrow("the connection to NATS is away, or");
 	await cluster.server.start();
 	await expectEventually(() => putAt(api, exampleRule("other", "239.9.9.9")), /^accepted$/);
 	expect((await api.rules.get("video")).revision).toBe(1n);

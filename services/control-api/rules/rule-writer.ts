@@ -3,6 +3,7 @@ import { errorText, SluiceError } from "@sluice/lib/errors";
 import { ApplyResponse_Action, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import type { Logger } from "pino";
 import type { AppendOutcome, RuleLog, WrittenRule } from "../nats/rule-log.ts";
+import { NOT_CURRENT } from "../not-current.ts";
 import { WriteQueue } from "../write-queue.ts";
 import type { Edit, Plan, PlannedChange, Write } from "./plan.ts";
 import type { RuleBook } from "./rule-book.ts";
@@ -58,6 +59,7 @@ export class RuleWriter {
 		const done = new Map<string, WrittenRule>();
 		let first: Plan | undefined;
 		let progressMs = performance.now();
+		let failed: AppendOutcome = { written: [], uncertain: [] };
 		for (let attempt = 0; performance.now() - progressMs < STALL_MS; attempt += 1) {
 			let plan: Plan;
 			try {
@@ -69,12 +71,13 @@ export class RuleWriter {
 			first ??= plan;
 			const outcome = await this.#write(plan, done);
 			if (outcome.failure === undefined) return editResult(first, plan, done);
+			failed = outcome;
 			this.#logger.debug({ attempt, failure: outcome.failure, written: done.size }, "write met another");
 			if (outcome.written.length > 0) progressMs = performance.now();
 			await Bun.sleep(Math.random() * Math.min(2 ** attempt, BACKOFF_LIMIT_MS));
 		}
-		const busy = new SluiceError("unavailable", "others write at the same time: try again");
-		throw done.size === 0 ? busy : await this.#undo(done, busy);
+		const reason = stallReason(failed);
+		throw done.size === 0 ? reason : await this.#undo(done, reason);
 	}
 
 	/** Writes the plan; afterwards the snapshot holds what is stored, whoever wrote it. */
@@ -160,9 +163,23 @@ export class RuleWriter {
 
 	#requireCurrent(): void {
 		if (!this.#book.snapshot.current) {
-			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
+			throw new SluiceError("unavailable", NOT_CURRENT);
 		}
 	}
+}
+
+/** Why nothing could be written for so long. */
+function stallReason({ failure, cause }: AppendOutcome): SluiceError {
+	if (failure === "interfered")
+		return new SluiceError("unavailable", "others write at the same time: try again");
+	const text = `the storage refuses writes (${errorText(cause ?? "no answer")})`;
+	return new SluiceError(
+		"unavailable",
+		`${text}: look at disk space and the log of nats-server, then try again`,
+		{
+			cause,
+		},
+	);
 }
 
 function undoEdit(write: Write): Edit {

@@ -15,6 +15,7 @@ import {
 	type Rule,
 	type RuleStatus,
 } from "@sluice/proto/gen/rule";
+import { NOT_CURRENT } from "../not-current.ts";
 import { applyResponse, canonicalFile, fileText } from "./apply-file.ts";
 import { limits } from "./limits.ts";
 import type { Edit } from "./plan.ts";
@@ -145,7 +146,7 @@ export class Rules {
 
 	#requireCurrent(): void {
 		if (!this.#book.snapshot.current) {
-			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
+			throw new SluiceError("unavailable", NOT_CURRENT);
 		}
 	}
 }

@@ -15,6 +15,7 @@ import {
 	LogLevelsSchema,
 } from "@sluice/proto/gen/log";
 import { settingKeys } from "@sluice/proto/subjects";
+import { NOT_CURRENT } from "../not-current.ts";
 import { WriteQueue } from "../write-queue.ts";
 
 const SETTINGS_LIMIT = 256;
@@ -39,7 +40,7 @@ export class LogLevelSettings {
 	async handle(request: LogLevelRequest): Promise<LogLevelResponse> {
 		checkRequest(request);
 		if (!this.#snapshot.current) {
-			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
+			throw new SluiceError("unavailable", NOT_CURRENT);
 		}
 		if (request.level === LogLevel_Level.UNSET) await this.#snapshot.catchUp(CATCH_UP_MS);
 		else await this.#queue.run(() => this.#change(request));
