@@ -33,6 +33,10 @@ test("a credentials file is read; what is wrong with one is said without its see
 	);
 });
 
+test("a credentials file without an end is refused", async () => {
+	await expect(readCredentials("/dev/zero")).rejects.toThrow("credentials /dev/zero has over 65536 bytes");
+});
+
 test("inboxes carry the name, so that a server can grant each service only its own", async () => {
 	const server = await startNatsServer();
 	const nc = await server.connect("stats-aggregator");

@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { connect, errors, type NatsConnection, nkeyAuthenticator } from "@nats-io/transport-node";
 import { z } from "zod";
+import { readBoundedFile } from "./bounded-text.ts";
 import { type Credentials, describeIssue, nkeyCredentials } from "./config.ts";
 import { errorText, SluiceError } from "./errors.ts";
 
@@ -65,12 +65,15 @@ const credentialsFile = z.strictObject({
 });
 export type CredentialsFile = z.output<typeof credentialsFile>;
 
+const CREDENTIALS_LIMIT_BYTES = 64 * 1024;
+
 /** Reads a credentials file as `sluice up` and `sluice credentials` write it. */
 export async function readCredentials(path: string): Promise<CredentialsFile> {
 	let text: string;
 	try {
-		text = await readFile(path, "utf8");
+		text = await readBoundedFile(path, CREDENTIALS_LIMIT_BYTES);
 	} catch (thrown) {
+		if (thrown instanceof SluiceError) throw new SluiceError(thrown.code, `credentials ${thrown.message}`);
 		throw new SluiceError("forbidden", `credentials ${path} cannot be read: ${errorText(thrown)}`, {
 			cause: thrown,
 		});

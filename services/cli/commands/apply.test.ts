@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
 import { type RuleStatus, RuleStatus_State, RuleStatusSchema } from "@sluice/proto/gen/rule";
-import { formatWaiting } from "./apply.ts";
+import { formatWaiting, readText } from "./apply.ts";
 
 const { ACTIVE, PENDING } = RuleStatus_State;
 
@@ -28,4 +28,9 @@ test("more than twenty are counted", () => {
 	const lines = formatWaiting(many);
 	expect(lines).toHaveLength(21);
 	expect(lines[20]).toBe("3 more rules are not ACTIVE everywhere: see sluice rule list");
+});
+
+test("a file without an end is refused", async () => {
+	await expect(readText("/dev/zero")).rejects.toThrow("/dev/zero has over 67108864 bytes");
+	await expect(readText("/nowhere")).rejects.toThrow("/nowhere cannot be read: name a file");
 });

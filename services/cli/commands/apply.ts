@@ -1,4 +1,5 @@
-import { readFile } from "node:fs/promises";
+import { readBounded, readBoundedFile } from "@sluice/lib/bounded-text";
+import { SluiceError } from "@sluice/lib/errors";
 import { toJsonText } from "@sluice/lib/json";
 import {
 	ApplyResponse_Action as Action,
@@ -92,11 +93,15 @@ export function formatWaiting(statuses: RuleStatus[]): string[] {
 	return lines;
 }
 
-async function readText(path: string): Promise<string> {
-	if (path === "-") return await Bun.stdin.text();
+/** More than 20,000 rules with many outputs each. */
+const FILE_LIMIT_BYTES = 64 * 1024 * 1024;
+
+export async function readText(path: string): Promise<string> {
 	try {
-		return await readFile(path, "utf8");
+		if (path === "-") return await readBounded(Bun.stdin.stream(), "standard input", FILE_LIMIT_BYTES);
+		return await readBoundedFile(path, FILE_LIMIT_BYTES);
 	} catch (error) {
+		if (error instanceof SluiceError) throw error;
 		throw new CommandFailure(
 			exitCodes.failed,
 			`${path} cannot be read: name a file, or - for standard input`,
