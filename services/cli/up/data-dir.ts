@@ -1,5 +1,5 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
-import { chmod, chown, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, lchown, lstat, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import type { Accounts } from "./accounts.ts";
@@ -38,6 +38,8 @@ export class DataDir {
 			await folder(this.path, 0o750, 0, operatorsGid);
 			await folder(join(this.path, "credentials"), 0o750, 0, operatorsGid);
 			await folder(this.nats, 0o700, nats.uid, nats.gid);
+			await ownTree(this.nats, nats.uid, nats.gid);
+			await this.#narrowCredentials(operatorsGid);
 			await probeSpace(join(this.path, ".probe"));
 		});
 	}
@@ -48,7 +50,7 @@ export class DataDir {
 	 */
 	lock(): DataDirLock {
 		const path = join(this.path, "lock");
-		const fd = openSync(path, "a+", 0o640);
+		const fd = this.#openLock(path);
 		if (!tryLock(fd)) {
 			const holder = readFileSync(path, "utf8").trim();
 			closeSync(fd);
@@ -66,6 +68,33 @@ export class DataDir {
 				closeSync(fd);
 			},
 		};
+	}
+
+	#openLock(path: string): number {
+		try {
+			return openSync(path, "a+", 0o640);
+		} catch (error) {
+			const code = error instanceof Error && "code" in error ? String(error.code) : "";
+			const what = code === "EISDIR" ? "is a directory" : `cannot be opened (${code})`;
+			throw new CommandFailure(exitCodes.failed, `${path} ${what}: remove it, and up makes the file anew`, {
+				cause: error,
+			});
+		}
+	}
+
+	/** A restored backup may have given the seeds to anybody; only the reader's is the operators' too. */
+	async #narrowCredentials(operatorsGid: number): Promise<void> {
+		const parent = join(this.path, "credentials");
+		for (const entry of await readdir(parent, { withFileTypes: true })) {
+			if (!entry.isFile()) continue;
+			const path = join(parent, entry.name);
+			const forGroup = entry.name === "reader.json";
+			const is = await lstat(path);
+			const gid = forGroup ? operatorsGid : is.gid;
+			if (is.uid !== 0 || is.gid !== gid) await lchown(path, 0, gid);
+			const mode = is.mode & (forGroup ? 0o640 : 0o600);
+			if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
+		}
 	}
 
 	/** Replaces a file in one step; it has its final owner and mode before it has its name. */
@@ -99,6 +128,17 @@ async function folder(path: string, mode: number, uid: number, gid: number): Pro
 	const is = await stat(path);
 	if (is.uid !== uid || is.gid !== gid) await chown(path, uid, gid);
 	if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
+}
+
+/** A restored backup may belong to another user, and nats-server could not read it; no link is followed. */
+async function ownTree(path: string, uid: number, gid: number): Promise<void> {
+	for (const entry of await readdir(path, { withFileTypes: true, recursive: true })) {
+		const inner = join(entry.parentPath, entry.name);
+		// Another `up` that has the directory may just have removed it; the lock is taken later.
+		const is = await lstat(inner).catch(() => undefined);
+		if (is === undefined) continue;
+		if (is.uid !== uid || is.gid !== gid) await lchown(inner, uid, gid);
+	}
 }
 
 /** A full disk shows only when something is written; better here than in nats-server's log. */

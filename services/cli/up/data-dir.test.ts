@@ -1,0 +1,49 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { chmod, chown, mkdir, mkdtemp, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Accounts } from "./accounts.ts";
+import { DataDir } from "./data-dir.ts";
+
+let path: string;
+beforeEach(async () => {
+	path = await mkdtemp(join(tmpdir(), "sluice-data-"));
+});
+afterEach(async () => {
+	await rm(path, { recursive: true, force: true });
+});
+
+test("a directory in place of the lock is one line that says what to do", async () => {
+	await mkdir(join(path, "lock"));
+	expect(() => new DataDir(path).lock()).toThrow(`${path}/lock is a directory: remove it`);
+});
+
+test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and modes back", async () => {
+	const nats = { name: "nats", uid: 60_001, gid: 60_001 };
+	const accounts = { operatorsGid: 60_002, nats } as unknown as Accounts;
+	const inner = join(path, "nats/jetstream/x");
+	await mkdir(inner, { recursive: true });
+	await mkdir(join(path, "credentials"));
+	const outside = join(path, "outside");
+	for (const name of [
+		"outside",
+		"credentials/operator.json",
+		"credentials/reader.json",
+		"nats/jetstream/x/1.blk",
+	]) {
+		await writeFile(join(path, name), "x");
+		await chmod(join(path, name), 0o666);
+		await chown(join(path, name), 60_003, 60_003);
+	}
+	await symlink(outside, join(inner, "link"));
+	await new DataDir(path).prepare(accounts);
+	const of = async (name: string) => {
+		const is = await stat(join(path, name));
+		return [is.uid, is.gid, is.mode & 0o7777];
+	};
+	expect(await of("credentials/operator.json")).toEqual([0, 60_003, 0o600]);
+	expect(await of("credentials/reader.json")).toEqual([0, 60_002, 0o640]);
+	expect((await of("nats/jetstream/x/1.blk")).slice(0, 2)).toEqual([60_001, 60_001]);
+	expect((await of("nats/jetstream/x")).slice(0, 2)).toEqual([60_001, 60_001]);
+	expect((await of("outside")).slice(0, 2)).toEqual([60_003, 60_003]);
+});
