@@ -80,7 +80,11 @@ export const putRuleResponse = z.strictObject({
 	changed: z.boolean(),
 });
 export const getRuleResponse = z.strictObject({ rule: ruleStatus });
-export const listRulesResponse = z.strictObject({ rules: z.array(ruleStatus), nextPageToken: z.string() });
+export const listRulesResponse = z.strictObject({
+	rules: z.array(ruleStatus),
+	nextPageToken: z.string(),
+	warnings: z.array(z.string()),
+});
 export const removeRuleResponse = z.strictObject({ name: z.string(), revision: uint64 });
 
 export const applyResponse = z.strictObject({
@@ -123,6 +127,7 @@ export const listHostsResponse = z.strictObject({
 			ringLimitBytes: uint64,
 			version: z.string(),
 			kernel: z.string(),
+			holding: z.string(),
 		}),
 	),
 });
