@@ -24,7 +24,8 @@ afterAll(() => {
 for (const name of names) {
 	const program = join(ROOT, "build/fuzz", name);
 	const built = existsSync(program);
-	if (!built) console.log("skipped: no libFuzzer here when it was built: install clang and libclang-rt-14-dev");
+	if (!built)
+		console.log("skipped: no libFuzzer here when it was built: install clang and libclang-rt-14-dev");
 	test.skipIf(!built)(`${name}: nothing is found in ${SECONDS} s, beginning with the corpus`, async () => {
 		const job = Bun.spawn(
 			[
