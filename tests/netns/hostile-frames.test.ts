@@ -175,7 +175,8 @@ test(`every wrong frame is counted under its name, ${HOSTILE_PPS} a second among
 	});
 	const expected: Record<string, number> = {};
 	for (const [name] of cases) expected[name] = (expected[name] ?? 0) + ROUNDS;
-	expect({ ...after.droppedPackets, unmatched: after.unmatchedPackets }).toEqual(expected);
+	const counted: Record<string, number> = { ...after.droppedPackets, unmatched: after.unmatchedPackets };
+	expect(counted).toEqual(expected);
 	expect(after.capturedFrames).toBe(captured);
 	expect(after.kernelDroppedFrames).toBe(0);
 });
