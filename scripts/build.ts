@@ -64,6 +64,7 @@ async function build(withTests: boolean): Promise<void> {
 	if (withTests) {
 		await make("test-programs");
 		await make("SANITIZE=1", "test-programs");
+		await make("fuzz-programs-if-possible");
 	}
 	await bundleServices();
 	await rename(stamp, join(buildDir, ".stamp"));

@@ -103,6 +103,15 @@ static void unmap_all(struct ring *ring)
 	ring->copies_memory = NULL;
 }
 
+/* Only there does mmap() refuse a length that is not the ring's: reading beyond a file's end is SIGBUS. */
+static bool is_packet_socket(int fd)
+{
+	int domain;
+	socklen_t length = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_PACKET;
+}
+
 int ring_map(struct ring *ring, int fd, int state_fd, const struct sluice_ring *geometry)
 {
 	void *memory;
@@ -112,6 +121,8 @@ int ring_map(struct ring *ring, int fd, int state_fd, const struct sluice_ring *
 	ring->fd = -1;
 	if (!geometry_is_valid(geometry))
 		return -EINVAL;
+	if (!is_packet_socket(fd))
+		return -ENOTSOCK;
 	ring->geometry = *geometry;
 	ring->per_block = geometry->frame_count / geometry->block_count;
 	ring->contiguous = geometry->block_bytes % geometry->frame_bytes == 0;

@@ -61,7 +61,7 @@ enum ring_take {
 /*
  * Maps ring and state and goes on where the predecessor stopped. Takes both
  * descriptors on success only. 0, -EINVAL (the geometry can't be a ring's, the state
- * is none), or what mmap says.
+ * is none), -ENOTSOCK (no packet socket), or what mmap says.
  */
 int ring_map(struct ring *ring, int fd, int state_fd, const struct sluice_ring *geometry);
 void ring_unmap(struct ring *ring);

@@ -150,25 +150,39 @@ static int validate_index(const struct table *table)
 	return 0;
 }
 
-int table_map(struct table *table, int fd, uint64_t counter_count)
+int table_check(struct table *table, void *memory, size_t bytes, uint64_t counter_count)
 {
 	int error;
 
 	memset(table, 0, sizeof(*table));
-	error = mapping_open(fd, MAPPING_CONSTANT, sizeof(struct table_header), &table->memory,
-			     &table->bytes);
+	if (bytes < sizeof(struct table_header))
+		return -EINVAL;
+	table->memory = memory;
+	table->bytes = bytes;
+	table->header = memory;
+	if (table->header->magic != TABLE_MAGIC ||
+	    table->header->abi_version != SLUICE_ABI_VERSION ||
+	    table_arrange(table, table->header, memory) != bytes)
+		return -EINVAL;
+	error = validate_index(table);
+	return error ? error : validate_records(table, counter_count);
+}
+
+int table_map(struct table *table, int fd, uint64_t counter_count)
+{
+	void *memory;
+	size_t bytes;
+	int error;
+
+	memset(table, 0, sizeof(*table));
+	error = mapping_open(fd, MAPPING_CONSTANT, sizeof(struct table_header), &memory, &bytes);
 	if (error)
 		return error;
-	table->header = table->memory;
-	error = -EINVAL;
-	if (table->header->magic == TABLE_MAGIC &&
-	    table->header->abi_version == SLUICE_ABI_VERSION &&
-	    table_arrange(table, table->header, table->memory) == table->bytes)
-		error = validate_index(table);
-	if (!error)
-		error = validate_records(table, counter_count);
-	if (error)
-		table_unmap(table);
+	error = table_check(table, memory, bytes, counter_count);
+	if (error) {
+		mapping_close(memory, bytes);
+		memset(table, 0, sizeof(*table));
+	}
 	return error;
 }
 

@@ -89,6 +89,13 @@ struct table {
 size_t table_arrange(struct table *table, const struct table_header *header, void *memory);
 
 /*
+ * Validates `bytes` of memory, aligned for u64, that nobody writes any more, and makes
+ * `table` of them; the memory stays the caller's. On failure `table` is of no use.
+ * 0, -EINVAL, -ERANGE as table_map() says.
+ */
+int table_check(struct table *table, void *memory, size_t bytes, uint64_t counter_count);
+
+/*
  * Maps and validates. Every index in it is in range afterwards, every counter block
  * lies below `counter_count`, every probe ends. Takes no ownership of fd.
  * 0, -EINVAL (not such a table), -EPERM (not sealed), -ERANGE (a counter block lies

@@ -1,14 +1,17 @@
 /*
  * Puts frames on the wire exactly as given, for tests that need what no IP stack
  * would send: one frame a line on stdin, in hexadecimal, from the Ethernet
- * header on. Usage: inject IFACE < FRAMES. Needs CAP_NET_RAW.
+ * header on. At RATE frames a second if it is given, else at once. Usage:
+ * inject IFACE [RATE] < FRAMES. Needs CAP_NET_RAW.
  */
 #include <ctype.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FRAME_BYTES_MAX = 65536 };
@@ -38,16 +41,33 @@ static int decode(const char *line, unsigned char *frame)
 	return bytes;
 }
 
+/* Frame number `index` is due index / rate seconds after `start`. */
+static void wait_until_due(const struct timespec *start, long rate, long index)
+{
+	struct timespec due = *start;
+
+	due.tv_sec += index / rate;
+	due.tv_nsec += index % rate * 1000000000L / rate;
+	if (due.tv_nsec >= 1000000000L) {
+		due.tv_nsec -= 1000000000L;
+		due.tv_sec++;
+	}
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	static char line[2 * FRAME_BYTES_MAX + 2];
 	static unsigned char frame[FRAME_BYTES_MAX];
 	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_halen = 6 };
+	const long rate = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
+	struct timespec start;
+	long index = 0;
 	int fd;
 
-	to.sll_ifindex = argc == 2 ? (int)if_nametoindex(argv[1]) : 0;
+	to.sll_ifindex = argc == 2 || rate > 0 ? (int)if_nametoindex(argv[1]) : 0;
 	if (to.sll_ifindex == 0) {
-		fputs("usage: inject IFACE < FRAMES\n", stderr);
+		fputs("usage: inject IFACE [RATE] < FRAMES\n", stderr);
 		return 2;
 	}
 	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -55,6 +75,7 @@ int main(int argc, char **argv)
 		perror("inject: socket");
 		return 1;
 	}
+	clock_gettime(CLOCK_MONOTONIC, &start);
 	while (fgets(line, sizeof line, stdin) != NULL) {
 		int bytes = decode(line, frame);
 
@@ -62,6 +83,8 @@ int main(int argc, char **argv)
 			fputs("inject: not a frame in hexadecimal\n", stderr);
 			return 1;
 		}
+		if (rate > 0)
+			wait_until_due(&start, rate, index++);
 		memcpy(to.sll_addr, frame, 6);
 		if (sendto(fd, frame, (size_t)bytes, 0, (struct sockaddr *)&to, sizeof to) !=
 		    bytes) {

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { until } from "./lab/commands.ts";
+import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
+import { type Chain, chain } from "./lab/topology.ts";
+import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
+
+const RATE = 2_000;
+const COUNT = 8_000;
+
+let lab: Chain;
+let relay: Relay;
+/** What the rule has received in the tests so far. */
+let sentBefore = 0;
+
+beforeAll(async () => {
+	lab = await chain();
+	relay = new Relay(lab.relay);
+	await relay.up("--workers", "2");
+});
+
+afterAll(async () => {
+	await relay?.remove();
+	await lab?.remove();
+});
+
+async function applyWith(second: { interface: string; address: string; port: number }): Promise<void> {
+	const rule = (name: string, port: number, outputs: unknown[]) => ({
+		name,
+		input: { interface: "r0", group: "239.1.1.1", port },
+		outputs,
+	});
+	await relay.applyRules([
+		rule("both", 5001, [{ interface: "r1", address: "239.10.1.1", port: 6001 }, second]),
+		rule("other", 5002, [{ interface: "r1", address: "239.10.1.2", port: 6001 }]),
+	]);
+}
+
+function output(figures: Figures, name: string, key: string) {
+	const found = figures.rules
+		.find((rule) => rule.name === name)
+		?.outputs.find((entry) => entry.interface === key);
+	if (!found) throw new Error(`no output ${key} of ${name}`);
+	return found;
+}
+
+/** Streams to both rules, `meanwhile` in the midst of them; r1's outputs of both must lose nothing. */
+async function flow(meanwhile: () => Promise<void> = async () => {}): Promise<Figures> {
+	const receivers = [
+		await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: COUNT }),
+		await recv(lab.dst, { in: "d0:239.10.1.2:6001", expect: COUNT }),
+	];
+	const streams = [
+		gen(lab.src, { to: "s0:239.1.1.1:5001", rate: RATE, count: COUNT, burst: 8 }),
+		gen(lab.src, { to: "s0:239.1.1.1:5002", rate: RATE, count: COUNT, burst: 8 }),
+	];
+	await meanwhile();
+	await Promise.all(streams);
+	for (const receiver of receivers) {
+		const report = await receiver.report();
+		expect(faults(report)).toEqual(NO_FAULTS);
+		expect(report.receivedPackets).toBe(COUNT);
+	}
+	sentBefore += 2 * COUNT;
+	const figures = await relay.figuresAfter(sentBefore);
+	assertAccounts(figures);
+	for (const name of ["both", "other"]) {
+		expect(output(figures, name, "r1").sentPackets).toBe(sentBefore / 2);
+		expect(output(figures, name, "r1").failedPackets).toBe(0);
+	}
+	return figures;
+}
+
+test("a full qdisc: what it refuses is failed on its output alone, and what is sent arrives", async () => {
+	await applyWith({ interface: "r2", address: "239.10.2.1", port: 6001 });
+	await lab.relay.must("tc qdisc add dev r2 root tbf rate 1mbit burst 100000 limit 100000".split(" "));
+	const narrow = await recv(lab.dst, { in: "d1:239.10.2.1:6001", idleSeconds: 3 });
+	const figures = await flow();
+	const { eligiblePackets, sentPackets, failedPackets } = output(figures, "both", "r2");
+	expect(eligiblePackets).toBe(COUNT);
+	expect(failedPackets).toBeGreaterThan(COUNT / 2);
+	expect((await narrow.report()).receivedPackets).toBe(sentPackets);
+	await lab.relay.must("tc qdisc del dev r2 root".split(" "));
+});
+
+test("an output interface set down while flowing: failed until it is left out, then not eligible", async () => {
+	const before = output(await relay.figures(), "both", "r2");
+	const figures = await flow(async () => {
+		await until("half a second of flow", async () => {
+			const now = output(await relay.figures(), "both", "r2");
+			return now.sentPackets > before.sentPackets ? now : undefined;
+		});
+		await lab.relay.ip("link", "set", "r2", "down");
+	});
+	const after = output(figures, "both", "r2");
+	expect(after.sentPackets).toBeGreaterThan(before.sentPackets);
+	expect(after.eligiblePackets).toBeLessThan(before.eligiblePackets + COUNT);
+	await lab.relay.ip("link", "set", "r2", "up");
+});
+
+for (const [what, address] of [
+	["that answers port unreachable", "10.3.0.2"],
+	["that answers no ARP request", "10.3.0.77"],
+] as const) {
+	test(`a unicast destination ${what}: no other output loses anything`, async () => {
+		await applyWith({ interface: "r2", address, port: 6999 });
+		await until("the output can be used", async () => {
+			const rule = (await relay.rules()).find(({ name }) => name === "both");
+			return rule?.hosts[0]?.state === "ACTIVE" ? true : undefined;
+		});
+		const figures = await flow();
+		expect(output(figures, "both", "r2").eligiblePackets).toBe(COUNT);
+	});
+}
