@@ -482,6 +482,18 @@ enum sluice_worker_state {
  */
 SLUICE_API int sluice_worker_start(const char *channel_name, uint32_t slot, int32_t core,
 				   struct sluice_worker **worker);
+/*
+ * Confines the whole process, all its threads, for the rest of its life: a seccomp filter
+ * (x86_64, aarch64) that answers EPERM to every system call a worker does not need, and
+ * no core file, no tracing by the same uid. What stays allowed: its descriptors, memory, threads,
+ * reading files, new TCP and UDP sockets (NATS, DNS), a SEQPACKET connection to the supervisor.
+ * Gone: raw, packet and netlink sockets, bind and listen, files for writing, processes,
+ * signals to others, namespaces, BPF, io_uring, ptrace, modules, changes of identity.
+ * Call it after sluice_worker_start, which pins the thread, and before anything hostile is read.
+ * Needs no capability but NoNewPrivs: -EACCES without. -ENOSYS or -EINVAL: a kernel without
+ * seccomp filters. -ESRCH: a thread has another filter of its own.
+ */
+SLUICE_API int sluice_worker_confine(void);
 /* enum sluice_worker_state; for FAIL *error gets the -errno. */
 SLUICE_API int sluice_worker_state(const struct sluice_worker *worker, int32_t *error);
 /* Ends the thread at a batch boundary, unmaps, closes, frees. */
