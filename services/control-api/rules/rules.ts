@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { SluiceError } from "@sluice/lib/errors";
-import { type ObservedHost, ruleStatus } from "@sluice/lib/rule-status";
+import { HOST_GONE_SECONDS, type ObservedHost, ruleStatus } from "@sluice/lib/rule-status";
 import {
 	type ApplyResponse,
 	type ListRulesRequest,
@@ -88,6 +88,7 @@ export class Rules {
 		return create(ListRulesResponseSchema, {
 			rules,
 			nextPageToken: k < names.length ? (rules.at(-1)?.name ?? "") : "",
+			warnings: request.pageToken === "" ? holdWarnings(hosts) : [],
 		});
 	}
 
@@ -148,6 +149,13 @@ export class Rules {
 			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
 		}
 	}
+}
+
+function holdWarnings(hosts: ReadonlyMap<string, ObservedHost>): string[] {
+	return [...hosts.values()]
+		.filter(({ record, lastSeenSeconds }) => record.holding !== "" && lastSeenSeconds <= HOST_GONE_SECONDS)
+		.slice(0, limits.warnings)
+		.map(({ record }) => `host ${record.host}: ${record.holding}`);
 }
 
 function noSuchRule(name: string): SluiceError {

@@ -136,4 +136,6 @@ export class FakeHost implements Workers {
 	};
 }
 
-export const silentLog = createLogger({ service: "test", destination: { write: () => {} } }).facility("workers");
+export const silentLog = createLogger({ service: "test", destination: { write: () => {} } }).facility(
+	"workers",
+);
