@@ -58,6 +58,7 @@ export class RuleWriter {
 		const done = new Map<string, WrittenRule>();
 		let first: Plan | undefined;
 		let progressMs = performance.now();
+		let last: AppendOutcome | undefined;
 		for (let attempt = 0; performance.now() - progressMs < STALL_MS; attempt += 1) {
 			let plan: Plan;
 			try {
@@ -69,11 +70,12 @@ export class RuleWriter {
 			first ??= plan;
 			const outcome = await this.#write(plan, done);
 			if (outcome.failure === undefined) return editResult(first, plan, done);
+			last = outcome;
 			this.#logger.debug({ attempt, failure: outcome.failure, written: done.size }, "write met another");
 			if (outcome.written.length > 0) progressMs = performance.now();
 			await Bun.sleep(Math.random() * Math.min(2 ** attempt, BACKOFF_LIMIT_MS));
 		}
-		const busy = new SluiceError("unavailable", "others write at the same time: try again");
+		const busy = stalled(last);
 		throw done.size === 0 ? busy : await this.#undo(done, busy);
 	}
 
@@ -163,6 +165,17 @@ export class RuleWriter {
 			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
 		}
 	}
+}
+
+/** @param last what became of the last attempt. */
+function stalled(last: AppendOutcome | undefined): SluiceError {
+	return last?.failure === "unanswered"
+		? new SluiceError(
+				"unavailable",
+				"NATS cannot store rules: look at its log, and whether the disk of its data directory is full",
+				{ cause: last.cause },
+			)
+		: new SluiceError("unavailable", "others write at the same time: try again");
 }
 
 function undoEdit(write: Write): Edit {
