@@ -50,6 +50,7 @@ export const requests = {
 	workerList: `${ROOT}.worker.list`,
 	logLevel: `${ROOT}.log.level`,
 	statsGet: `${ROOT}.stats.get`,
+	clusterRecover: `${ROOT}.cluster.recover`,
 } as const;
 
 /** Where the further parts of one chunked apply go: to the instance that took the first. */
@@ -65,6 +66,16 @@ export function statsSubject(rule: string): string {
 /** Commands to one host. */
 export function hostSubjects(host: string): string {
 	return `${ROOT}.host.${host}.>`;
+}
+
+/** The rules one host holds though the bucket lacks them; HeldRulesRequest. */
+export function hostHeldSubject(host: string): string {
+	return `${ROOT}.host.${host}.held`;
+}
+
+/** One host shall hold them no longer; AcceptRequest. */
+export function hostAcceptSubject(host: string): string {
+	return `${ROOT}.host.${host}.accept`;
 }
 
 /** Events: sluice.v1.event.KIND…; whoever sees it publishes it. */

@@ -39,6 +39,7 @@ export function commandLine(perform: Perform): Command {
 	declareRules(program, perform);
 	declareFiles(program, perform);
 	declareViews(program, perform);
+	declareRecovery(program, perform);
 	declareTools(program);
 	refuseRepetition(program);
 	return program;
@@ -201,6 +202,19 @@ function declareViews(program: Command, perform: Perform): void {
 				(await import("./commands/log-level.ts")).logLevel(context, level, options),
 			),
 		);
+}
+
+function declareRecovery(program: Command, perform: Perform): void {
+	const cluster = program.command("cluster").description("after the rules were lost: restore, accept");
+	for (const [name, description] of [
+		["restore", "put back the rules that hosts hold, with their uids"],
+		["accept", "let hosts drop the rules they hold: what is stored now is right"],
+	] as const) {
+		cluster
+			.command(name)
+			.description(description)
+			.action(on(perform, async (context) => (await import("./commands/recover.ts")).recover(context, name)));
+	}
 }
 
 /**

@@ -3,7 +3,10 @@ import { requests } from "@sluice/proto/subjects";
 import type { Cluster } from "./cluster.ts";
 
 /** Every rule of the cluster in order of names, through all pages. */
-export async function listRules(cluster: Cluster): Promise<RuleStatus[]> {
+export async function listRules(
+	cluster: Cluster,
+	onWarning: (warning: string) => void = () => {},
+): Promise<RuleStatus[]> {
 	const rules: RuleStatus[] = [];
 	let pageToken = "";
 	do {
@@ -11,6 +14,7 @@ export async function listRules(cluster: Cluster): Promise<RuleStatus[]> {
 			pageToken,
 		});
 		rules.push(...page.rules);
+		for (const warning of page.warnings) onWarning(warning);
 		pageToken = page.nextPageToken;
 	} while (pageToken !== "");
 	return rules;

@@ -9,10 +9,11 @@ import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
 import type { Logger } from "pino";
 import { HostView } from "./hosts/host-view.ts";
+import { Recovery } from "./hosts/recovery.ts";
 import { ConnectionWatch } from "./nats/connection-watch.ts";
 import { type ControlApi, endpoints } from "./nats/endpoints.ts";
 import { RuleLog } from "./nats/rule-log.ts";
-import { checkServer, keepCountersStream, openStorage } from "./nats/storage.ts";
+import { checkServer, keepStorage, openStorage } from "./nats/storage.ts";
 import { RuleBook } from "./rules/rule-book.ts";
 import { RuleWriter } from "./rules/rule-writer.ts";
 import { Rules } from "./rules/rules.ts";
@@ -45,7 +46,7 @@ export async function startControlApi(
 	const onTrouble = (message: string) => natsLogger.warn(message);
 	checkServer(nc);
 	const storage = await openStorage(nc, options.clusterId);
-	void keepCountersStream(nc, onTrouble);
+	void keepStorage(nc, storage.clusterId, onTrouble);
 	const [rules, hosts, levels] = await Promise.all([
 		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
 		followBucket(nc, buckets.hosts, HostRecordSchema, { onTrouble }),
@@ -67,6 +68,7 @@ export async function startControlApi(
 		uploads: new Uploads(),
 		hosts: view,
 		logLevels: new LogLevelSettings(storage.settings, levels),
+		recovery: new Recovery(nc, view, book, writer),
 		instance: crypto.randomUUID(),
 	};
 	const service = await serve(nc, {

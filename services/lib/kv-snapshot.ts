@@ -41,11 +41,21 @@ export interface FollowOptions {
 	readonly signal?: AbortSignal;
 }
 
+export interface StreamIdentity {
+	/** When it was created, as its server says it; empty before the first reading. */
+	readonly created: string;
+	readonly metadata: Readonly<Record<string, string>>;
+	/** Its server announced more entries than it could deliver: what is missing was not removed. */
+	readonly damaged: boolean;
+}
+
 /** A bucket's content, kept current. */
 export interface BucketSnapshot<Value> {
 	readonly entries: ReadonlyMap<string, SnapshotEntry<Value>>;
 	/** Everything up to this stream sequence is in `entries`. */
 	readonly lastSequence: bigint;
+	/** Which stream `entries` were read from: tells a bucket from its successor of the same name. */
+	readonly stream: StreamIdentity;
 	/** False while the connection is away or the bucket is missing: `entries` is then what was last seen. */
 	readonly current: boolean;
 	/** Called after each change that came after the initial data, in stream order; returns the way to stop. */
@@ -99,8 +109,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	#lastSequence = 0n;
 	#current = false;
 	#stopped = false;
-	/** When the stream was created: tells a bucket from its successor of the same name. */
-	#streamCreated = "";
+	#identity: StreamIdentity = { created: "", metadata: {}, damaged: false };
 	/** Grows with every (re)start of the watch; messages of an older one are ignored. */
 	#session = 0;
 	#stopConsumer: () => void = () => {};
@@ -137,6 +146,10 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		return this.#lastSequence;
 	}
 
+	get stream(): StreamIdentity {
+		return this.#identity;
+	}
+
 	get current(): boolean {
 		return this.#current && !this.#nc.isClosed();
 	}
@@ -167,7 +180,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		await this.#waitUntil(() => this.#current, deadline);
 		const info = await this.#streamInfo();
 		const wanted = BigInt(info.state.last_seq);
-		if (this.#current && info.created !== this.#streamCreated) void this.#restart();
+		if (this.#current && info.created !== this.#identity.created) void this.#restart();
 		const caughtUp = () => this.#current && this.#lastSequence >= wanted;
 		const rereadAt = Math.min(deadline, Date.now() + GAP_MS);
 		try {
@@ -263,7 +276,9 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#js ??= jetstream(this.#nc);
 		const lastInStream = BigInt(info.state.last_seq);
 		const resume =
-			info.created === this.#streamCreated && this.#lastSequence > 0n && lastInStream >= this.#lastSequence;
+			info.created === this.#identity.created &&
+			this.#lastSequence > 0n &&
+			lastInStream >= this.#lastSequence;
 		const filter = `${this.#prefix}${this.#options.key ?? ">"}`;
 		const consumer = await this.#js.consumers.getPushConsumer(this.#stream, {
 			filter_subjects: filter,
@@ -278,7 +293,9 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		const finish = () => {
 			reading.complete = true;
 			this.#sayLost(reading);
-			this.#finishReading(reading, info.created, lastInStream);
+			const damaged = reading.count < reading.pending || (resume && this.#identity.damaged);
+			const identity = { created: info.created, metadata: info.config.metadata ?? {}, damaged };
+			this.#finishReading(reading, identity, lastInStream);
 			complete.resolve();
 		};
 		const messages = await consumer.consume({
@@ -329,10 +346,10 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	}
 
 	/** The initial data, or what was missed, is complete. */
-	#finishReading(reading: Reading<Value>, created: string, lastInStream: bigint): void {
+	#finishReading(reading: Reading<Value>, identity: StreamIdentity, lastInStream: bigint): void {
 		const previous = this.#entries;
-		const firstReading = this.#streamCreated === "";
-		this.#streamCreated = created;
+		const firstReading = this.#identity.created === "";
+		this.#identity = identity;
 		this.#entries = reading.entries;
 		this.#lastSequence = maximum(reading.lastSequence, lastInStream);
 		this.#current = true;

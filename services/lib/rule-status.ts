@@ -59,6 +59,8 @@ function hostStates(
 }
 
 function hostState(name: string, revision: bigint, record: HostRecord): RuleStatus_HostState {
+	// It does what stood in another bucket, and its sequence counts there.
+	if (record.holding !== "") return pendingOn(record.host, `holding: ${record.holding}`);
 	// What the host says of the revision before tells nothing about this one.
 	if (record.appliedSequence < revision) return pendingOn(record.host, "not applied yet");
 	const exception = record.exceptions.find((candidate) => candidate.name === name);

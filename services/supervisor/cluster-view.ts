@@ -6,17 +6,14 @@ import { type BucketSnapshot, followBucket } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
 import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
 import { type LogLevels, LogLevelsSchema } from "@sluice/proto/gen/log";
-import { StoredRuleSchema } from "@sluice/proto/gen/rule";
+import { type StoredRule, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
-import { DesiredRules, placementDigest } from "./observe/desired-rules.ts";
-import type { Desired, Link } from "./reconcile/types.ts";
 import { RecordWriter } from "./record/record-writer.ts";
 
-/** The cluster as a supervisor sees it: what it desires, and where the host's record goes. */
-export interface ClusterView {
-	desired(links: readonly Link[]): Desired;
-	/** Rules changed, or other hosts in what decides where rules run. */
-	onChange(callback: () => void): void;
+/** The cluster as the supervisor follows it: what stands in its buckets, and where the host's record goes. */
+export interface LiveCluster {
+	readonly rules: BucketSnapshot<StoredRule>;
+	readonly hosts: BucketSnapshot<HostRecord>;
 	/** Calls back at once with what holds, then with each change. */
 	onLevels(callback: (levels: Pick<LogLevels, "settings">) => void): void;
 	readonly record: RecordWriter;
@@ -27,12 +24,12 @@ export interface ClusterView {
 const WRITE_TIMEOUT_MS = 2_000;
 
 /** Resolves when rules, hosts and levels are known. Waits for buckets that are not there yet: missing is not empty. */
-export async function viewCluster(
+export async function followCluster(
 	nc: NatsConnection,
 	host: string,
 	recordNow: () => HostRecord,
 	logger: ServiceLogger,
-): Promise<ClusterView> {
+): Promise<LiveCluster> {
 	const log = logger.facility("nats");
 	const onTrouble = (message: string) => log.warn(message);
 	const [rules, hosts, settings] = await Promise.all([
@@ -40,7 +37,6 @@ export async function viewCluster(
 		followBucket(nc, buckets.hosts, HostRecordSchema, { onTrouble }),
 		followBucket(nc, buckets.settings, LogLevelsSchema, { key: settingKeys.logLevels, onTrouble }),
 	]);
-	const desired = new DesiredRules(host, rules, hosts);
 	const js = jetstream(nc, { timeout: WRITE_TIMEOUT_MS });
 	const record = new RecordWriter({
 		encode: () => toBinary(HostRecordSchema, recordNow()),
@@ -53,11 +49,8 @@ export async function viewCluster(
 		},
 	});
 	return {
-		desired: (links) => desired.read(links),
-		onChange: (callback) => {
-			rules.onChange(callback);
-			onPlacementChange(host, hosts, callback);
-		},
+		rules,
+		hosts,
 		onLevels: (callback) => {
 			const take = () => callback(settings.entries.get(settingKeys.logLevels)?.value ?? { settings: [] });
 			take();
@@ -68,16 +61,4 @@ export async function viewCluster(
 			for (const snapshot of [rules, hosts, settings]) snapshot.stop();
 		},
 	};
-}
-
-/** Every host writes its record every two seconds; what matters here hardly ever changes. */
-function onPlacementChange(host: string, hosts: BucketSnapshot<HostRecord>, callback: () => void): void {
-	let digest = placementDigest(host, hosts);
-	hosts.onChange(({ key }) => {
-		if (key === host) return;
-		const now = placementDigest(host, hosts);
-		if (now === digest) return;
-		digest = now;
-		callback();
-	});
 }

@@ -13,6 +13,8 @@ export const supervisorConfig = serviceConfig.extend({
 	/** Holds bun, worker.js and libsluice.so, where the workers' user can read them. */
 	stageDir: z.string().startsWith("/"),
 	workerUser: z.string().min(1),
+	/** Where the rules are kept that flow when NATS is away at a start; absent: nothing is kept. */
+	keepFile: z.string().startsWith("/").optional(),
 	/** Kernel memory for all receive rings together. */
 	ringLimitBytes: z
 		.int()

@@ -3,8 +3,11 @@ import { onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
 import { createLogger } from "@sluice/lib/log";
-import { viewCluster } from "./cluster-view.ts";
+import { followCluster } from "./cluster-view.ts";
 import { supervisorConfig } from "./config.ts";
+import { DesiredState } from "./keep/desired-state.ts";
+import { serveHostCommands } from "./keep/host-commands.ts";
+import { KeptFile, readKept } from "./keep/kept-file.ts";
 import { readLastCounters } from "./observe/last-counters.ts";
 import { hostRecord } from "./record/host-record.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -14,6 +17,8 @@ import { VERSION } from "./version.ts";
 const READY_LIMIT_MS = 5_000;
 /** Workers have two seconds; whoever stops us has patience for about five. */
 const STOP_LIMIT_MS = 4_000;
+/** When NATS takes longer, the rules that were last known flow without it. */
+const COLD_START_MS = 1_000;
 
 const config = await readStartupConfig(supervisorConfig).catch((thrown: unknown) => {
 	createLogger({ service: "supervisor" }).facility("main").fatal(errorText(thrown));
@@ -46,6 +51,41 @@ async function run(): Promise<void> {
 	onParentGone(() => stop("the parent is gone"));
 	supervisor.start();
 
+	const facility = logger.facility("reconcile");
+	const { keepFile } = config;
+	const state = new DesiredState(
+		config.hostId,
+		keepFile === undefined ? undefined : await readKept(keepFile, facility),
+		facility,
+	);
+	const connected = connectCluster(supervisor);
+	const early = await Promise.race([connected, Bun.sleep(COLD_START_MS)]);
+	if (early === undefined && state.knownRules > 0 && !stopping) {
+		facility.error({ rules: state.knownRules }, "NATS is not there: the rules last known flow");
+		void supervisor.join(state, 0);
+	}
+	const { nc, cluster, known } = await connected;
+	// A closed connection is never opened again; only credentials that are refused lead to that.
+	void nc.closed().then((reason) => stopping || fail(reason ?? new Error("the connection to NATS closed")));
+	const file = keepFile === undefined ? undefined : new KeptFile(keepFile, () => state.kept(), facility);
+	finish = async () => {
+		await file?.flush();
+		cluster.stop();
+		await cluster.record.stop();
+		await nc.drain();
+	};
+	if (stopping) return;
+	state.onKept(() => file?.touch());
+	if (early !== undefined || state.knownRules === 0) supervisor.restore(known);
+	state.attach(cluster);
+	serveHostCommands(nc, config.hostId, state);
+	await supervisor.join(state, READY_LIMIT_MS);
+	await file?.flush();
+	log.info({ ready: true, workers: config.workers }, "ready");
+}
+
+/** Waits for NATS and for the cluster's buckets, however long that takes. */
+async function connectCluster(supervisor: Supervisor) {
 	const nc = await connectNats({ url: config.natsUrl, credentials: config.credentials, name: "supervisor" });
 	const identity = {
 		host: config.hostId,
@@ -56,23 +96,13 @@ async function run(): Promise<void> {
 		ringLimitBytes: config.ringLimitBytes,
 	};
 	const [cluster, known] = await Promise.all([
-		viewCluster(nc, config.hostId, () => hostRecord(identity, supervisor.state()), logger),
+		followCluster(nc, config.hostId, () => hostRecord(identity, supervisor.state()), logger),
 		readLastCounters(nc, config.hostId, config.incarnation, config.workers).catch((thrown: unknown) => {
 			log.warn(`counters start at zero, the last ones cannot be read: ${errorText(thrown)}`);
 			return [];
 		}),
 	]);
-	// A closed connection is never opened again; only credentials that are refused lead to that.
-	void nc.closed().then((reason) => stopping || fail(reason ?? new Error("the connection to NATS closed")));
-	finish = async () => {
-		cluster.stop();
-		await cluster.record.stop();
-		await nc.drain();
-	};
-	if (stopping) return;
-	supervisor.restore(known);
-	await supervisor.join(cluster, READY_LIMIT_MS);
-	log.info({ ready: true, workers: config.workers }, "ready");
+	return { nc, cluster, known };
 }
 
 await run().catch(fail);

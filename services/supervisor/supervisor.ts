@@ -6,8 +6,8 @@ import * as dataplane from "@sluice/dataplane/supervisor";
 import { errorText } from "@sluice/lib/errors";
 import type { ServiceLogger } from "@sluice/lib/log";
 import type { LogLevels } from "@sluice/proto/gen/log";
-import type { ClusterView } from "./cluster-view.ts";
 import type { SupervisorConfig } from "./config.ts";
+import type { ClusterView } from "./keep/desired-state.ts";
 import { logStates } from "./log-states.ts";
 import type { KnownCounters } from "./observe/decode-counters.ts";
 import { LinkObserver } from "./observe/links.ts";
@@ -83,8 +83,23 @@ export class Supervisor {
 		if (rules > 0) this.#logger.facility("workers").info({ rules }, "counters go on where they were");
 	}
 
-	/** Begins to reconcile. Resolves when all rules are applied and all workers run, or after the time. */
+	/**
+	 * Begins to reconcile, or goes on. Resolves when all rules are applied and all workers run,
+	 * or after the time.
+	 */
 	async join(cluster: ClusterView, limitMs: number): Promise<void> {
+		const settled = new Promise<void>((resolve) => {
+			this.#readyCheck = () => {
+				if (this.#fleet.allRunning()) resolve();
+			};
+		});
+		if (this.#cluster === undefined) this.#begin(cluster);
+		this.#reconciler?.poke();
+		await Promise.race([settled, Bun.sleep(limitMs)]);
+		this.#readyCheck = () => {};
+	}
+
+	#begin(cluster: ClusterView): void {
 		this.#cluster = cluster;
 		const reconciler = new Reconciler({
 			desired: () => cluster.desired(this.#links.links),
@@ -100,15 +115,7 @@ export class Supervisor {
 			this.#logger.setLevels(levels);
 			this.#sendLevels();
 		});
-		const settled = new Promise<void>((resolve) => {
-			this.#readyCheck = () => {
-				if (this.#fleet.allRunning()) resolve();
-			};
-		});
 		void reconciler.run();
-		reconciler.poke();
-		await Promise.race([settled, Bun.sleep(limitMs)]);
-		this.#readyCheck = () => {};
 	}
 
 	/** What the host's record says now. */
@@ -119,6 +126,7 @@ export class Supervisor {
 			rules: this.#rules,
 			workers: this.#fleet.statuses(),
 			ringBytes: this.#relay.open.ringBytes,
+			holding: this.#cluster?.holding ?? "",
 			atMs: Date.now(),
 		};
 	}

@@ -150,6 +150,8 @@ describe("sluice up, stopped", () => {
 				"drwx------ sluice-nats:sluice-nats nats",
 				"drwx------ sluice-nats:sluice-nats nats/jetstream",
 				"-rw-r----- root:sluice-nats nats.conf",
+				"drwx------ root:root supervisor",
+				"-rw------- root:root supervisor/desired",
 			].sort(),
 		);
 	});

@@ -12,13 +12,19 @@ import { listRules } from "../list-rules.ts";
 const STATS_TIMEOUT_MS = 500;
 
 export async function ruleList({ flags, terminal }: Context): Promise<void> {
+	const warnings: string[] = [];
+	const onWarning = (warning: string) => void warnings.push(warning);
 	await withCluster(flags, async (cluster) => {
 		if (flags.json) {
-			const merged = create(ListRulesResponseSchema, { rules: await listRules(cluster) });
+			const merged = create(ListRulesResponseSchema, {
+				rules: await listRules(cluster, onWarning),
+				warnings,
+			});
 			await terminal.write(`${toJsonText(ListRulesResponseSchema, merged)}\n`);
 			return;
 		}
-		const [rules, stats] = await Promise.all([listRules(cluster), fetchStatsByName(cluster)]);
+		const [rules, stats] = await Promise.all([listRules(cluster, onWarning), fetchStatsByName(cluster)]);
+		for (const warning of warnings) terminal.note(`sluice: warning: ${warning}`);
 		await terminal.write(formatRuleList(rules, stats, terminal.colors));
 	});
 }

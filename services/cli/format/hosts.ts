@@ -6,7 +6,8 @@ import { formatTable } from "./table.ts";
 
 export function formatHosts(hosts: Host[], colors: Colors): string {
 	if (hosts.length === 0) return "no host is known yet: start one with sudo ./sluice up\n";
-	return formatTable(
+	const held = hosts.filter(({ holding }) => holding !== "");
+	const table = formatTable(
 		[
 			{ heading: "HOST" },
 			{ heading: "INTERFACES" },
@@ -25,6 +26,7 @@ export function formatHosts(hosts: Host[], colors: Colors): string {
 		]),
 		colors,
 	);
+	return `${table}${held.map(({ host, holding }) => `${host} ${colors.red("holds")}: ${holding}\n`).join("")}`;
 }
 
 /** Without the loopback: no rule names it. */

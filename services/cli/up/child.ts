@@ -18,6 +18,8 @@ export interface ChildSpec {
 	/** Turns a line that is no JSON into a record. */
 	readonly readLine?: (line: string, nowMs: number) => LogRecord;
 	readonly isReady: (record: LogRecord) => boolean;
+	/** Started again and again though it never served: the others do their work without it. */
+	readonly neverHopeless?: boolean;
 }
 
 /** Deaths before it was ever ready after which a start is hopeless. */
@@ -149,7 +151,7 @@ export class Child {
 		if (this.#stopping) return;
 		if (!this.#everReady) {
 			this.#deathsBeforeReady += 1;
-			if (this.#deathsBeforeReady >= HOPELESS_AFTER) {
+			if (this.#deathsBeforeReady >= HOPELESS_AFTER && !this.#spec.neverHopeless) {
 				const why = this.#lastError === "" ? how : this.#lastError;
 				this.#ready.reject(new Error(`${this.name} does not start: ${why}`));
 				return;

@@ -15,7 +15,12 @@ export interface Home {
 	readonly stageDir: string;
 	/** Resolves when services may connect. */
 	readonly natsReady: Promise<void>;
+	/** Rules are on disk: the host relays them even when one of these never serves. */
+	readonly hasKeptRules: boolean;
 }
+
+/** The supervisor waits no longer for a NATS that does not come: it knows what to do without. */
+const COLD_START_MS = 1_000;
 
 const LOG_LEVEL = "info";
 
@@ -23,6 +28,7 @@ const LOG_LEVEL = "info";
 export function natsServer(
 	hostId: string,
 	stageDir: string,
+	hasKeptRules: boolean,
 	account: Account,
 	natsDir: string,
 	confFd: number,
@@ -33,6 +39,7 @@ export function natsServer(
 		argv: launchArgv(account, [join(stageDir, "nats-server"), "-c", "/proc/self/fd/3"]),
 		cwd: natsDir,
 		fd: confFd,
+		neverHopeless: hasKeptRules,
 		readLine: (line, nowMs) => parseNatsLine(hostId, line, nowMs),
 		isReady: ({ service, msg }) => service === "nats-server" && msg === "Server is ready",
 	};
@@ -64,18 +71,21 @@ export interface SupervisorSettings {
 	readonly workers: number;
 	/** Undefined: its default. */
 	readonly ringLimitBytes: number | undefined;
+	readonly keepFile: string;
 }
 
 /** Root: it opens packet sockets, sets buffers beyond the limits, and starts workers as another user. */
 export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec {
-	return service(home, "supervisor", undefined, settings.seed, {
+	const spec = service(home, "supervisor", undefined, settings.seed, {
 		labels: settings.labels,
 		workers: settings.workers,
 		ringLimitBytes: settings.ringLimitBytes,
 		workerCredentials: { kind: "nkey", seed: settings.workerSeed },
 		stageDir: home.stageDir,
 		workerUser: WORKER_USER,
+		keepFile: settings.keepFile,
 	});
+	return { ...spec, configAfter: Promise.race([home.natsReady, Bun.sleep(COLD_START_MS)]) };
 }
 
 function service(
@@ -94,6 +104,7 @@ function service(
 		cwd: stageDir,
 		configLine: JSON.stringify(config),
 		configAfter: home.natsReady,
+		neverHopeless: home.hasKeptRules,
 		isReady: (record) => record["ready"] === true && record.service === name,
 	};
 }

@@ -27,6 +27,11 @@ export class DataDir {
 		return join(this.path, "credentials", "operator.nk");
 	}
 
+	/** The supervisor's own: the rules it last knew. */
+	get keptRules(): string {
+		return join(this.path, "supervisor", "desired");
+	}
+
 	credentials(name: string): string {
 		return join(this.path, "credentials", `${name}.json`);
 	}

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import type { Accounts } from "./accounts.ts";
 import type { Child, ChildSpec } from "./child.ts";
 import { controlApi, type Home, natsServer, statsAggregator, supervisor } from "./children.ts";
@@ -44,12 +44,13 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 	await writeNatsConf(parts, cluster, identities);
 	const confFd = openSync(dataDir.natsConf, "r");
 	parts.owned.defer(() => closeSync(confFd));
-	const nats = adopt(natsServer(plan.hostId, parts.stageDir, accounts.nats, dataDir.nats, confFd));
+	const kept = existsSync(dataDir.keptRules);
+	const nats = adopt(natsServer(plan.hostId, parts.stageDir, kept, accounts.nats, dataDir.nats, confFd));
 	const home = homeOf(parts, natsUrl, nats.ready);
 	const api = { account: accounts.api, seed: identities["control-api"].seed, http: cluster.http, httpToken };
 	return {
 		steps: [
-			[adopt(relayOf(home, plan, identities.supervisor.seed, identities.worker.seed))],
+			[adopt(relayOf(home, parts, identities.supervisor.seed, identities.worker.seed))],
 			[
 				adopt(controlApi(home, api)),
 				adopt(statsAggregator(home, accounts.stats, identities["stats-aggregator"].seed)),
@@ -61,22 +62,27 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 }
 
 async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Promise<Household> {
-	const { plan, adopt } = parts;
-	const credentials = await readHostCredentials(cluster.credentialsFile, plan.hostId);
+	const { adopt } = parts;
+	const credentials = await readHostCredentials(cluster.credentialsFile, parts.plan.hostId);
 	const home = homeOf(parts, cluster.natsUrl, Promise.resolve());
 	return {
-		steps: [[adopt(relayOf(home, plan, credentials.supervisor.seed, credentials.worker.seed))]],
+		steps: [[adopt(relayOf(home, parts, credentials.supervisor.seed, credentials.worker.seed))]],
 		where: `NATS ${cluster.natsUrl}`,
 	};
 }
 
-function relayOf(home: Home, plan: UpPlan, seed: string, workerSeed: string): ChildSpec {
+function relayOf(home: Home, { plan, dataDir }: HouseholdParts, seed: string, workerSeed: string): ChildSpec {
 	const { labels, workers, ringLimitBytes } = plan;
-	return supervisor(home, { seed, workerSeed, labels, workers, ringLimitBytes });
+	return supervisor(home, { seed, workerSeed, labels, workers, ringLimitBytes, keepFile: dataDir.keptRules });
 }
 
-function homeOf({ plan, stageDir }: HouseholdParts, natsUrl: string, natsReady: Promise<void>): Home {
-	return { hostId: plan.hostId, incarnation: String(Date.now()), natsUrl, stageDir, natsReady };
+function homeOf(
+	{ plan, dataDir, stageDir }: HouseholdParts,
+	natsUrl: string,
+	natsReady: Promise<void>,
+): Home {
+	const hasKeptRules = existsSync(dataDir.keptRules);
+	return { hostId: plan.hostId, incarnation: String(Date.now()), natsUrl, stageDir, natsReady, hasKeptRules };
 }
 
 async function writeNatsConf(

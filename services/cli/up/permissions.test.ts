@@ -118,7 +118,15 @@ describe("permissions on a real nats-server", () => {
 	check(
 		"control-api",
 		"publish",
-		[rulesKey, "$KV.sluice_settings.log_levels", readRules, "sluice.v1.stats.get", "sluice.v1.event.rule"],
+		[
+			rulesKey,
+			"$KV.sluice_settings.log_levels",
+			readRules,
+			"sluice.v1.stats.get",
+			"sluice.v1.event.rule",
+			`sluice.v1.host.${OTHER_HOST}.held`,
+			`sluice.v1.host.${OTHER_HOST}.accept`,
+		],
 		[hostsKey, counters, readCounters, rulePut, "sluice.v1.stats.video", ...dangerous],
 	);
 	check(

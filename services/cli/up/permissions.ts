@@ -4,7 +4,9 @@ import {
 	countersStream,
 	countersSubjects,
 	eventSubjects,
+	hostAcceptSubject,
 	hostCountersSubjects,
+	hostHeldSubject,
 	hostSubjects,
 	requests,
 	statsSubject,
@@ -71,6 +73,9 @@ function controlApi(): Permissions {
 				writeBucket(buckets.settings, ">"),
 				// GET /v1/stats and /metrics ask the aggregator.
 				requests.statsGet,
+				// After a loss: what hosts hold.
+				hostHeldSubject("*"),
+				hostAcceptSubject("*"),
 				eventSubjects,
 			],
 		},
@@ -84,6 +89,7 @@ function controlApi(): Permissions {
 				requests.hostList,
 				requests.workerList,
 				requests.logLevel,
+				requests.clusterRecover,
 				applyUploadSubject("*"),
 				// GET /v1/events passes them on.
 				eventSubjects,

@@ -58,6 +58,7 @@ export class HostView {
 				ringLimitBytes: record.ringLimitBytes,
 				version: record.version,
 				kernel: record.kernel,
+				holding: record.holding,
 			}),
 		);
 		return create(ListHostsResponseSchema, { hosts });

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { endpoint, type ServiceEndpoint } from "@sluice/lib/service";
+import { RecoverRequestSchema, RecoverResponseSchema } from "@sluice/proto/gen/cluster";
 import { ListHostsRequestSchema, ListHostsResponseSchema } from "@sluice/proto/gen/host";
 import { LogLevelRequestSchema, LogLevelResponseSchema } from "@sluice/proto/gen/log";
 import {
@@ -19,6 +20,7 @@ import {
 import { ListWorkersRequestSchema, ListWorkersResponseSchema } from "@sluice/proto/gen/worker";
 import { applyUploadSubject, requests } from "@sluice/proto/subjects";
 import type { HostView } from "../hosts/host-view.ts";
+import type { Recovery } from "../hosts/recovery.ts";
 import type { Rules } from "../rules/rules.ts";
 import type { Uploads } from "../rules/uploads.ts";
 import type { LogLevelSettings } from "../settings/log-level-setting.ts";
@@ -28,6 +30,7 @@ export interface ControlApi {
 	readonly uploads: Uploads;
 	readonly hosts: HostView;
 	readonly logLevels: LogLevelSettings;
+	readonly recovery: Recovery;
 	/** Token of this instance in the subject of its uploads. */
 	readonly instance: string;
 }
@@ -83,7 +86,7 @@ function applyEndpoints({ rules, uploads, instance }: ControlApi): ServiceEndpoi
 	];
 }
 
-function clusterEndpoints({ hosts, logLevels }: ControlApi): ServiceEndpoint[] {
+function clusterEndpoints({ hosts, logLevels, recovery }: ControlApi): ServiceEndpoint[] {
 	return [
 		endpoint({
 			name: "host-list",
@@ -105,6 +108,13 @@ function clusterEndpoints({ hosts, logLevels }: ControlApi): ServiceEndpoint[] {
 			request: LogLevelRequestSchema,
 			response: LogLevelResponseSchema,
 			handle: (request) => logLevels.handle(request),
+		}),
+		endpoint({
+			name: "cluster-recover",
+			subject: requests.clusterRecover,
+			request: RecoverRequestSchema,
+			response: RecoverResponseSchema,
+			handle: (request) => recovery.handle(request),
 		}),
 	];
 }

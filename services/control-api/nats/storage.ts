@@ -76,17 +76,29 @@ function bucketOptions(metadata?: Record<string, string>) {
 	};
 }
 
-/** The stream of counters is in memory: a server that was started anew has forgotten it. */
-export async function keepCountersStream(
+const RETRY_MS = 500;
+
+/**
+ * A server that was started anew has forgotten the stream of counters, which is in memory, and
+ * with a new store everything: then all is made anew. Hosts tell a bucket from its successor,
+ * and hold what they have until somebody restores it or accepts the new one.
+ */
+export async function keepStorage(
 	nc: NatsConnection,
+	clusterId: string,
 	trouble: (message: string) => void,
 ): Promise<void> {
 	for await (const status of nc.status()) {
 		if (status.type !== "reconnect") continue;
-		try {
-			await ensureStream(await jetstreamManager(nc, { checkAPI: false }), counters);
-		} catch (thrown) {
-			trouble(`stream ${countersStream} cannot be made anew: ${errorText(thrown)}`);
+		for (let said = ""; !nc.isClosed() && !nc.isDraining(); await Bun.sleep(RETRY_MS)) {
+			try {
+				await openStorage(nc, clusterId);
+				break;
+			} catch (thrown) {
+				const message = `buckets and streams cannot be looked after: ${errorText(thrown)}`;
+				if (message !== said) trouble(message);
+				said = message;
+			}
 		}
 	}
 }

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { SluiceError } from "@sluice/lib/errors";
-import { type ObservedHost, ruleStatus } from "@sluice/lib/rule-status";
+import { HOST_GONE_SECONDS, type ObservedHost, ruleStatus } from "@sluice/lib/rule-status";
 import {
 	type ApplyResponse,
 	type ListRulesRequest,
@@ -89,6 +89,7 @@ export class Rules {
 		return create(ListRulesResponseSchema, {
 			rules,
 			nextPageToken: k < names.length ? (rules.at(-1)?.name ?? "") : "",
+			warnings: request.pageToken === "" ? holdWarnings(hosts) : [],
 		});
 	}
 
@@ -149,6 +150,13 @@ export class Rules {
 			throw new SluiceError("unavailable", NOT_CURRENT);
 		}
 	}
+}
+
+function holdWarnings(hosts: ReadonlyMap<string, ObservedHost>): string[] {
+	return [...hosts.values()]
+		.filter(({ record, lastSeenSeconds }) => record.holding !== "" && lastSeenSeconds <= HOST_GONE_SECONDS)
+		.slice(0, limits.warnings)
+		.map(({ record }) => `host ${record.host}: ${record.holding}`);
 }
 
 function noSuchRule(name: string): SluiceError {

@@ -9,7 +9,7 @@ import { desiredRule } from "./desired-rule.ts";
 type Snapshot<Value> = Pick<BucketSnapshot<Value>, "entries" | "lastSequence">;
 
 interface Translated {
-	readonly revision: bigint;
+	readonly entry: SnapshotEntry<StoredRule>;
 	readonly rule: DesiredRule;
 }
 
@@ -18,7 +18,7 @@ export class DesiredRules {
 	readonly #host: string;
 	readonly #rules: Snapshot<StoredRule>;
 	readonly #hosts: Snapshot<HostRecord>;
-	/** Rules are translated once per revision. */
+	/** Rules are translated once per entry: another bucket's revisions may be the same numbers. */
 	#translated = new Map<string, Translated>();
 
 	constructor(host: string, rules: Snapshot<StoredRule>, hosts: Snapshot<HostRecord>) {
@@ -49,8 +49,8 @@ export class DesiredRules {
 
 	#translate(name: string, entry: SnapshotEntry<StoredRule>): Translated {
 		const before = this.#translated.get(name);
-		if (before?.revision === entry.revision) return before;
-		return { revision: entry.revision, rule: desiredRule(name, entry.value) };
+		if (before?.entry === entry) return before;
+		return { entry, rule: desiredRule(name, entry.value) };
 	}
 
 	#hostRecords(links: readonly Link[]): HostRecord[] {

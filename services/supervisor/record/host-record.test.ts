@@ -24,6 +24,7 @@ test("the record lists the inventory, and of the rules only those that are not A
 			],
 			workers: [{ slot: 1, core: 3, pid: 77, state: "BACKOFF", restarts: 2, lastExit: "SIGKILL" }],
 			ringBytes: 512,
+			holding: "",
 			atMs: 1_700_000_000_123,
 		},
 	);

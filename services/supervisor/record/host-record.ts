@@ -31,6 +31,8 @@ export interface HostState {
 	readonly rules: readonly RuleState[];
 	readonly workers: readonly WorkerStatus[];
 	readonly ringBytes: number;
+	/** Why the host goes on with rules that the bucket lacks; empty: it does not. */
+	readonly holding: string;
 	readonly atMs: number;
 }
 
@@ -49,6 +51,7 @@ export function hostRecord(identity: HostIdentity, state: HostState): HostRecord
 		ringLimitBytes: BigInt(identity.ringLimitBytes),
 		version: identity.version,
 		kernel: identity.kernel,
+		holding: state.holding,
 	});
 }
 

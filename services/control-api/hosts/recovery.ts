@@ -1,0 +1,127 @@
+import { create } from "@bufbuild/protobuf";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { call } from "@sluice/lib/client";
+import { SluiceError } from "@sluice/lib/errors";
+import { HOST_GONE_SECONDS } from "@sluice/lib/rule-status";
+import {
+	AcceptRequestSchema,
+	AcceptResponseSchema,
+	RecoverRequest_Action as Action,
+	HeldRulesRequestSchema,
+	HeldRulesResponseSchema,
+	type RecoverRequest,
+	type RecoverResponse,
+	RecoverResponseSchema,
+} from "@sluice/proto/gen/cluster";
+import type { StoredRule } from "@sluice/proto/gen/rule";
+import { hostAcceptSubject, hostHeldSubject } from "@sluice/proto/subjects";
+import { limits } from "../rules/limits.ts";
+import type { RuleBook } from "../rules/rule-book.ts";
+import type { RuleWriter } from "../rules/rule-writer.ts";
+import { canonicalRule } from "../rules/validate.ts";
+import type { HostView } from "./host-view.ts";
+
+const HOST_TIMEOUT_MS = 2_000;
+const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** After the bucket of rules was lost: its content is what hosts hold, until somebody says otherwise. */
+export class Recovery {
+	readonly #nc: NatsConnection;
+	readonly #hosts: HostView;
+	readonly #book: RuleBook;
+	readonly #writer: RuleWriter;
+
+	constructor(nc: NatsConnection, hosts: HostView, book: RuleBook, writer: RuleWriter) {
+		this.#nc = nc;
+		this.#hosts = hosts;
+		this.#book = book;
+		this.#writer = writer;
+	}
+
+	async handle({ action }: RecoverRequest): Promise<RecoverResponse> {
+		const hosts = this.#holding();
+		switch (action) {
+			case Action.RESTORE:
+				return create(RecoverResponseSchema, { hosts, restored: await this.#restore(hosts) });
+			case Action.ACCEPT:
+				await this.#accept(hosts);
+				return create(RecoverResponseSchema, { hosts });
+			default:
+				throw new SluiceError("invalid", "action: expected RESTORE or ACCEPT");
+		}
+	}
+
+	/** Those that are there, in order of their names. */
+	#holding(): string[] {
+		if (!this.#hosts.snapshot.current || !this.#book.snapshot.current) {
+			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
+		}
+		return [...this.#hosts.observed().values()]
+			.filter(({ record, lastSeenSeconds }) => record.holding !== "" && lastSeenSeconds <= HOST_GONE_SECONDS)
+			.map(({ record }) => record.host)
+			.sort();
+	}
+
+	/** What was stored since under the same name stays: somebody put it there on purpose. */
+	async #restore(hosts: readonly string[]): Promise<string[]> {
+		const held = new Map<string, StoredRule>();
+		for (const host of hosts) {
+			for (const stored of await this.#heldBy(host)) {
+				const name = stored.rule?.name ?? "";
+				// Hosts of one cluster held the same; when not, the first in order has the word.
+				if (!held.has(name)) held.set(name, checked(host, stored));
+			}
+		}
+		const result = await this.#writer.edit(() => ({
+			puts: [...held].flatMap(([name, { rule }]) =>
+				rule === undefined || this.#book.entries.has(name) ? [] : [rule],
+			),
+			removals: [],
+			newUid: (name) => held.get(name)?.uid ?? crypto.randomUUID(),
+		}));
+		return [...result.revisions.keys()].sort();
+	}
+
+	async #heldBy(host: string): Promise<StoredRule[]> {
+		const rules: StoredRule[] = [];
+		let pageToken = "";
+		do {
+			const subject = hostHeldSubject(host);
+			const request = { pageToken };
+			const page = await call(
+				this.#nc,
+				subject,
+				HeldRulesRequestSchema,
+				HeldRulesResponseSchema,
+				request,
+				HOST_TIMEOUT_MS,
+			);
+			rules.push(...page.rules);
+			// Also ends it with a host that goes round in circles.
+			pageToken = page.nextPageToken > pageToken ? page.nextPageToken : "";
+		} while (pageToken !== "" && rules.length <= limits.rules);
+		return rules;
+	}
+
+	async #accept(hosts: readonly string[]): Promise<void> {
+		const { created } = this.#book.snapshot.stream;
+		await Promise.all(
+			hosts.map((host) =>
+				call(
+					this.#nc,
+					hostAcceptSubject(host),
+					AcceptRequestSchema,
+					AcceptResponseSchema,
+					{ created },
+					HOST_TIMEOUT_MS,
+				),
+			),
+		);
+	}
+}
+
+/** A host is believed no more than any other writer of rules. */
+function checked(host: string, stored: StoredRule): StoredRule {
+	if (!UID.test(stored.uid)) throw new SluiceError("invalid", `host ${host} holds a rule without a uid`);
+	return { ...stored, rule: canonicalRule(stored.rule) };
+}

@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { resolve } from "node:path";
+import { childrenOf } from "../e2e/up-processes.ts";
+import { until } from "./lab/commands.ts";
+import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
+import { type Chain, chain } from "./lab/topology.ts";
+import { faults, NO_FAULTS, recv } from "./lab/traffic.ts";
+
+const BUILD = resolve(import.meta.dir, "../../build");
+const RATE_PPS = 5_000;
+const FROZEN_MS = 20_000;
+/** How soon the command line works again. */
+const BACK_LIMIT_MS = 5_000;
+const UNREACHABLE = 3;
+
+let lab: Chain;
+let relay: Relay;
+
+beforeAll(async () => {
+	lab = await chain();
+	relay = new Relay(lab.relay);
+	await relay.up("--workers", "2");
+	await relay.sluice("rule", "add", "video", "--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001");
+});
+
+afterAll(async () => {
+	await relay.remove();
+	await lab.remove();
+});
+
+/** One flow that goes on until it is told to stop, and then says how many it sent. */
+function startStream(): () => Promise<number> {
+	const child = lab.src.start([
+		...[`${BUILD}/sluice-gen`, "--json", "--to", "s0:239.1.1.1:5001", "--no-segment"],
+		...["--rate", `${RATE_PPS}`, "--size", "200", "--count", "0"],
+	]);
+	return async () => {
+		child.kill("SIGTERM");
+		return Number((JSON.parse(await child.stdout.text()) as { sentPackets: string }).sentPackets);
+	};
+}
+
+let received = 0;
+
+/** Rules and figures are answered as they should be, or the cluster is said to be unreachable. */
+async function look(): Promise<boolean> {
+	const ask = (...words: string[]) => relay.cli(...words, "--json", "--timeout", "1");
+	const [list, stats] = await Promise.all([ask("rule", "list"), ask("stats")]);
+	for (const { code, stderr } of [list, stats]) {
+		if (code !== 0) expect([code, stderr]).toEqual([UNREACHABLE, expect.stringMatching(/^sluice: .+\n$/)]);
+	}
+	if (list.code !== 0 || stats.code !== 0) return false;
+	const figures = JSON.parse(stats.stdout) as Figures;
+	const now = Number(figures.rules[0]?.receivedPackets ?? 0);
+	expect(now).toBeGreaterThanOrEqual(received);
+	received = now;
+	return list.stdout.includes('"ACTIVE"');
+}
+
+/** Milliseconds until the command line works again. */
+async function backAfterMs(): Promise<number> {
+	const start = performance.now();
+	await until("rules and figures are answered", async () => ((await look()) ? true : undefined));
+	return Math.round(performance.now() - start);
+}
+
+test("each of the others killed, and NATS frozen for 20 s: no datagram is lost, no figure steps back", async () => {
+	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", idleSeconds: 30 });
+	const stopStream = startStream();
+	const backMs: Record<string, number> = {};
+	for (const name of ["nats-server", "control-api", "stats-aggregator"]) {
+		const before = childrenOf(relay.pid).get(name) ?? 0;
+		process.kill(before, "SIGKILL");
+		backMs[name] = await backAfterMs();
+		expect(childrenOf(relay.pid).get(name)).not.toBe(before);
+	}
+	const nats = childrenOf(relay.pid).get("nats-server") ?? 0;
+	process.kill(nats, "SIGSTOP");
+	const thaw = performance.now() + FROZEN_MS;
+	while (performance.now() < thaw) expect(await look()).toBeFalse();
+	process.kill(nats, "SIGCONT");
+	backMs["frozen nats-server"] = await backAfterMs();
+	const sent = await stopStream();
+	const figures = await relay.figuresAfter(sent);
+	const report = await receiver.stop();
+	console.log(`outages: ${sent} sent, ${report.lostPackets} lost; back after ms:`, backMs);
+	expect(figures.rules[0]).toMatchObject({ receivedPackets: sent, forwardedPackets: sent });
+	expect(figures.rules[0]?.outputs[0]?.sentPackets).toBe(sent);
+	assertAccounts(figures);
+	expect([faults(report), report.receivedPackets]).toEqual([NO_FAULTS, sent]);
+	for (const ms of Object.values(backMs)) expect(ms).toBeLessThan(BACK_LIMIT_MS);
+	// Killed once each, and started once.
+	expect(relay.log.match(/ended, it is started again/g)).toHaveLength(3);
+});
