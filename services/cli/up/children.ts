@@ -4,7 +4,7 @@ import { WORKER_USER } from "./accounts.ts";
 import type { ChildSpec } from "./child.ts";
 import { launchArgv } from "./launch.ts";
 import type { ListenAddress } from "./listen-address.ts";
-import { parseNatsLine } from "./log-line.ts";
+import { type LogRecord, parseNatsLine } from "./log-line.ts";
 
 /** What the services of one `up` have in common. */
 export interface Home {
@@ -68,7 +68,7 @@ export interface SupervisorSettings {
 
 /** Root: it opens packet sockets, sets buffers beyond the limits, and starts workers as another user. */
 export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec {
-	return service(home, "supervisor", undefined, settings.seed, {
+	const spec = service(home, "supervisor", undefined, settings.seed, {
 		labels: settings.labels,
 		workers: settings.workers,
 		ringLimitBytes: settings.ringLimitBytes,
@@ -76,6 +76,20 @@ export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec 
 		stageDir: home.stageDir,
 		workerUser: WORKER_USER,
 	});
+	return { ...spec, argv: launchArgv(undefined, keptArgv(home, "supervisor")), innerDeath: deathInKeeper };
+}
+
+/** In the keeper, which outlives it, and keeps what it must not lose (ADR 0070). */
+function keptArgv(home: Home, name: string): string[] {
+	return [join(home.stageDir, "sluice-keeper"), "--name", name, "--", ...serviceArgv(home, name)];
+}
+
+function deathInKeeper({ service, how }: LogRecord): string | undefined {
+	return service === "keeper" && typeof how === "string" ? how : undefined;
+}
+
+function serviceArgv({ stageDir }: Home, name: string): string[] {
+	return [join(stageDir, "bun"), join(stageDir, `${name}.js`)];
 }
 
 function service(
@@ -90,7 +104,7 @@ function service(
 	const config = { service: name, hostId, incarnation, natsUrl, credentials, logLevel: LOG_LEVEL, ...own };
 	return {
 		name,
-		argv: launchArgv(account, [join(stageDir, "bun"), join(stageDir, `${name}.js`)]),
+		argv: launchArgv(account, serviceArgv(home, name)),
 		cwd: stageDir,
 		configLine: JSON.stringify(config),
 		configAfter: home.natsReady,
