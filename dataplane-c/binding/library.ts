@@ -26,6 +26,8 @@ const SUPERVISOR_SYMBOLS = {
 	sluice_events_stop: { args: [], returns: nothing },
 	sluice_channel_send: { args: [u32, ptr, u32, ptr, u32], returns: i32 },
 	sluice_channel_disconnect: { args: [u32], returns: nothing },
+	sluice_notify_send: { args: [ptr, u32, ptr, u32], returns: i32 },
+	sluice_listen_fds: { args: [], returns: i32 },
 	sluice_filter_create: { args: [u32, ptr], returns: i32 },
 	sluice_filter_add: { args: [i32, u32], returns: i32 },
 	sluice_filter_remove: { args: [i32, u32], returns: i32 },

@@ -290,6 +290,34 @@ SLUICE_API int sluice_channel_send(uint32_t connection, const void *message, uin
 /* GONE follows, once what the worker had sent before is reported. */
 SLUICE_API void sluice_channel_disconnect(uint32_t connection);
 
+/* ---- supervisor: what outlives it ---------------------------------------------
+ *
+ * Descriptors are kept by the process that started the supervisor (sluice-keeper, or
+ * systemd) in systemd's conventions: sd_notify(3) FDSTORE=1, FDSTOREREMOVE=1, FDNAME=,
+ * sd_listen_fds(3). Stored is a reference of its own: the sender may close its descriptor.
+ */
+
+/* Descriptors of one message: the kernel's limit. */
+#define SLUICE_NOTIFY_MAX_FDS   253u
+/* Text of one message; a longer one would be refused. */
+#define SLUICE_NOTIFY_MAX_BYTES 4096u
+#define SLUICE_LISTEN_MAX_FDS   4096
+
+/*
+ * Sends `message` (lines of NAME=value, `bytes` long) with `count` descriptors to the
+ * socket that the environment names in NOTIFY_SOCKET. 1: sent, and the kernel holds the
+ * descriptors even when the caller dies now. 0: there is no NOTIFY_SOCKET. -EAGAIN: nobody
+ * read it for 1 s. -ECONNREFUSED: nobody listens. -EINVAL: a limit, or a bad name.
+ */
+SLUICE_API int sluice_notify_send(const char *message, uint32_t bytes, const int *fds,
+				  uint32_t count);
+/*
+ * How many descriptors, from 3 on, this process was started with (LISTEN_FDS, LISTEN_PID);
+ * their names are in LISTEN_FDNAMES. Makes them CLOEXEC, so call it before anything is
+ * started. -EBADF: one of them is not open. -EINVAL: more than SLUICE_LISTEN_MAX_FDS.
+ */
+SLUICE_API int sluice_listen_fds(void);
+
 /* ---- supervisor: capture ---------------------------------------------------- */
 
 /*
