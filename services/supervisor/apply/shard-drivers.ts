@@ -50,12 +50,14 @@ export class ShardDrivers {
 		const startedMs = performance.now();
 		const released = [...this.#driven].filter(({ driver }) => driver?.channel === channel);
 		for (const shard of released) this.#release(shard);
-		if (released.length === 0) return;
-		void Promise.allSettled(this.plan().map((handOver) => this.handOver(handOver))).then(() => {
-			const to = new Set(released.map(({ driver }) => driver?.slot));
+		const plan = this.plan();
+		// With no survivor their rings hold what comes.
+		if (released.length === 0 || plan.length === 0) return;
+		void Promise.allSettled(plan.map((handOver) => this.handOver(handOver))).then(() => {
+			const to = new Set(plan.map((handOver) => handOver.to));
 			const tookMs = Math.round((performance.now() - startedMs) * 10) / 10;
 			this.#log.info(
-				{ shards: released.length, to: [...to], tookMs },
+				{ shards: plan.length, to: [...to], tookMs },
 				"shards of a dead worker were handed over",
 			);
 		});
