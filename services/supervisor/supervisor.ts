@@ -25,7 +25,7 @@ import { uidOf } from "./worker-processes/user.ts";
 import { startWorkerProcess, type WorkerProcess } from "./worker-processes/worker-process.ts";
 
 const DEADLINE_CHECK_MS = 1_000;
-const HEARTBEAT_CHECK_MS = 50;
+const HEARTBEAT_CHECK_MS = 25;
 const STOP_LIMIT_MS = 2_000;
 
 /** One relay host: its links, workers and sockets, kept at what the cluster desires. */

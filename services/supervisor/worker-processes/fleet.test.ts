@@ -141,7 +141,7 @@ describe("fleet", () => {
 		fleet.startAll();
 		run(0);
 		run(1);
-		for (let look = 0; look < 30; look += 1) {
+		for (let look = 0; look < 60; look += 1) {
 			hearts[1] = BigInt(look);
 			fleet.checkHeartbeats();
 		}

@@ -184,7 +184,7 @@ export class Fleet implements Workers {
 		return nowMs - this.#lastRunningAtMs > DOWN_AFTER_MS;
 	}
 
-	/** Ends workers whose hearts stand still; to be called each 50 ms. */
+	/** Ends workers whose hearts stand still; to be called each 25 ms. */
 	checkHeartbeats(): void {
 		const { heartbeat, isStopped } = this.#options;
 		for (const { slot, state, process, pulse } of this.#slots) {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 
-/** How many looks in a row a heart may stand still; a look comes each 50 ms. */
-const MOST_STILL_LOOKS = 20;
+/** How many looks in a row a heart may stand still; a look comes each 25 ms. */
+const MOST_STILL_LOOKS = 40;
 
 /**
  * Tells from a worker's heartbeat that it hangs. Looks are counted, not time: when the
@@ -13,7 +13,7 @@ export class Pulse {
 
 	/**
 	 * Why the worker counts as hung, if it does. The heart of one that idles beats each
-	 * 100 ms, so one look without a beat means nothing yet; a process that was stopped
+	 * 100 ms, so a few looks without a beat mean nothing yet; a process that was stopped
 	 * will not go on by itself, and its rings are filling.
 	 */
 	look(heartbeat: bigint, isStopped: () => boolean): string | undefined {
