@@ -128,6 +128,11 @@ enum sluice_worker_counter {
 	SLUICE_WORKER_SEGMENTATION_FALLBACKS,
 	SLUICE_WORKER_BATCH_FRAMES = 8,       /* histogram: 1, 2, 3-4, 5-8, … */
 	SLUICE_WORKER_SEGMENTS_PER_SEND = 24, /* histogram in the same steps */
+	/*
+	 * CLOCK_MONOTONIC when the packet thread last began a round: each batch, and at
+	 * least each 100 ms when idle. One that stands still tells of a worker that hangs.
+	 */
+	SLUICE_WORKER_HEARTBEAT_NS = 40,
 	SLUICE_WORKER_COUNTERS = 64
 };
 
