@@ -37,9 +37,10 @@ int main(int argc, char **argv)
 
 	if (argc != 4)
 		return 2;
-	uid = (uid_t)atoi(argv[3]);
-	fd = (int)syscall(SYS_pidfd_getfd, syscall(SYS_pidfd_open, atoi(argv[1]), 0), atoi(argv[2]),
-			  0);
+	uid = (uid_t)strtol(argv[3], NULL, 10);
+	fd = (int)syscall(SYS_pidfd_getfd,
+			  syscall(SYS_pidfd_open, (int)strtol(argv[1], NULL, 10), 0),
+			  (int)strtol(argv[2], NULL, 10), 0);
 	if (fd < 0 || setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid)) {
 		perror("tamper");
 		return 1;
