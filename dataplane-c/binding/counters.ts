@@ -57,6 +57,8 @@ export const WORKER_COUNTER = {
 	batchFrames: 8,
 	/** The first of a histogram in the same steps. */
 	segmentsPerSend: 24,
+	/** Moves with each round of the packet thread, at least each 100 ms. */
+	heartbeatNs: 40,
 } as const;
 export const WORKER_COUNTERS = 64;
 export const HISTOGRAM_STEPS = 12;
@@ -75,5 +77,6 @@ export const COUNTER_NUMBERS: Record<string, number> = {
 	SLUICE_WORKER_COUNTERS: WORKER_COUNTERS,
 	SLUICE_WORKER_BATCH_FRAMES: WORKER_COUNTER.batchFrames,
 	SLUICE_WORKER_SEGMENTS_PER_SEND: WORKER_COUNTER.segmentsPerSend,
+	SLUICE_WORKER_HEARTBEAT_NS: WORKER_COUNTER.heartbeatNs,
 	SLUICE_HISTOGRAM_STEPS: HISTOGRAM_STEPS,
 };

@@ -26,6 +26,8 @@ const SUPERVISOR_SYMBOLS = {
 	sluice_events_stop: { args: [], returns: nothing },
 	sluice_channel_send: { args: [u32, ptr, u32, ptr, u32], returns: i32 },
 	sluice_channel_disconnect: { args: [u32], returns: nothing },
+	sluice_notify_send: { args: [ptr, u32, ptr, u32], returns: i32 },
+	sluice_listen_fds: { args: [], returns: i32 },
 	sluice_filter_create: { args: [u32, ptr], returns: i32 },
 	sluice_filter_add: { args: [i32, u32], returns: i32 },
 	sluice_filter_remove: { args: [i32, u32], returns: i32 },
@@ -46,6 +48,7 @@ const SUPERVISOR_SYMBOLS = {
 
 const WORKER_SYMBOLS = {
 	sluice_worker_start: { args: [ptr, u32, i32, ptr], returns: i32 },
+	sluice_worker_confine: { args: [], returns: i32 },
 	sluice_worker_state: { args: [u64, ptr], returns: i32 },
 	sluice_worker_stop: { args: [u64], returns: nothing },
 	sluice_worker_snapshot: { args: [u64, ptr, u64], returns: FFIType.i64_fast },

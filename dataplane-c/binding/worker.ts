@@ -112,6 +112,15 @@ export class Worker {
 		return new Worker(handle[0] ?? 0n);
 	}
 
+	/**
+	 * Takes from this process, for good, what no worker needs of the kernel (include/sluice.h).
+	 * @throws DataplaneError where that cannot be had; the worker works all the same.
+	 */
+	confine(): void {
+		this.#alive();
+		succeed(workerSymbols().sluice_worker_confine(), "confine the worker");
+	}
+
 	/** `errno` is positive, and 0 unless it failed. */
 	state(): { readonly state: WorkerState; readonly errno: number } {
 		this.#error[0] = 0;

@@ -128,6 +128,11 @@ enum sluice_worker_counter {
 	SLUICE_WORKER_SEGMENTATION_FALLBACKS,
 	SLUICE_WORKER_BATCH_FRAMES = 8,       /* histogram: 1, 2, 3-4, 5-8, … */
 	SLUICE_WORKER_SEGMENTS_PER_SEND = 24, /* histogram in the same steps */
+	/*
+	 * CLOCK_MONOTONIC when the packet thread last began a round: each batch, and at
+	 * least each 100 ms when idle. One that stands still tells of a worker that hangs.
+	 */
+	SLUICE_WORKER_HEARTBEAT_NS = 40,
 	SLUICE_WORKER_COUNTERS = 64
 };
 
@@ -289,6 +294,34 @@ SLUICE_API int sluice_channel_send(uint32_t connection, const void *message, uin
 				   const int *fds, uint32_t fd_count);
 /* GONE follows, once what the worker had sent before is reported. */
 SLUICE_API void sluice_channel_disconnect(uint32_t connection);
+
+/* ---- supervisor: what outlives it ---------------------------------------------
+ *
+ * Descriptors are kept by the process that started the supervisor (sluice-keeper, or
+ * systemd) in systemd's conventions: sd_notify(3) FDSTORE=1, FDSTOREREMOVE=1, FDNAME=,
+ * sd_listen_fds(3). Stored is a reference of its own: the sender may close its descriptor.
+ */
+
+/* Descriptors of one message: the kernel's limit. */
+#define SLUICE_NOTIFY_MAX_FDS   253u
+/* Text of one message; a longer one would be refused. */
+#define SLUICE_NOTIFY_MAX_BYTES 4096u
+#define SLUICE_LISTEN_MAX_FDS   4096
+
+/*
+ * Sends `message` (lines of NAME=value, `bytes` long) with `count` descriptors to the
+ * socket that the environment names in NOTIFY_SOCKET. 1: sent, and the kernel holds the
+ * descriptors even when the caller dies now. 0: there is no NOTIFY_SOCKET. -EAGAIN: nobody
+ * read it for 1 s. -ECONNREFUSED: nobody listens. -EINVAL: a limit, or a bad name.
+ */
+SLUICE_API int sluice_notify_send(const char *message, uint32_t bytes, const int *fds,
+				  uint32_t count);
+/*
+ * How many descriptors, from 3 on, this process was started with (LISTEN_FDS, LISTEN_PID);
+ * their names are in LISTEN_FDNAMES. Makes them CLOEXEC, so call it before anything is
+ * started. -EBADF: one of them is not open. -EINVAL: more than SLUICE_LISTEN_MAX_FDS.
+ */
+SLUICE_API int sluice_listen_fds(void);
 
 /* ---- supervisor: capture ---------------------------------------------------- */
 
@@ -482,6 +515,18 @@ enum sluice_worker_state {
  */
 SLUICE_API int sluice_worker_start(const char *channel_name, uint32_t slot, int32_t core,
 				   struct sluice_worker **worker);
+/*
+ * Confines the whole process, all its threads, for the rest of its life: a seccomp filter
+ * (x86_64, aarch64) that answers EPERM to every system call a worker does not need, and
+ * no core file, no tracing by the same uid. What stays allowed: its descriptors, memory, threads,
+ * reading files, new TCP and UDP sockets (NATS, DNS), a SEQPACKET connection to the supervisor.
+ * Gone: raw, packet and netlink sockets, bind and listen, files for writing, processes,
+ * signals to others, namespaces, BPF, io_uring, ptrace, modules, changes of identity.
+ * Call it after sluice_worker_start, which pins the thread, and before anything hostile is read.
+ * Needs no capability but NoNewPrivs: -EACCES without. -ENOSYS or -EINVAL: a kernel without
+ * seccomp filters. -ESRCH: a thread has another filter of its own.
+ */
+SLUICE_API int sluice_worker_confine(void);
 /* enum sluice_worker_state; for FAIL *error gets the -errno. */
 SLUICE_API int sluice_worker_state(const struct sluice_worker *worker, int32_t *error);
 /* Ends the thread at a batch boundary, unmaps, closes, frees. */

@@ -158,6 +158,8 @@ static int run(struct sluice_worker *worker)
 	worker->waits_changed = true;
 	while (!error && !must_stop(worker)) {
 		cycle.now_ns = monotonic_ns();
+		if (worker->counters)
+			counter_set(&worker->counters[SLUICE_WORKER_HEARTBEAT_NS], cycle.now_ns);
 		error = tend(&cycle);
 		cycle.rounds++;
 		if (!error && !worker->engine->ops->work(worker->engine))

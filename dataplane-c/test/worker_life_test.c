@@ -51,6 +51,21 @@ static void notes_reach_the_workers_process(void)
 	EXPECT(strcmp(taken, "levels") == 0);
 }
 
+/* Idle or not: whoever watches tells a thread that waits from one that hangs. */
+static void the_heart_beats_while_nothing_comes(void)
+{
+	uint64_t *heart = &rig.counters[SLUICE_WORKER_HEARTBEAT_NS];
+
+	for (unsigned beat = 0; beat < 3; beat++) {
+		const uint64_t last = __atomic_load_n(heart, __ATOMIC_RELAXED);
+		unsigned waited_ms = 0;
+
+		while (__atomic_load_n(heart, __ATOMIC_RELAXED) == last && waited_ms++ < 10000)
+			usleep(1000);
+		EXPECT(__atomic_load_n(heart, __ATOMIC_RELAXED) > last);
+	}
+}
+
 static void kernel_drops_are_counted(void)
 {
 	struct sluice_detach_shard detach = { .message = { .kind = SLUICE_MESSAGE_DETACH_SHARD },
@@ -238,6 +253,7 @@ int main(void)
 	relay_open(true);
 	bad_commands_are_answered_and_change_nothing();
 	notes_reach_the_workers_process();
+	the_heart_beats_while_nothing_comes();
 	kernel_drops_are_counted();
 	a_successor_goes_on_where_a_worker_stopped();
 	a_ring_out_of_step_is_put_in_step();

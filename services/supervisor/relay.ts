@@ -12,6 +12,7 @@ import { Applier } from "./apply/applier.ts";
 import { EgressOpener } from "./apply/egress.ts";
 import { MembershipPool } from "./apply/membership-pool.ts";
 import { OpenResources } from "./apply/open-resources.ts";
+import { ShardDrivers } from "./apply/shard-drivers.ts";
 import { ShardOpener } from "./apply/shards.ts";
 import { TableInstaller } from "./apply/tables.ts";
 import type { Workers } from "./apply/workers.ts";
@@ -19,12 +20,18 @@ import { SHARD_MINIMUM_BYTES, type SupervisorConfig } from "./config.ts";
 import { sourcesPerGroup } from "./observe/kernel-limits.ts";
 import type { Limits } from "./reconcile/types.ts";
 
+/** A worker's engine has room for as many (ENGINE_MAX_SHARDS): its own and those of dead ones. */
+const SHARDS_PER_WORKER = 2 * LIMITS.interfaces;
+
 /** What this host has open, and who opens and closes it. */
 export interface Relay {
 	readonly open: OpenResources;
 	readonly applier: Applier;
+	readonly drivers: ShardDrivers;
 	readonly memberships: MembershipPool;
 	readonly tables: TableInstaller;
+	/** By worker slot. */
+	readonly counterMemories: readonly number[];
 	readonly limits: Limits;
 }
 
@@ -36,7 +43,8 @@ export function makeRelay(config: SupervisorConfig, workers: Workers, logger: Se
 	const counterMemories = Array.from({ length: config.workers }, () =>
 		dataplane.createCounters(LIMITS.counters),
 	);
-	const shards = new ShardOpener(dataplane, workers, open, {
+	const drivers = new ShardDrivers(workers, open, SHARDS_PER_WORKER, logger.facility("workers"));
+	const shards = new ShardOpener(dataplane, workers, open, drivers, {
 		workers: config.workers,
 		filterCapacity: LIMITS.rules,
 		minimumBytes: SHARD_MINIMUM_BYTES,
@@ -53,6 +61,7 @@ export function makeRelay(config: SupervisorConfig, workers: Workers, logger: Se
 		workers,
 		open,
 		shards,
+		drivers,
 		egress: new EgressOpener(dataplane, workers, open, LIMITS.egress),
 		tables,
 		memberships,
@@ -60,7 +69,7 @@ export function makeRelay(config: SupervisorConfig, workers: Workers, logger: Se
 		reconcileLog: logger.facility("reconcile"),
 		membershipLog: logger.facility("membership"),
 	});
-	return { open, applier, memberships, tables, limits: limitsOf(config) };
+	return { open, applier, drivers, memberships, tables, counterMemories, limits: limitsOf(config) };
 }
 
 function limitsOf(config: SupervisorConfig): Limits {
@@ -71,6 +80,7 @@ function limitsOf(config: SupervisorConfig): Limits {
 		sources: LIMITS.sources,
 		egress: LIMITS.egress,
 		interfaces: LIMITS.interfaces,
+		shardsPerWorker: SHARDS_PER_WORKER,
 		sourcesPerGroup: sourcesPerGroup(),
 		ringLimitBytes: config.ringLimitBytes,
 		shardBytes: config.shardBytes,

@@ -10,6 +10,7 @@ import type { SupervisorConfig } from "./config.ts";
 import type { ClusterView } from "./keep/desired-state.ts";
 import { logStates } from "./log-states.ts";
 import type { KnownCounters } from "./observe/decode-counters.ts";
+import { readHeartbeat } from "./observe/heartbeat.ts";
 import { LinkObserver } from "./observe/links.ts";
 import type { Desired, Observed, RuleState } from "./reconcile/types.ts";
 import { Reconciler } from "./reconciler.ts";
@@ -19,10 +20,12 @@ import { allowedCores, coreOf } from "./worker-processes/cores.ts";
 import { Fleet } from "./worker-processes/fleet.ts";
 import { dispatch } from "./worker-processes/hub.ts";
 import { sendLevels } from "./worker-processes/levels-note.ts";
+import { isStoppedProcess } from "./worker-processes/pulse.ts";
 import { uidOf } from "./worker-processes/user.ts";
 import { startWorkerProcess, type WorkerProcess } from "./worker-processes/worker-process.ts";
 
 const DEADLINE_CHECK_MS = 1_000;
+const HEARTBEAT_CHECK_MS = 25;
 const STOP_LIMIT_MS = 2_000;
 
 /** One relay host: its links, workers and sockets, kept at what the cluster desires. */
@@ -36,6 +39,7 @@ export class Supervisor {
 	#cluster: ClusterView | undefined;
 	#reconciler: Reconciler | undefined;
 	#deadlines: ReturnType<typeof setInterval> | undefined;
+	#heartbeats: ReturnType<typeof setInterval> | undefined;
 	#rules: readonly RuleState[] = [];
 	#appliedSequence = 0n;
 	#levels: Pick<LogLevels, "settings"> = { settings: [] };
@@ -52,6 +56,9 @@ export class Supervisor {
 			workers: config.workers,
 			coreOf: (slot) => coreOf(slot, cores),
 			start: (slot, core, onExit) => this.#startWorker(slot, core, onExit),
+			heartbeat: (slot) => readHeartbeat(this.#relay.counterMemories[slot]),
+			isStopped: isStoppedProcess,
+			onEnded: (channel) => this.#relay.drivers.ended(channel),
 			onRunning: (worker) => sendLevels(worker, this.#levels, logger.facility("workers")),
 			onChange: () => this.#changed(),
 			log: logger.facility("workers"),
@@ -66,6 +73,7 @@ export class Supervisor {
 		this.#refreshLinks();
 		void this.#follow(events);
 		this.#fleet.startAll();
+		this.#heartbeats = setInterval(() => this.#fleet.checkHeartbeats(), HEARTBEAT_CHECK_MS);
 		this.#deadlines = setInterval(() => {
 			const now = Date.now();
 			this.#fleet.checkDeadlines(now);
@@ -134,6 +142,7 @@ export class Supervisor {
 	/** Leaves every group, stops the workers, and lets the kernel close the rest. */
 	async stop(): Promise<void> {
 		clearInterval(this.#deadlines);
+		clearInterval(this.#heartbeats);
 		this.#reconciler?.stop();
 		this.#relay.memberships.close();
 		await this.#fleet.stop((channel) => channel.command(stopMessage), STOP_LIMIT_MS);

@@ -7,13 +7,18 @@ export async function processesIn(namespace: Namespace): Promise<number[]> {
 	return (await pids.stdout.text()).split("\n").filter(Boolean).map(Number);
 }
 
-/** The children of `sluice up`, by what they run: "nats-server", "control-api.js"… */
+/** The services of `sluice up`, by what they run: "nats-server", "control-api.js"… */
 export function childrenOf(keeper: number): Map<string, number> {
 	const children = new Map<string, number>();
 	for (const thread of readdirSync(`/proc/${keeper}/task`)) {
 		const pids = readFileSync(`/proc/${keeper}/task/${thread}/children`, "utf8").trim().split(" ");
 		for (const pid of pids.filter(Boolean)) {
 			const argv = argvOf(pid);
+			// What it keeps is meant, and told by the same words.
+			if (argv.some((word) => word.endsWith("/sluice-keeper"))) {
+				for (const [name, kept] of childrenOf(Number(pid))) children.set(name, kept);
+				continue;
+			}
 			const file = argv.find((word) => /\/(nats-server|[a-z-]+\.js)$/.test(word));
 			if (file !== undefined) children.set(file.replace(/^.*\/(.*?)(\.js)?$/, "$1"), Number(pid));
 		}

@@ -39,8 +39,8 @@ describe("sluice up, stopped", () => {
 	test("SIGTERM ends every process and socket, and the exit code is 0", async () => {
 		await relay.up("--workers", "2");
 		await relay.sluice("rule", "add", "video", ...video);
-		// The keeper, nats-server, control-api, aggregator, supervisor, two workers.
-		expect((await processesIn(namespace)).length).toBe(7);
+		// up, nats-server, control-api, aggregator, the keeper, supervisor, two workers.
+		expect((await processesIn(namespace)).length).toBe(8);
 		expect(await relay.down()).toBe(0);
 		expect(await processesIn(namespace)).toEqual([]);
 		expect(await socketsIn(namespace)).toEqual([]);

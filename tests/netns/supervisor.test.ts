@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { childrenOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -21,15 +21,10 @@ afterAll(async () => {
 	await lab?.remove();
 });
 
-/** The supervisor among the keeper's children. */
 function supervisorPid(): number {
-	for (const task of readdirSync(`/proc/${relay.pid}/task`)) {
-		const children = readFileSync(`/proc/${relay.pid}/task/${task}/children`, "utf8").trim().split(" ");
-		for (const pid of children.filter((text) => text !== "")) {
-			if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("supervisor.js")) return Number(pid);
-		}
-	}
-	throw new Error("no supervisor runs");
+	const pid = childrenOf(relay.pid).get("supervisor");
+	if (pid === undefined) throw new Error("no supervisor runs");
+	return pid;
 }
 
 async function state(name: string) {

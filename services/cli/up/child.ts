@@ -20,6 +20,8 @@ export interface ChildSpec {
 	readonly isReady: (record: LogRecord) => boolean;
 	/** Started again and again though it never served: the others do their work without it. */
 	readonly neverHopeless?: boolean;
+	/** For what keeps a process of its own: the record of that one's death, and how it died. */
+	readonly innerDeath?: (record: LogRecord) => string | undefined;
 }
 
 /** Deaths before it was ever ready after which a start is hopeless. */
@@ -102,13 +104,13 @@ export class Child {
 		});
 	}
 
-	/** Asks it to end, and ends it together with its own children when it does not in time. */
+	/** Asks it to end, and ends it together with its descendants when it does not in time. */
 	async stop(graceMs: number, hasten: Promise<void>): Promise<void> {
 		this.#stopping = true;
 		clearTimeout(this.#restart);
 		const child = this.#process;
 		if (child === undefined) return;
-		const children = childrenOf(child.pid);
+		const children = descendantsOf(child.pid);
 		child.kill("SIGTERM");
 		await within(graceMs, child.exited, hasten);
 		if (child.exitCode === null && child.signalCode === null) {
@@ -145,18 +147,21 @@ export class Child {
 			this.#everReady = true;
 			this.#ready.resolve();
 		}
+		const how = this.#spec.innerDeath?.(record);
+		if (how !== undefined && !this.#stopping) this.#isHopelessAfter(how);
+	}
+
+	#isHopelessAfter(how: string): boolean {
+		if (this.#everReady) return false;
+		this.#deathsBeforeReady += 1;
+		if (this.#deathsBeforeReady < HOPELESS_AFTER || this.#spec.neverHopeless) return false;
+		const why = this.#lastError === "" ? how : this.#lastError;
+		this.#ready.reject(new Error(`${this.name} does not start: ${why}`));
+		return true;
 	}
 
 	#ended(how: string, ranMs: number): void {
-		if (this.#stopping) return;
-		if (!this.#everReady) {
-			this.#deathsBeforeReady += 1;
-			if (this.#deathsBeforeReady >= HOPELESS_AFTER && !this.#spec.neverHopeless) {
-				const why = this.#lastError === "" ? how : this.#lastError;
-				this.#ready.reject(new Error(`${this.name} does not start: ${why}`));
-				return;
-			}
-		}
+		if (this.#stopping || this.#isHopelessAfter(how)) return;
 		const waitMs = this.#backoff.afterExit(ranMs);
 		this.#log.warn(`${this.name} ended, it is started again`, { how, ranMs: Math.round(ranMs), waitMs });
 		this.#restart = setTimeout(() => this.start(), waitMs);
@@ -169,7 +174,7 @@ function environment(): Record<string, string> {
 	return library === undefined ? ENVIRONMENT : { ...ENVIRONMENT, SLUICE_LIB: library };
 }
 
-/** How long the children of a killed process may take to notice that it is gone. */
+/** How long the descendants of a killed process may take to notice that it is gone. */
 const ORPHAN_GRACE_MS = 1000;
 const POLL_MS = 10;
 
@@ -179,12 +184,13 @@ interface ProcessId {
 	readonly startTime: string;
 }
 
-function childrenOf(pid: number): ProcessId[] {
+function descendantsOf(pid: number): ProcessId[] {
 	try {
 		return readdirSync(`/proc/${pid}/task`)
 			.flatMap((tid) => readFileSync(`/proc/${pid}/task/${tid}/children`, "utf8").trim().split(" "))
 			.filter((text) => text !== "")
-			.map((text) => ({ pid: Number(text), startTime: startTimeOf(Number(text)) }));
+			.map((text) => ({ pid: Number(text), startTime: startTimeOf(Number(text)) }))
+			.flatMap((child) => [child, ...descendantsOf(child.pid)]);
 	} catch {
 		// It ended meanwhile.
 		return [];

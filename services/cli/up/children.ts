@@ -4,7 +4,7 @@ import { WORKER_USER } from "./accounts.ts";
 import type { ChildSpec } from "./child.ts";
 import { launchArgv } from "./launch.ts";
 import type { ListenAddress } from "./listen-address.ts";
-import { parseNatsLine } from "./log-line.ts";
+import { type LogRecord, parseNatsLine } from "./log-line.ts";
 
 /** What the services of one `up` have in common. */
 export interface Home {
@@ -85,7 +85,25 @@ export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec 
 		workerUser: WORKER_USER,
 		keepFile: settings.keepFile,
 	});
-	return { ...spec, configAfter: Promise.race([home.natsReady, Bun.sleep(COLD_START_MS)]) };
+	return {
+		...spec,
+		argv: launchArgv(undefined, keptArgv(home, "supervisor")),
+		configAfter: Promise.race([home.natsReady, Bun.sleep(COLD_START_MS)]),
+		innerDeath: deathInKeeper,
+	};
+}
+
+/** In the keeper, which outlives it, and keeps what it must not lose (ADR 0070). */
+function keptArgv(home: Home, name: string): string[] {
+	return [join(home.stageDir, "sluice-keeper"), "--name", name, "--", ...serviceArgv(home, name)];
+}
+
+function deathInKeeper({ service, how }: LogRecord): string | undefined {
+	return service === "keeper" && typeof how === "string" ? how : undefined;
+}
+
+function serviceArgv({ stageDir }: Home, name: string): string[] {
+	return [join(stageDir, "bun"), join(stageDir, `${name}.js`)];
 }
 
 function service(
@@ -100,7 +118,7 @@ function service(
 	const config = { service: name, hostId, incarnation, natsUrl, credentials, logLevel: LOG_LEVEL, ...own };
 	return {
 		name,
-		argv: launchArgv(account, [join(stageDir, "bun"), join(stageDir, `${name}.js`)]),
+		argv: launchArgv(account, serviceArgv(home, name)),
 		cwd: stageDir,
 		configLine: JSON.stringify(config),
 		configAfter: home.natsReady,

@@ -184,7 +184,7 @@ function writeBucket(bucket: string, keys: string): string {
 }
 
 /** The least that reading and watching one bucket takes. Consumers: trusted services only. */
-function readBucket(bucket: string): string[] {
+export function readBucket(bucket: string): string[] {
 	const stream = streamOf(bucket);
 	return [
 		`$JS.API.STREAM.INFO.${stream}`,

@@ -8,6 +8,7 @@ import { Applier } from "./applier.ts";
 import { EgressOpener } from "./egress.ts";
 import { MembershipPool } from "./membership-pool.ts";
 import { OpenResources } from "./open-resources.ts";
+import { ShardDrivers } from "./shard-drivers.ts";
 import { ShardOpener } from "./shards.ts";
 import { TableInstaller } from "./tables.ts";
 import { FakeHost, silentLog } from "./testing/fake-host.ts";
@@ -23,6 +24,8 @@ const ruleB = rule("b", { uid: uid(2), group: "239.1.1.2", out: ["r2:239.10.1.2:
 function make(workers = 2) {
 	const host = new FakeHost(workers);
 	const open = new OpenResources();
+	const drivers = new ShardDrivers(host, open, LIMITS.shardsPerWorker, silentLog);
+	host.onEnded = (channel) => drivers.ended(channel);
 	const counterMemories = Array.from({ length: workers }, () => host.make("createCounters", "counters"));
 	const tables = new TableInstaller(host.dataplane, host.builder, host, open, {
 		counterCapacity: 4096,
@@ -34,7 +37,8 @@ function make(workers = 2) {
 		dataplane: host.dataplane,
 		workers: host,
 		open,
-		shards: new ShardOpener(host.dataplane, host, open, {
+		drivers,
+		shards: new ShardOpener(host.dataplane, host, open, drivers, {
 			workers,
 			filterCapacity: 100,
 			minimumBytes: LIMITS.shardMinimumBytes,
@@ -151,23 +155,19 @@ describe("applying", () => {
 		const round = settle(ruleA);
 		await Bun.sleep(5);
 		host.silent.clear();
-		host.runningSlots.delete(0);
-		host.channel(0).close();
-		host.runningSlots.delete(1);
-		host.channel(1).close();
+		host.end(0);
+		host.end(1);
 		expect((await round)[0]).toMatchObject({ state: "PENDING", reason: "no worker is running" });
 	});
 });
 
 describe("welcoming a worker", () => {
-	test("it gets counters first, then sockets and table, and its shards last; the others get nothing", async () => {
+	test("it gets counters first, then sockets and table, and its shards last, from whoever has them", async () => {
 		const { host, settle } = make();
 		await settle(ruleA, ruleB);
-		host.runningSlots.delete(1);
-		host.channel(1).close();
-		host.takeMessages();
+		host.end(1);
 		await settle(ruleA, ruleB);
-		expect(host.takeMessages()).toEqual([]);
+		host.takeMessages();
 		host.connect(1);
 		const states = await settle(ruleA, ruleB);
 		expect(host.takeMessages()).toEqual([
@@ -175,6 +175,7 @@ describe("welcoming a worker", () => {
 			"1 add-egress",
 			"1 add-egress",
 			"1 table",
+			"0 detach",
 			"1 attach",
 		]);
 		expect(host.runningSlots.has(1)).toBe(true);
@@ -185,8 +186,7 @@ describe("welcoming a worker", () => {
 		const { host, open, settle } = make();
 		await settle(ruleA);
 		const before = open.shards.get(2)?.shards[1];
-		host.runningSlots.delete(1);
-		host.channel(1).close();
+		host.end(1);
 		host.connect(1);
 		await settle(ruleA);
 		expect(open.shards.get(2)?.shards[1]).toBe(before ?? fail());
@@ -195,8 +195,7 @@ describe("welcoming a worker", () => {
 	test("a socket that the kernel refuses then is that output's failure, not the worker's", async () => {
 		const { host, open, settle } = make(1);
 		await settle(ruleA, ruleB);
-		host.runningSlots.delete(0);
-		host.channel(0).close();
+		host.end(0);
 		host.connect(0);
 		host.refuse.set("openEgress", ENODEV);
 		const states = await settle(ruleA, ruleB);
@@ -208,12 +207,69 @@ describe("welcoming a worker", () => {
 	test("one that refuses what it is given is started again", async () => {
 		const { host, settle } = make(1);
 		await settle(ruleA);
-		host.runningSlots.delete(0);
-		host.channel(0).close();
+		host.end(0);
 		host.connect(0);
 		host.answer.set("attach", EINVAL);
 		await settle(ruleA);
 		expect(host.restarted).toEqual(["0: welcome-worker: the worker refused (EINVAL)"]);
+	});
+});
+
+describe("a worker that ends", () => {
+	test("its shards go to the survivor at once, though a round is under way", async () => {
+		const { host, open, settle } = make();
+		await settle(ruleA);
+		host.silent.add("table");
+		const round = settle(ruleA, ruleB);
+		await Bun.sleep(5);
+		host.takeMessages();
+		host.end(1);
+		await Bun.sleep(1);
+		expect(host.takeMessages()).toEqual(["0 attach"]);
+		expect(open.shards.get(2)?.shards.map(({ driver }) => driver?.slot)).toEqual([0, 0]);
+		host.end(0);
+		await round;
+	});
+
+	test("one that is only cut off keeps its shards until its process has ended", async () => {
+		const { host, open, settle } = make();
+		await settle(ruleA);
+		host.runningSlots.delete(1);
+		host.channel(1).close();
+		host.takeMessages();
+		await settle(ruleA);
+		expect(host.takeMessages()).toEqual([]);
+		expect(open.shards.get(2)?.shards[1]?.driver?.slot).toBe(1);
+		host.end(1);
+		await Bun.sleep(1);
+		expect(host.takeMessages()).toEqual(["0 attach"]);
+	});
+
+	test("a successor waits until the survivor has let go, however that comes", async () => {
+		const { host, open, settle } = make();
+		await settle(ruleA);
+		host.end(1);
+		await settle(ruleA);
+		host.silent.add("detach");
+		host.connect(1);
+		host.takeMessages();
+		const round = settle(ruleA);
+		await Bun.sleep(5);
+		expect(host.takeMessages().slice(-1)).toEqual(["0 detach"]);
+		host.end(0);
+		await round;
+		expect(host.takeMessages()).toEqual(["1 attach", "1 attach"]);
+		expect(open.shards.get(2)?.shards.map(({ driver }) => driver?.slot)).toEqual([1, 1]);
+	});
+
+	test("shards whose interface goes meanwhile are closed once, from whoever drives them", async () => {
+		const { host, settle } = make();
+		await settle();
+		const before = host.kinds();
+		await settle(ruleA);
+		host.end(1);
+		await settle();
+		expect(host.kinds()).toEqual(before);
 	});
 });
 

@@ -2,7 +2,7 @@ import { DataplaneError } from "@sluice/dataplane/errors";
 import { countersMessage } from "@sluice/dataplane/messages";
 import { TableError } from "@sluice/dataplane/records";
 import type { Logger } from "../logger.ts";
-import { ruleKey, shardsKey, TABLE_KEY } from "../reconcile/keys.ts";
+import { driverKey, ruleKey, shardsKey, TABLE_KEY } from "../reconcile/keys.ts";
 import type { Command, Destination, Drain, Membership, Table } from "../reconcile/types.ts";
 import { WorkerGone } from "../worker-processes/worker-channel.ts";
 import type { Dataplane } from "./dataplane.ts";
@@ -10,6 +10,7 @@ import type { EgressOpener } from "./egress.ts";
 import type { MembershipPool } from "./membership-pool.ts";
 import type { OpenEgress, OpenResources } from "./open-resources.ts";
 import { describeRefusal } from "./refusal.ts";
+import type { ShardDrivers } from "./shard-drivers.ts";
 import type { ShardOpener } from "./shards.ts";
 import type { TableInstaller } from "./tables.ts";
 import type { ConnectedWorker, Workers } from "./workers.ts";
@@ -19,6 +20,7 @@ export interface ApplierParts {
 	readonly workers: Workers;
 	readonly open: OpenResources;
 	readonly shards: ShardOpener;
+	readonly drivers: ShardDrivers;
 	readonly egress: EgressOpener;
 	readonly tables: TableInstaller;
 	readonly memberships: MembershipPool;
@@ -76,10 +78,12 @@ export class Applier {
 	}
 
 	async #perform(command: Command): Promise<void> {
-		const { open, shards, egress, tables } = this.#parts;
+		const { open, shards, drivers, egress, tables } = this.#parts;
 		switch (command.kind) {
 			case "welcome-worker":
 				return await this.#welcome(command.slot);
+			case "hand-over":
+				return await drivers.handOver(command);
 			case "forget-failure":
 				open.failureLog.forget(command.key);
 				return;
@@ -113,7 +117,7 @@ export class Applier {
 
 	/** Gives a worker that just came everything its predecessor had. */
 	async #welcome(slot: number): Promise<void> {
-		const { workers, open, shards, tables, counterMemories } = this.#parts;
+		const { workers, open, drivers, tables, counterMemories } = this.#parts;
 		const worker = workers.connected(slot);
 		const memory = counterMemories[slot];
 		if (worker === undefined || memory === undefined) return;
@@ -122,7 +126,7 @@ export class Applier {
 			await handOver(worker, open.egress.values(), (opened) => this.#giveEgress(worker, opened));
 			await tables.handOver(worker);
 			// Last, so that the first frame finds its rule.
-			await handOver(worker, open.shards.values(), (opened) => shards.attach(worker, opened));
+			await handOver(worker, open.shards.values(), (opened) => drivers.give(worker, opened, slot));
 			if (open.table !== undefined) open.tableInForce = true;
 			workers.markRunning(slot);
 		} catch (thrown) {
@@ -234,6 +238,8 @@ function blamedRule(command: Command, thrown: unknown): string | undefined {
 /** Under which key a refusal is remembered; undefined for what takes away or follows events. */
 function keyOf(command: Command): string | undefined {
 	switch (command.kind) {
+		case "hand-over":
+			return driverKey(command.ifindex, command.shard);
 		case "open-shards":
 			return shardsKey(command.link.ifindex);
 		case "open-egress":

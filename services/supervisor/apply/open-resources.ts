@@ -1,6 +1,7 @@
 import type { CaptureFilter, Ring } from "@sluice/dataplane/supervisor";
 import type { Destination, Drain, Egress, Membership, Open, Table } from "../reconcile/types.ts";
 import { Failures } from "./failures.ts";
+import type { ShardDriver } from "./shard-drivers.ts";
 
 /** Capture sockets of one interface with all that belongs to them. */
 export interface OpenShards {
@@ -20,6 +21,12 @@ export interface OpenShard {
 	readonly id: number;
 	readonly socket: number;
 	readonly state: number;
+	/** Undefined: nobody; its ring holds what comes. Kept by ShardDrivers, as is what follows. */
+	driver: ShardDriver | undefined;
+	/** Settles after the last step that was begun with it. */
+	turn: Promise<void>;
+	/** It is given to nobody any more. */
+	closed: boolean;
 }
 
 export interface OpenEgress extends Egress {

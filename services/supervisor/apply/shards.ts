@@ -1,11 +1,11 @@
 import { DataplaneError } from "@sluice/dataplane/errors";
-import { attachShardMessage, detachShardMessage } from "@sluice/dataplane/messages";
 import type { CaptureFilter } from "@sluice/dataplane/supervisor";
 import type { Link } from "../reconcile/types.ts";
 import { broadcast } from "./broadcast.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { OpenResources, OpenShard, OpenShards } from "./open-resources.ts";
-import type { ConnectedWorker, Workers } from "./workers.ts";
+import type { ShardDrivers } from "./shard-drivers.ts";
+import type { Workers } from "./workers.ts";
 
 export interface ShardsOptions {
 	/** One shard per worker and interface. */
@@ -27,35 +27,37 @@ export class ShardOpener {
 	readonly #dataplane: Dataplane;
 	readonly #workers: Workers;
 	readonly #open: OpenResources;
+	readonly #drivers: ShardDrivers;
 	readonly #options: ShardsOptions;
 	#lastId = 0;
 
-	constructor(dataplane: Dataplane, workers: Workers, open: OpenResources, options: ShardsOptions) {
+	constructor(
+		dataplane: Dataplane,
+		workers: Workers,
+		open: OpenResources,
+		drivers: ShardDrivers,
+		options: ShardsOptions,
+	) {
 		this.#dataplane = dataplane;
 		this.#workers = workers;
 		this.#open = open;
+		this.#drivers = drivers;
 		this.#options = options;
 	}
 
 	async open(link: Link, ringBytes: number): Promise<void> {
-		const shards = this.#create(link, ringBytes);
-		const { refusals } = await broadcast(this.#workers, (worker) => this.attach(worker, shards));
+		const opened = this.#create(link, ringBytes);
+		const plan = this.#drivers.plan([opened]).filter(({ ifindex }) => ifindex === link.ifindex);
+		const { refusals } = await broadcast(this.#workers, async (worker) => {
+			const own = plan.filter(({ to }) => to === worker.slot);
+			await Promise.all(own.map(({ shard }) => this.#drivers.give(worker, opened, shard)));
+		});
 		const refusal = refusals[0];
 		if (refusal !== undefined) {
-			await this.#detach(shards);
-			this.#closeAll(shards);
+			await this.#closeAll(opened);
 			throw refusal.thrown;
 		}
-		this.#open.shards.set(link.ifindex, shards);
-	}
-
-	async attach({ slot, channel }: ConnectedWorker, { shards, ifindex, ring }: OpenShards): Promise<void> {
-		const shard = shards[slot];
-		if (shard === undefined) throw new Error(`no shard for worker ${slot}`);
-		await channel.command(
-			(sequence) => attachShardMessage(sequence, shard.id, ifindex, ring),
-			[shard.socket, shard.state],
-		);
+		this.#open.shards.set(link.ifindex, opened);
 	}
 
 	async close(ifindex: number): Promise<void> {
@@ -65,17 +67,7 @@ export class ShardOpener {
 		for (const [key, destination] of this.#open.destinations) {
 			if (destination.ifindex === ifindex) this.#open.destinations.delete(key);
 		}
-		await this.#detach(shards);
-		this.#closeAll(shards);
-	}
-
-	async #detach(shards: OpenShards): Promise<void> {
-		const { refusals } = await broadcast(this.#workers, async ({ slot, channel }) => {
-			const id = shards.shards[slot]?.id;
-			if (id !== undefined) await channel.command((sequence) => detachShardMessage(sequence, id));
-		});
-		// A worker that keeps a socket of a fanout group open would go on getting its share.
-		for (const { worker } of refusals) this.#workers.restart(worker.slot, "it did not detach a shard");
+		await this.#closeAll(shards);
 	}
 
 	#create(link: Link, ringBytes: number): OpenShards {
@@ -92,7 +84,14 @@ export class ShardOpener {
 				const state = this.#dataplane.createShardState();
 				opened.push(state);
 				this.#lastId += 1;
-				shards.push({ id: this.#lastId, socket, state });
+				shards.push({
+					id: this.#lastId,
+					socket,
+					state,
+					driver: undefined,
+					turn: Promise.resolve(),
+					closed: false,
+				});
 			}
 			return {
 				ifindex: link.ifindex,
@@ -125,7 +124,8 @@ export class ShardOpener {
 		}
 	}
 
-	#closeAll({ shards, filter }: OpenShards): void {
+	async #closeAll({ shards, filter }: OpenShards): Promise<void> {
+		await Promise.all(shards.map((shard) => this.#drivers.take(shard)));
 		for (const { socket, state } of shards) {
 			this.#dataplane.closeDescriptor(socket);
 			this.#dataplane.closeDescriptor(state);

@@ -11,6 +11,11 @@ export function shardsKey(ifindex: number): string {
 	return `shards/${ifindex}`;
 }
 
+/** Who drives a shard. */
+export function driverKey(ifindex: number, shard: number): string {
+	return `driver/${ifindex}/${shard}`;
+}
+
 export function egressKey(ifindex: number, sourcePort: number, bindAddress: number): string {
 	return `egress/${ifindex}/${sourcePort}/${bindAddress}`;
 }

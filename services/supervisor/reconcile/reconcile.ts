@@ -1,4 +1,5 @@
-import { groupKey, ruleKey, shardsKey, TABLE_KEY } from "./keys.ts";
+import { planDrivers, shardsOf } from "./drivers.ts";
+import { driverKey, groupKey, ruleKey, shardsKey, TABLE_KEY } from "./keys.ts";
 import { sameRule, sameTable } from "./same-table.ts";
 import type { Command, Desired, Membership, Observed, Plan, RuleState } from "./types.ts";
 import { collectWants, type Verdict, type Wants } from "./wants.ts";
@@ -18,7 +19,7 @@ export function reconcile(desired: Desired, observed: Observed): Plan {
 	const wants = collectWants(desired.rules, observed);
 	const { open, nowMs } = observed;
 	// Asked only for what is refused; with many rules there are many keys.
-	const wanted = open.failures.size > 0 ? wantedKeys(wants) : new Set<string>();
+	const wanted = open.failures.size > 0 ? wantedKeys(wants, observed.limits.workers) : new Set<string>();
 	const refused = (key: string) => (open.failures.get(key)?.retryAtMs ?? 0) > nowMs;
 	const tableRefused = refused(TABLE_KEY) && !sameTable(open.table, wants.table);
 	const memberships = planMemberships(wants, observed, refused);
@@ -27,6 +28,7 @@ export function reconcile(desired: Desired, observed: Observed): Plan {
 		...welcomes(observed),
 		...forgets(observed, wanted),
 		...vanishedShards(observed),
+		...handOvers(observed, refused),
 		...openings(wants, observed, refused),
 		...memberships.leavesBefore,
 		...removedDestinations(wants, observed),
@@ -57,9 +59,19 @@ function welcomes({ workers }: Observed): Command[] {
 		.map((worker) => ({ kind: "welcome-worker", slot: worker.slot }));
 }
 
-function wantedKeys(wants: Wants): Set<string> {
+function handOvers({ links, open, workers, limits }: Observed, refused: (key: string) => boolean): Command[] {
+	const running = workers.filter(({ phase }) => phase === "running").map(({ slot }) => slot);
+	return planDrivers(shardsOf(links, open.shards), running, limits.shardsPerWorker)
+		.filter(({ ifindex, shard }) => !refused(driverKey(ifindex, shard)))
+		.map((handOver) => ({ kind: "hand-over", ...handOver }));
+}
+
+function wantedKeys(wants: Wants, workers: number): Set<string> {
 	const keys = new Set<string>([TABLE_KEY]);
-	for (const ifindex of wants.shards.keys()) keys.add(shardsKey(ifindex));
+	for (const ifindex of wants.shards.keys()) {
+		keys.add(shardsKey(ifindex));
+		for (let shard = 0; shard < workers; shard += 1) keys.add(driverKey(ifindex, shard));
+	}
 	for (const ifindex of wants.shardsRefused.keys()) keys.add(shardsKey(ifindex));
 	for (const key of wants.egress.keys()) keys.add(key);
 	for (const key of wants.drains.keys()) keys.add(key);

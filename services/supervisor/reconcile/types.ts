@@ -3,6 +3,8 @@
  * no clock. Addresses are IPv4 as unsigned numbers in host order.
  */
 
+import type { HandOver } from "./drivers.ts";
+
 export interface Prefix {
 	readonly address: number;
 	readonly length: number;
@@ -68,6 +70,13 @@ export interface Shards {
 	readonly ifindex: number;
 	/** Of each ring. */
 	readonly ringBytes: number;
+	/** By the slot of the worker that each is for. */
+	readonly shards: readonly Shard[];
+}
+
+export interface Shard {
+	/** The worker that drives it: its own, another while that is away, or none. */
+	readonly driver: { readonly slot: number } | undefined;
 }
 
 /** One socket per worker, all under the same slot number. */
@@ -175,6 +184,8 @@ export interface Limits {
 	readonly sources: number;
 	readonly egress: number;
 	readonly interfaces: number;
+	/** Shards that one worker can drive. */
+	readonly shardsPerWorker: number;
 	/** igmp_max_msf: single sources of one group on one socket. */
 	readonly sourcesPerGroup: number;
 	/** All rings together. */
@@ -196,6 +207,7 @@ export interface Observed {
 
 export type Command =
 	| { readonly kind: "welcome-worker"; readonly slot: number }
+	| ({ readonly kind: "hand-over" } & HandOver)
 	| { readonly kind: "forget-failure"; readonly key: string }
 	| { readonly kind: "open-shards"; readonly link: Link; readonly ringBytes: number }
 	| { readonly kind: "close-shards"; readonly ifindex: number }

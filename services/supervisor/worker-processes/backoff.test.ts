@@ -7,8 +7,8 @@ test("the delay doubles from 250 ms to 16 s and stays there", () => {
 	expect(backoffDelay(10_000, RESTART_BACKOFF)).toBe(16_000);
 });
 
-test("whoever ran for ten seconds starts again with the first delay", () => {
+test("whoever ran for two seconds starts again at once, and then with the first delay", () => {
 	const backoff = new Backoff(RESTART_BACKOFF);
-	expect([backoff.next(100), backoff.next(9_999), backoff.next(100)]).toEqual([250, 500, 1000]);
-	expect([backoff.next(10_000), backoff.next(100)]).toEqual([250, 500]);
+	expect([backoff.next(100), backoff.next(1_999), backoff.next(100)]).toEqual([250, 500, 1000]);
+	expect([backoff.next(2_000), backoff.next(100)]).toEqual([0, 250]);
 });

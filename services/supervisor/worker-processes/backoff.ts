@@ -1,11 +1,11 @@
 export interface BackoffOptions {
 	readonly firstMs: number;
 	readonly mostMs: number;
-	/** Whoever ran for this long starts again with the first delay. */
+	/** Whoever ran for this long starts again at once. */
 	readonly settledMs: number;
 }
 
-export const RESTART_BACKOFF: BackoffOptions = { firstMs: 250, mostMs: 16_000, settledMs: 10_000 };
+export const RESTART_BACKOFF: BackoffOptions = { firstMs: 250, mostMs: 16_000, settledMs: 2_000 };
 export const RETRY_BACKOFF: BackoffOptions = { firstMs: 250, mostMs: 16_000, settledMs: 0 };
 
 /** How long to wait after failure number `attempt` (1 for the first): doubled each time, up to the most. */
@@ -24,7 +24,10 @@ export class Backoff {
 
 	/** `ranMs`: how long the last run lasted. */
 	next(ranMs: number): number {
-		if (ranMs >= this.#options.settledMs) this.#attempt = 0;
+		if (ranMs >= this.#options.settledMs) {
+			this.#attempt = 0;
+			return 0;
+		}
 		this.#attempt += 1;
 		return backoffDelay(this.#attempt, this.#options);
 	}

@@ -8,6 +8,10 @@ function make(changes: Partial<FleetOptions> = {}) {
 	let lastPid = 1000;
 	const alive = new Map<number, { readonly slot: number; readonly end: (how: string) => void }>();
 	const starts: number[] = [];
+	const hearts: bigint[] = [0n, 0n];
+	const stopped = new Set<number>();
+	/** Connections. */
+	const ended: number[] = [];
 	const fleet = new Fleet({
 		workers: 2,
 		coreOf: (slot) => slot + 4,
@@ -21,6 +25,9 @@ function make(changes: Partial<FleetOptions> = {}) {
 			alive.set(pid, { slot, end });
 			return { pid, kill: () => queueMicrotask(() => end("SIGKILL")) };
 		},
+		heartbeat: (slot) => hearts[slot] ?? 0n,
+		isStopped: (pid) => stopped.has(pid),
+		onEnded: ({ connection }) => ended.push(connection),
 		onRunning: () => {},
 		onChange: () => {},
 		log: silentLog,
@@ -34,7 +41,7 @@ function make(changes: Partial<FleetOptions> = {}) {
 		connect(slot);
 		fleet.markRunning(slot);
 	};
-	return { fleet, starts, alive, connect, end, run, pidOf };
+	return { fleet, hearts, stopped, ended, starts, alive, connect, end, run, pidOf };
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -127,6 +134,44 @@ describe("fleet", () => {
 		fleet.checkDeadlines(Date.now() + 6_000);
 		await until(() => alive.size === 1);
 		expect(fleet.running().map(({ slot }) => slot)).toEqual([1]);
+	});
+
+	test("one whose heart stands still is ended, though its answers are not due", async () => {
+		const { fleet, alive, hearts, run } = make();
+		fleet.startAll();
+		run(0);
+		run(1);
+		for (let look = 0; look < 60; look += 1) {
+			hearts[1] = BigInt(look);
+			fleet.checkHeartbeats();
+		}
+		await until(() => alive.size === 1);
+		expect(fleet.running().map(({ slot }) => slot)).toEqual([1]);
+	});
+
+	test("a stopped one is ended at the first beat it misses; its shards are free when it has ended", async () => {
+		const { fleet, alive, stopped, ended, pidOf, run } = make();
+		fleet.startAll();
+		run(0);
+		const pid = pidOf(0);
+		stopped.add(pid);
+		fleet.checkHeartbeats();
+		expect(fleet.running()).toHaveLength(1);
+		fleet.checkHeartbeats();
+		expect([fleet.running().length, ended]).toEqual([0, []]);
+		await until(() => alive.size === 1);
+		expect(ended).toEqual([pid]);
+	});
+
+	test("the end of a channel is an end too, and is told once", async () => {
+		const { fleet, alive, ended, pidOf, run } = make();
+		fleet.startAll();
+		run(0);
+		const pid = pidOf(0);
+		fleet.disconnect(pid);
+		expect(ended).toEqual([pid]);
+		await until(() => alive.size === 1);
+		expect(ended).toEqual([pid]);
 	});
 
 	test("one that lost its channel has time for its last words, then is ended", async () => {

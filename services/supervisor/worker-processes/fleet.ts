@@ -2,6 +2,7 @@ import type { ConnectedWorker, Workers } from "../apply/workers.ts";
 import type { Logger } from "../logger.ts";
 import type { WorkerView } from "../reconcile/types.ts";
 import { Backoff, RESTART_BACKOFF } from "./backoff.ts";
+import { Pulse } from "./pulse.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
@@ -21,6 +22,11 @@ export interface FleetOptions {
 	readonly workers: number;
 	readonly coreOf: (slot: number) => number;
 	readonly start: (slot: number, core: number, onExit: (how: string) => void) => WorkerProcess;
+	/** Moves as long as the worker's packet thread works. */
+	readonly heartbeat: (slot: number) => bigint;
+	readonly isStopped: (pid: number) => boolean;
+	/** The process behind a channel touches nothing any more. Once for each. */
+	readonly onEnded: (channel: WorkerChannel) => void;
 	/** It holds everything that is open. */
 	readonly onRunning: (worker: ConnectedWorker) => void;
 	/** Something that a reconciliation or the host's record should know. */
@@ -34,6 +40,9 @@ interface Slot {
 	readonly backoff: Backoff;
 	process: WorkerProcess | undefined;
 	channel: WorkerChannel | undefined;
+	/** Of the process, also when commands go to it no more. */
+	lastChannel: WorkerChannel | undefined;
+	pulse: Pulse;
 	state: WorkerState;
 	restarts: number;
 	lastExit: string;
@@ -65,6 +74,8 @@ export class Fleet implements Workers {
 			backoff: new Backoff(RESTART_BACKOFF),
 			process: undefined,
 			channel: undefined,
+			lastChannel: undefined,
+			pulse: new Pulse(),
 			state: "STARTING",
 			restarts: 0,
 			lastExit: "",
@@ -82,15 +93,19 @@ export class Fleet implements Workers {
 		const slot = this.#slots[slotNumber];
 		if (slot === undefined || slot.process?.pid !== pid || slot.channel !== undefined) return false;
 		slot.channel = channel;
+		slot.lastChannel = channel;
+		slot.pulse = new Pulse();
 		this.#options.onChange();
 		return true;
 	}
 
 	/** The channel closed; the process usually follows. */
 	disconnect(connection: number): void {
-		const slot = this.#slots.find((candidate) => candidate.channel?.connection === connection);
+		const slot = this.#slots.find((candidate) => candidate.lastChannel?.connection === connection);
 		if (slot === undefined) return;
 		this.#dropChannel(slot);
+		this.#ended(slot);
+		this.#options.onChange();
 		const { process } = slot;
 		if (this.#stopping || process === undefined) return;
 		// It has lost its packet thread and ends by itself, with some last words; a new one can only come then.
@@ -169,7 +184,17 @@ export class Fleet implements Workers {
 		return nowMs - this.#lastRunningAtMs > DOWN_AFTER_MS;
 	}
 
-	/** Ends workers that hang; to be called about each second. */
+	/** Ends workers whose hearts stand still; to be called each 25 ms. */
+	checkHeartbeats(): void {
+		const { heartbeat, isStopped } = this.#options;
+		for (const { slot, state, process, pulse } of this.#slots) {
+			if (state !== "RUNNING" || process === undefined) continue;
+			const hangs = pulse.look(heartbeat(slot), () => isStopped(process.pid));
+			if (hangs !== undefined) this.restart(slot, hangs);
+		}
+	}
+
+	/** Ends workers that don't answer; to be called about each second. */
 	checkDeadlines(nowMs: number): void {
 		this.down(nowMs);
 		for (const slot of this.#slots) {
@@ -223,12 +248,19 @@ export class Fleet implements Workers {
 		slot.process = undefined;
 		slot.lastExit = how;
 		this.#dropChannel(slot);
+		this.#ended(slot);
 		if (!this.#stopping) {
 			slot.state = "BACKOFF";
 			this.#options.log.warn({ worker: slot.slot, core: slot.core, pid, exit: how }, "worker ended");
 			this.#startLater(slot);
 		}
 		this.#options.onChange();
+	}
+
+	#ended(slot: Slot): void {
+		const { lastChannel } = slot;
+		slot.lastChannel = undefined;
+		if (lastChannel !== undefined) this.#options.onEnded(lastChannel);
 	}
 
 	#startLater(slot: Slot): void {

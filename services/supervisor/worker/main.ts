@@ -41,8 +41,18 @@ function passOn(thread: Worker): void {
 	}
 }
 
+/** Before the first frame is parsed. A kernel that cannot do it must not stop the relay (ADR 0072). */
+function confine(thread: Worker): void {
+	try {
+		thread.confine();
+	} catch (thrown) {
+		channelLog.warn(`runs without a system call filter: ${errorText(thrown)}`);
+	}
+}
+
 function run(): void {
 	const thread = Worker.start(config.channel, config.worker, config.core);
+	confine(thread);
 	const publisher = new CountersPublisher({
 		host: config.hostId,
 		worker: config.worker,

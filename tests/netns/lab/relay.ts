@@ -48,6 +48,14 @@ export interface RuleState {
 	hosts: { host: string; state: string; reason: string }[];
 }
 
+export interface WorkerFigures {
+	core: number;
+	pid: number;
+	state: string;
+	restarts: number;
+	lastExit: string;
+}
+
 export interface Answer {
 	payload: string;
 	code: string | null;
@@ -201,10 +209,9 @@ export class Relay {
 		});
 	}
 
-	async workers(): Promise<{ core: number; pid: number; state: string; restarts: number }[]> {
+	async workers(): Promise<WorkerFigures[]> {
 		const text = await this.sluice("worker", "list", "--json");
-		return (JSON.parse(text) as { workers: { core: number; pid: number; state: string; restarts: number }[] })
-			.workers;
+		return (JSON.parse(text) as { workers: WorkerFigures[] }).workers;
 	}
 }
 

@@ -26,6 +26,8 @@ export class FakeHost implements Workers {
 	readonly silent = new Set<string>();
 	readonly admitted = new Set<number>();
 	table: RuleRecord[] = [];
+	/** Told of each worker that ends. */
+	onEnded: (channel: WorkerChannel) => void = () => {};
 	readonly #channels = new Map<number, WorkerChannel>();
 	#lastDescriptor = 2;
 
@@ -49,6 +51,14 @@ export class FakeHost implements Workers {
 		});
 		this.#channels.set(slot, channel);
 		return channel;
+	}
+
+	/** The worker's process ends. */
+	end(slot: number): void {
+		const channel = this.channel(slot);
+		this.runningSlots.delete(slot);
+		channel.close();
+		this.onEnded(channel);
 	}
 
 	channel(slot: number): WorkerChannel {
@@ -81,8 +91,7 @@ export class FakeHost implements Workers {
 
 	restart(slot: number, reason: string): void {
 		this.restarted.push(`${slot}: ${reason}`);
-		this.runningSlots.delete(slot);
-		this.channel(slot).close();
+		this.end(slot);
 	}
 
 	make(call: string, what: string): number {

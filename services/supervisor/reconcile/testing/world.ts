@@ -1,5 +1,5 @@
 import { outputKey } from "@sluice/proto/output-key";
-import { shardsKey, TABLE_KEY } from "../keys.ts";
+import { driverKey, shardsKey, TABLE_KEY } from "../keys.ts";
 import { reconcile } from "../reconcile.ts";
 import type {
 	Command,
@@ -92,6 +92,7 @@ export const LIMITS: Limits = {
 	sources: 131_072,
 	egress: 16_384,
 	interfaces: 64,
+	shardsPerWorker: 128,
 	sourcesPerGroup: 10,
 	ringLimitBytes: 512 * 2 ** 20,
 	shardBytes: 32 * 2 ** 20,
@@ -124,6 +125,17 @@ export class World {
 		failures: new Map<string, Failure>(),
 		restored: new Set<string>(),
 	};
+
+	/** The worker's process has ended: nobody drives its shards. */
+	end(ended: number): void {
+		this.workers = this.workers.map((worker) =>
+			worker.slot === ended ? { slot: ended, phase: "absent" } : worker,
+		);
+		for (const [ifindex, { shards, ...rest }] of this.open.shards) {
+			const left = shards.map(({ driver }) => ({ driver: driver?.slot === ended ? undefined : driver }));
+			this.open.shards.set(ifindex, { ...rest, shards: left });
+		}
+	}
 
 	plan(rules: readonly DesiredRule[]): Plan {
 		return reconcile(this.desired(rules), this.observed());
@@ -189,6 +201,10 @@ export class World {
 					worker.slot === command.slot ? { ...worker, phase: "running" } : worker,
 				);
 				if (open.table !== undefined) open.tableInForce = true;
+				for (const [ifindex, shards] of open.shards) {
+					const own = { driver: { slot: command.slot } };
+					open.shards.set(ifindex, { ...shards, shards: shards.shards.with(command.slot, own) });
+				}
 				return;
 			case "forget-failure":
 				open.failures.delete(command.key);
@@ -197,8 +213,18 @@ export class World {
 				open.shards.set(command.link.ifindex, {
 					ifindex: command.link.ifindex,
 					ringBytes: command.ringBytes,
+					shards: this.workers.map(({ slot, phase }) => ({
+						driver: phase === "running" ? { slot } : undefined,
+					})),
 				});
 				return;
+			case "hand-over": {
+				const shards = open.shards.get(command.ifindex);
+				if (shards === undefined) throw new Error("no such shards");
+				const driven = shards.shards.with(command.shard, { driver: { slot: command.to } });
+				open.shards.set(command.ifindex, { ...shards, shards: driven });
+				return;
+			}
 			case "close-shards":
 				open.shards.delete(command.ifindex);
 				for (const [key, { ifindex }] of open.destinations) {
@@ -251,6 +277,7 @@ function keyOf(command: Command): string | undefined {
 		return command.kind === "add-destination" ? command.destination.key : undefined;
 	}
 	if ("membership" in command) return command.kind === "leave" ? undefined : command.membership.key;
+	if (command.kind === "hand-over") return driverKey(command.ifindex, command.shard);
 	if (command.kind === "open-shards") return shardsKey(command.link.ifindex);
 	return command.kind === "install-table" ? TABLE_KEY : undefined;
 }
@@ -260,6 +287,8 @@ function describe(command: Command): string {
 	switch (command.kind) {
 		case "welcome-worker":
 			return `welcome ${command.slot}`;
+		case "hand-over":
+			return `hand #${command.ifindex}/${command.shard} to ${command.to}`;
 		case "forget-failure":
 			return `forget ${command.key}`;
 		case "open-shards":

@@ -1,0 +1,129 @@
+/*
+ * sluice-keeper [--name NAME] -- COMMAND ARGUMENTS…
+ *
+ * Keeps one command running, and what the command must not lose: the first line of standard
+ * input, which it gets at each start, and the descriptors that it stores (docs/adr/0070).
+ */
+#include "keeper.h"
+#include "keeper_log.h"
+#include "keeper_notify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define EXIT_USAGE     2
+#define NAME_MAX_BYTES 63
+
+/* As names of services are: it stands in log lines as it is. */
+static bool is_name(const char *name)
+{
+	const size_t bytes = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+	return bytes > 0 && bytes <= NAME_MAX_BYTES && !name[bytes];
+}
+
+static bool read_arguments(int argc, char *argv[], struct command *command)
+{
+	int at = 1;
+
+	command->name = "command";
+	if (at + 1 < argc && strcmp(argv[at], "--name") == 0) {
+		command->name = argv[at + 1];
+		at += 2;
+	}
+	if (at + 1 >= argc || strcmp(argv[at], "--") != 0 || !is_name(command->name))
+		return false;
+	command->argv = argv + at + 1;
+	return true;
+}
+
+/* What is opened later must not become a standard stream. */
+static int open_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static int open_signals(sigset_t *before)
+{
+	sigset_t ours;
+	int fd;
+
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGCHLD);
+	/* One that whoever started us ignores would never arrive. */
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &ours, before))
+		return -errno;
+	fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+static bool is_pipe(int fd)
+{
+	struct stat about;
+
+	return fstat(fd, &about) == 0 && (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode));
+}
+
+static int prepare(struct keeper *keeper)
+{
+	static char notify_name[NOTIFY_NAME_BYTES];
+	int error = open_standard_streams();
+
+	if (error)
+		return error;
+	/* Orphans of the command come to us, not to init: its workers outlive it. */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
+		return -errno;
+	/* These were about us. */
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	unsetenv("LISTEN_PID");
+	store_init(&keeper->store);
+	keeper->command.has_pipe = is_pipe(STDIN_FILENO);
+	keeper->input = keeper->command.has_pipe ? STDIN_FILENO : -1;
+	keeper->command.notify_name = notify_name;
+	keeper->signals = open_signals(&keeper->command.signal_mask);
+	if (keeper->signals < 0)
+		return keeper->signals;
+	keeper->notify = notify_open(notify_name);
+	return keeper->notify < 0 ? keeper->notify : config_init(&keeper->config);
+}
+
+int main(int argc, char *argv[])
+{
+	static struct keeper keeper;
+	int error;
+
+	if (!read_arguments(argc, argv, &keeper.command)) {
+		fputs("usage: sluice-keeper [--name NAME] -- COMMAND ARGUMENTS…\n", stderr);
+		return EXIT_USAGE;
+	}
+	error = prepare(&keeper);
+	if (error) {
+		keeper_log("fatal", "\"msg\":\"the keeper cannot start\",\"error\":\"%s\"",
+			   strerror(-error));
+		return 1;
+	}
+	return keeper_run(&keeper);
+}

@@ -1,0 +1,147 @@
+#include "keeper_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <linux/kcmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FIRST_FD  3
+/* The keeper's own, those of a message that is being read, and some air. */
+#define OTHER_FDS 384u
+
+void store_init(struct fd_store *store)
+{
+	/* While they are placed, each is open twice. */
+	const rlim_t wanted = 2 * STORE_MAX_FDS + OTHER_FDS;
+	struct rlimit limit = { .rlim_cur = 1024 };
+
+	memset(store, 0, sizeof(*store));
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+		const rlim_t before = limit.rlim_cur;
+
+		limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+		if (setrlimit(RLIMIT_NOFILE, &limit))
+			limit.rlim_cur = before;
+	}
+	if (limit.rlim_cur >= wanted)
+		store->capacity = STORE_MAX_FDS;
+	else if (limit.rlim_cur > OTHER_FDS)
+		store->capacity = (unsigned)(limit.rlim_cur - OTHER_FDS) / 2;
+}
+
+bool store_is_name(const char *name)
+{
+	const size_t bytes = strnlen(name, STORE_NAME_MAX + 1);
+
+	if (bytes == 0 || bytes > STORE_NAME_MAX)
+		return false;
+	for (; *name; name++)
+		if (*name <= ' ' || *name > '~' || *name == ':')
+			return false;
+	return true;
+}
+
+/*
+ * One open file, not one inode: what shares an inode (memfds opened twice, everything
+ * anonymous) may differ. Where kcmp is not allowed nothing is known to be the same.
+ */
+static bool is_same_file(int a, int b)
+{
+	const pid_t self = getpid();
+
+	return syscall(SYS_kcmp, self, self, KCMP_FILE, a, b) == 0;
+}
+
+static bool is_stored(const struct fd_store *store, int fd, const struct stat *about)
+{
+	for (unsigned i = 0; i < store->count; i++)
+		if (store->files[i].device == about->st_dev &&
+		    store->files[i].inode == about->st_ino && is_same_file(store->fds[i], fd))
+			return true;
+	return false;
+}
+
+int store_add(struct fd_store *store, const char *name, int fd)
+{
+	const size_t bytes = strlen(name) + 1;
+	struct stat about = { 0 };
+	int error = -ENOSPC;
+
+	if (fstat(fd, &about) == 0 && is_stored(store, fd, &about)) {
+		close(fd);
+		return 0;
+	}
+	if (store->count < store->capacity && store->names_bytes + bytes <= STORE_NAMES_BYTES) {
+		char *copy = strdup(name);
+
+		if (copy) {
+			store->fds[store->count] = fd;
+			store->files[store->count].device = about.st_dev;
+			store->files[store->count].inode = about.st_ino;
+			store->names[store->count++] = copy;
+			store->names_bytes += bytes;
+			return 0;
+		}
+		error = -ENOMEM;
+	}
+	close(fd);
+	return error;
+}
+
+unsigned store_remove(struct fd_store *store, const char *name)
+{
+	const unsigned before = store->count;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < before; i++) {
+		if (strcmp(store->names[i], name) != 0) {
+			store->fds[kept] = store->fds[i];
+			store->files[kept] = store->files[i];
+			store->names[kept++] = store->names[i];
+			continue;
+		}
+		store->names_bytes -= strlen(store->names[i]) + 1;
+		close(store->fds[i]);
+		free(store->names[i]);
+	}
+	store->count = kept;
+	return before - kept;
+}
+
+void store_join_names(const struct fd_store *store, char *text)
+{
+	text[0] = 0;
+	for (unsigned i = 0; i < store->count; i++) {
+		const size_t bytes = strlen(store->names[i]);
+
+		memcpy(text, store->names[i], bytes);
+		text += bytes;
+		*text++ = i + 1 < store->count ? ':' : 0;
+	}
+}
+
+int store_place(struct fd_store *store)
+{
+	const int end = FIRST_FD + (int)store->count;
+
+	/* Out of the way first: one's place may be where another still is. */
+	for (unsigned i = 0; i < store->count; i++) {
+		if (store->fds[i] >= end)
+			continue;
+		store->fds[i] = fcntl(store->fds[i], F_DUPFD_CLOEXEC, end);
+		if (store->fds[i] < 0)
+			return -errno;
+	}
+	for (unsigned i = 0; i < store->count; i++)
+		if (dup2(store->fds[i], FIRST_FD + (int)i) < 0)
+			return -errno;
+	/* Whatever the keeper was given open and did not ask for. */
+	return syscall(SYS_close_range, end, UINT_MAX, CLOSE_RANGE_CLOEXEC) ? -errno : 0;
+}

@@ -1,0 +1,141 @@
+import { attachShardMessage, detachShardMessage } from "@sluice/dataplane/messages";
+import type { Logger } from "../logger.ts";
+import { type HandOver, planDrivers } from "../reconcile/drivers.ts";
+import { CommandRefused, type WorkerChannel, WorkerGone } from "../worker-processes/worker-channel.ts";
+import type { OpenResources, OpenShard, OpenShards } from "./open-resources.ts";
+import type { ConnectedWorker, Workers } from "./workers.ts";
+
+/** Who has a shard's ring mapped, or is about to. */
+export interface ShardDriver {
+	readonly slot: number;
+	readonly channel: WorkerChannel;
+	/** Resolves when that worker certainly runs no more. */
+	readonly ended: Promise<void>;
+	readonly end: () => void;
+}
+
+const ENOENT = 2;
+
+/**
+ * Gives shards to workers and takes them back, one step at a time for each shard: a
+ * ring has never two drivers. Whoever drives one does so until it acknowledged the
+ * detaching, or its process has ended; being cut off is not enough.
+ */
+export class ShardDrivers {
+	readonly #workers: Workers;
+	readonly #open: OpenResources;
+	readonly #mostPerWorker: number;
+	readonly #log: Logger;
+	/** All that have a driver, those that are being opened or closed as well. */
+	readonly #driven = new Set<OpenShard>();
+
+	constructor(workers: Workers, open: OpenResources, mostPerWorker: number, log: Logger) {
+		this.#workers = workers;
+		this.#open = open;
+		this.#mostPerWorker = mostPerWorker;
+		this.#log = log;
+	}
+
+	/** What is to be handed over now; `opening` are shards that are not among the open ones yet. */
+	plan(opening: readonly OpenShards[] = []): HandOver[] {
+		const running = this.#workers.running().map(({ slot }) => slot);
+		return planDrivers([...this.#open.shards.values(), ...opening], running, this.#mostPerWorker);
+	}
+
+	/**
+	 * A worker's process runs no more: its shards go to survivors at once, without
+	 * waiting for the round that may be under way.
+	 */
+	ended(channel: WorkerChannel): void {
+		const startedMs = performance.now();
+		const released = [...this.#driven].filter(({ driver }) => driver?.channel === channel);
+		for (const shard of released) this.#release(shard);
+		const plan = this.plan();
+		// With no survivor their rings hold what comes.
+		if (released.length === 0 || plan.length === 0) return;
+		void Promise.allSettled(plan.map((handOver) => this.handOver(handOver))).then(() => {
+			const to = new Set(plan.map((handOver) => handOver.to));
+			const tookMs = Math.round((performance.now() - startedMs) * 10) / 10;
+			this.#log.info(
+				{ shards: plan.length, to: [...to], tookMs },
+				"shards of a dead worker were handed over",
+			);
+		});
+	}
+
+	/** Rejects when the worker refuses it; one that dies meanwhile is passed over. */
+	async handOver({ ifindex, shard, to }: HandOver): Promise<void> {
+		const shards = this.#open.shards.get(ifindex);
+		const worker = this.#workers.running().find(({ slot }) => slot === to);
+		if (shards === undefined || worker === undefined) return;
+		try {
+			await this.give(worker, shards, shard);
+		} catch (thrown) {
+			if (!(thrown instanceof WorkerGone)) throw thrown;
+		}
+	}
+
+	/** From whoever drives it, if that is not its own worker. */
+	async give(worker: ConnectedWorker, shards: OpenShards, index: number): Promise<void> {
+		const shard = shards.shards[index];
+		if (shard === undefined) throw new Error(`no shard ${index}`);
+		await inTurn(shard, async () => {
+			if (shard.closed || shard.driver?.channel === worker.channel) return;
+			// Meanwhile somebody else took it; only its own worker takes it away again.
+			if (shard.driver !== undefined && worker.slot !== index) return;
+			await this.#detach(shard);
+			await this.#attach(worker, shards, shard);
+		});
+	}
+
+	/** For good. */
+	async take(shard: OpenShard): Promise<void> {
+		await inTurn(shard, async () => {
+			shard.closed = true;
+			await this.#detach(shard);
+		});
+	}
+
+	async #attach({ slot, channel }: ConnectedWorker, { ifindex, ring }: OpenShards, shard: OpenShard) {
+		if (channel.gone) throw new WorkerGone();
+		const { promise, resolve } = Promise.withResolvers<void>();
+		shard.driver = { slot, channel, ended: promise, end: resolve };
+		this.#driven.add(shard);
+		try {
+			await channel.command(
+				(sequence) => attachShardMessage(sequence, shard.id, ifindex, ring),
+				[shard.socket, shard.state],
+			);
+		} catch (thrown) {
+			// One that is gone may have carried it out all the same; it drives until its process has ended.
+			if (thrown instanceof CommandRefused) this.#release(shard);
+			throw thrown;
+		}
+	}
+
+	async #detach(shard: OpenShard): Promise<void> {
+		const { driver } = shard;
+		if (driver === undefined) return;
+		try {
+			await driver.channel.command((sequence) => detachShardMessage(sequence, shard.id));
+		} catch (thrown) {
+			// A worker that keeps a socket of a fanout group open would go on getting its share.
+			if (thrown instanceof CommandRefused && thrown.errno !== ENOENT)
+				this.#workers.restart(driver.slot, "it did not detach a shard");
+			if (!(thrown instanceof CommandRefused && thrown.errno === ENOENT)) await driver.ended;
+		}
+		if (shard.driver === driver) this.#release(shard);
+	}
+
+	#release(shard: OpenShard): void {
+		shard.driver?.end();
+		shard.driver = undefined;
+		this.#driven.delete(shard);
+	}
+}
+
+async function inTurn(shard: OpenShard, step: () => Promise<void>): Promise<void> {
+	const done = shard.turn.then(step);
+	shard.turn = done.catch(() => {});
+	await done;
+}
