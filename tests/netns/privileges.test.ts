@@ -132,7 +132,7 @@ test("the worker's user can read neither the data directory nor any credential",
 	};
 	expect((await byDescriptor("/etc/hostname")).code).toBe(0);
 	const secrets = readdirSync(credentials).map((name) => join(credentials, name));
-	expect(secrets.length).toBe(5);
+	expect(secrets.length).toBe(7);
 	for (const path of [...secrets, join(relay.dataDir, "http-token"), join(relay.dataDir, "nats.conf")]) {
 		expect((await byDescriptor(path)).stderr).toContain("Permission denied");
 	}
