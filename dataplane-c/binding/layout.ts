@@ -76,16 +76,6 @@ export const RING = {
 	reserved: 20,
 } as const;
 
-export const SHARD_STATE = {
-	size: 64,
-	magic: 0,
-	cursor: 4,
-	frames: 8,
-	sent: 16,
-	reserved0: 20,
-	reserved: 24,
-} as const;
-
 export const MESSAGE = { size: 16, kind: 0, bytes: 4, sequence: 8 } as const;
 
 export const ATTACH_SHARD = { size: 48, message: 0, shard: 16, ifindex: 20, ring: 24 } as const;
@@ -133,7 +123,6 @@ const STRUCTURES: Record<string, Record<string, number>> = {
 	sluice_link: LINK,
 	sluice_event: EVENT,
 	sluice_ring: RING,
-	sluice_shard_state: SHARD_STATE,
 	sluice_message: MESSAGE,
 	sluice_attach_shard: ATTACH_SHARD,
 	sluice_detach_shard: DETACH_SHARD,

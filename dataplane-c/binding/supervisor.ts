@@ -256,6 +256,17 @@ export function createShardState(): number {
 	return succeed(supervisorSymbols().sluice_shard_state_create(), "create shard state");
 }
 
+/**
+ * After a worker's death, before its shard goes to another: puts the counters in place that it was
+ * just about to change. `counters` is the memory of its slot.
+ */
+export function settleShard(state: number, counters: number): void {
+	succeed(
+		supervisorSymbols().sluice_shard_settle(check.fd(state, "state"), check.fd(counters, "counters")),
+		"settle shard",
+	);
+}
+
 /** Counter memory of one worker slot, all zero. Pages come with the first write: ask for what may ever be needed. */
 export function createCounters(count: number): number {
 	return succeed(

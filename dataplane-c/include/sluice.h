@@ -374,21 +374,17 @@ SLUICE_API int sluice_shards_open(uint32_t ifindex, uint32_t count, const struct
 				  int filter_fd, int *fds);
 
 /*
- * What a shard's next owner must know: where in the ring to go on. In a memfd
- * of its own, written by the worker once per batch: `sent` when the batch was sent,
- * `cursor` after its slots went back. Slots between the two were sent already.
+ * What a shard's next owner must know, in a memfd of its own: where in the ring to go
+ * on, and how far the batch came that was being sent. Written by the packet thread.
  */
-/* 64 bytes. */
-struct sluice_shard_state {
-	uint32_t magic;
-	uint32_t cursor; /* next slot */
-	uint64_t frames; /* taken so far */
-	uint32_t sent;   /* first slot not sent yet; apart from cursor only within a batch */
-	uint32_t reserved0;
-	uint64_t reserved[5];
-};
-#define SLUICE_SHARD_STATE_MAGIC 0x44524853u
 SLUICE_API int sluice_shard_state_create(void); /* memfd */
+/*
+ * After a worker's death, before its shard goes to another: puts those counters in
+ * place that it was just about to change. `counters_fd` is that of the worker's slot.
+ * To be repeated as often as one likes. -EINVAL: the state is none, or names counters
+ * that are not there (only a worker in foreign hands writes such).
+ */
+SLUICE_API int sluice_shard_settle(int state_fd, int counters_fd);
 
 /*
  * Counter memory of one worker slot: `count` u64, all 0, in a memfd, sealed against

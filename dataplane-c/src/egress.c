@@ -48,7 +48,7 @@ static void prepare_message(struct egress *egress, uint32_t index)
 	header->msg_control = control;
 }
 
-struct egress *egress_open(struct journal *journal)
+struct egress *egress_open(struct journal *journal, struct ledger *ledger)
 {
 	struct egress *egress = calloc(1, sizeof(*egress));
 
@@ -64,6 +64,7 @@ struct egress *egress_open(struct journal *journal)
 	for (uint32_t index = 0; index < EGRESS_MESSAGES; index++)
 		prepare_message(egress, index);
 	egress->journal = journal;
+	egress->ledger = ledger;
 	egress->planned_limit = NO_PLAN;
 	return egress;
 }
@@ -113,17 +114,22 @@ int egress_remove(struct egress *egress, uint32_t slot)
 static void count_sent(const struct egress *egress, const struct egress_account *account)
 {
 	uint64_t *steps = egress->counters + SLUICE_WORKER_SEGMENTS_PER_SEND;
+	struct ledger *ledger = egress->ledger;
 
-	counter_add(&account->output[SLUICE_OUTPUT_ELIGIBLE_PACKETS], account->datagrams);
-	counter_add(&account->output[SLUICE_OUTPUT_SENT_PACKETS], account->datagrams);
-	counter_add(&account->output[SLUICE_OUTPUT_SENT_BYTES], account->bytes);
-	counter_add(&steps[histogram_step(account->datagrams)], 1);
+	ledger_add(ledger, &account->output[SLUICE_OUTPUT_ELIGIBLE_PACKETS], account->datagrams);
+	ledger_add(ledger, &account->output[SLUICE_OUTPUT_SENT_PACKETS], account->datagrams);
+	ledger_add(ledger, &account->output[SLUICE_OUTPUT_SENT_BYTES], account->bytes);
+	ledger_add(ledger, &steps[histogram_step(account->datagrams)], 1);
+	ledger_settle(ledger, account->datagrams);
 }
 
-static void count_failed(const struct egress_account *account)
+static void count_failed(const struct egress *egress, const struct egress_account *account)
 {
-	counter_add(&account->output[SLUICE_OUTPUT_ELIGIBLE_PACKETS], account->datagrams);
-	counter_add(&account->output[SLUICE_OUTPUT_FAILED_PACKETS], account->datagrams);
+	struct ledger *ledger = egress->ledger;
+
+	ledger_add(ledger, &account->output[SLUICE_OUTPUT_ELIGIBLE_PACKETS], account->datagrams);
+	ledger_add(ledger, &account->output[SLUICE_OUTPUT_FAILED_PACKETS], account->datagrams);
+	ledger_settle(ledger, account->datagrams);
 }
 
 /* Once per socket and error: what repeats is in the counters. */
@@ -195,12 +201,14 @@ static void send_plainly(struct egress *egress, struct egress_socket *socket, ui
 
 		while (left) {
 			struct iovec one = { bytes, left < segment_bytes ? left : segment_bytes };
-			int error = send_one(socket->fd, message, &one);
+			int error;
 
+			ledger_begin(egress->ledger, 1);
+			error = send_one(socket->fd, message, &one);
 			account.bytes = (uint32_t)one.iov_len;
 			if (error) {
 				report(egress, socket, error);
-				count_failed(&account);
+				count_failed(egress, &account);
 			} else {
 				count_sent(egress, &account);
 			}
@@ -210,16 +218,22 @@ static void send_plainly(struct egress *egress, struct egress_socket *socket, ui
 	}
 }
 
-/* How many messages from `index` on can be handed over as they are. */
+/* How many messages from `index` on can be handed over as they are, in one call. */
 static uint32_t sendable(const struct egress *egress, const struct egress_socket *socket,
-			 uint32_t index)
+			 uint32_t index, uint32_t *datagrams)
 {
 	uint32_t end = index;
 
-	if (socket->segmentation)
-		return egress->message_count - index;
-	while (end < egress->message_count && !egress->accounts[end].segment_bytes)
-		end++;
+	*datagrams = 0;
+	for (; end < egress->message_count; end++) {
+		const struct egress_account *account = &egress->accounts[end];
+
+		if (account->segment_bytes && !socket->segmentation)
+			break;
+		if (end > index && *datagrams + account->datagrams > EGRESS_CALL_DATAGRAMS)
+			break;
+		*datagrams += account->datagrams;
+	}
 	return end - index;
 }
 
@@ -253,7 +267,7 @@ static bool answer_error(struct egress *egress, struct egress_socket *socket, ui
 		return false;
 	}
 	report(egress, socket, error);
-	count_failed(&egress->accounts[index]);
+	count_failed(egress, &egress->accounts[index]);
 	return true;
 }
 
@@ -263,13 +277,15 @@ static void send_gathered(struct egress *egress, struct egress_socket *socket)
 	bool tried_again = false;
 
 	while (index < egress->message_count) {
-		uint32_t count = sendable(egress, socket, index);
+		uint32_t datagrams;
+		uint32_t count = sendable(egress, socket, index, &datagrams);
 		int sent;
 
 		if (!count) {
 			send_plainly(egress, socket, index++);
 			continue;
 		}
+		ledger_begin(egress->ledger, datagrams);
 		sent = sendmmsg(socket->fd, &egress->messages[index], count, MSG_DONTWAIT);
 		if (sent < 0) {
 			bool dealt_with = answer_error(egress, socket, index, errno, tried_again);
@@ -296,7 +312,7 @@ void egress_flush(struct egress *egress)
 	} else if (egress->message_count) {
 		report(egress, socket, EBADF);
 		for (uint32_t index = 0; index < egress->message_count; index++)
-			count_failed(&egress->accounts[index]);
+			count_failed(egress, &egress->accounts[index]);
 	}
 	egress->message_count = 0;
 	egress->vector_count = 0;
@@ -326,6 +342,34 @@ static void plan_for(struct egress *egress, uint32_t limit)
 	egress->planned_limit = limit;
 }
 
+static struct egress_account account_for(const struct egress *egress,
+					 const struct sluice_output_record *output,
+					 const struct planned_send *send)
+{
+	return (struct egress_account){
+		.output = egress->counters + output->counter_index,
+		.datagrams = send->datagrams,
+		.bytes = send->bytes,
+		.segment_bytes = send->segment_bytes,
+	};
+}
+
+/* Has a predecessor sent it? If it may not have counted it, it is counted. */
+static bool was_sent(struct egress *egress, const struct sluice_output_record *output,
+		     const struct planned_send *send)
+{
+	const enum ledger_step step = ledger_next(egress->ledger, send->datagrams);
+	struct egress_account account;
+
+	if (__builtin_expect(step == LEDGER_TO_DO, 1))
+		return false;
+	if (step == LEDGER_IN_FLIGHT) {
+		account = account_for(egress, output, send);
+		count_sent(egress, &account);
+	}
+	return true;
+}
+
 static void gather(struct egress *egress, const struct sluice_output_record *output,
 		   const struct planned_send *send)
 {
@@ -343,12 +387,7 @@ static void gather(struct egress *egress, const struct sluice_output_record *out
 	control->segment_bytes = (uint16_t)send->segment_bytes;
 	egress->destinations[index].sin_addr.s_addr = output->destination_be;
 	egress->destinations[index].sin_port = output->port_be;
-	egress->accounts[index] = (struct egress_account){
-		.output = egress->counters + output->counter_index,
-		.datagrams = send->datagrams,
-		.bytes = send->bytes,
-		.segment_bytes = send->segment_bytes,
-	};
+	egress->accounts[index] = account_for(egress, output, send);
 }
 
 void egress_send(struct egress *egress, const struct sluice_output_record *output)
@@ -360,9 +399,14 @@ void egress_send(struct egress *egress, const struct sluice_output_record *outpu
 		egress_flush(egress);
 		egress->slot = slot;
 	}
-	limit = egress->sockets[slot].segmentation ? plan_segment_limit(output->mtu) : 0;
+	/* One by one where a predecessor may have come to the middle of a send. */
+	limit = egress->sockets[slot].segmentation && !egress->ledger->resuming
+			? plan_segment_limit(output->mtu)
+			: 0;
 	plan_for(egress, limit);
 	for (uint32_t at = 0; at < egress->plan.count; at++) {
+		if (was_sent(egress, output, &egress->plan.sends[at]))
+			continue;
 		if (egress->message_count == EGRESS_MESSAGES) {
 			/* The plan goes on: only the messages are gone. */
 			const uint32_t vector_count = egress->vector_count;

@@ -7,7 +7,8 @@
  * room is left; then one sendmmsg takes them all. Memory is bounded whatever the
  * fan-out, and allocated once.
  *
- * Every datagram of every output is counted exactly once, as sent or as failed.
+ * Every datagram of every output is counted exactly once, as sent or as failed, and
+ * written into the ledger, so that a successor knows how far a killed worker came.
  *
  *   error                        answer
  *   EAGAIN, ENOBUFS              failed: the queue is full
@@ -24,11 +25,18 @@
 #include <sys/socket.h>
 
 #include "journal.h"
+#include "ledger.h"
 #include "segment_plan.h"
 #include "sluice.h"
 
 #define EGRESS_MESSAGES 512u
 #define EGRESS_VECTORS  (4u * PLAN_MAX_DATAGRAMS)
+
+/*
+ * Of one sendmmsg: what is lost when the worker is killed just before it. One more system
+ * call for each 64 datagrams is nothing beside sending them.
+ */
+#define EGRESS_CALL_DATAGRAMS 64u
 
 /* So many segmented sends in a row refused as invalid: the kernel or device can't do it. */
 #define EGRESS_REFUSALS_BELIEVED 16u
@@ -69,6 +77,7 @@ struct egress {
 	struct egress_socket *sockets; /* SLUICE_MAX_EGRESS */
 	struct journal *journal;
 	uint64_t *counters; /* of the worker slot; block 0 is the worker's own */
+	struct ledger *ledger;
 
 	/* The datagrams being sent, and their plan for outputs with this limit. */
 	const struct payload *payloads;
@@ -87,8 +96,8 @@ struct egress {
 	struct iovec vectors[EGRESS_VECTORS];
 };
 
-/* NULL: no memory. */
-struct egress *egress_open(struct journal *journal);
+/* NULL: no memory. Both outlive it. */
+struct egress *egress_open(struct journal *journal, struct ledger *ledger);
 void egress_close(struct egress *egress);
 
 /* Takes fd. 0, -EINVAL (slot out of range), -EBUSY (slot in use). */
@@ -98,7 +107,10 @@ int egress_remove(struct egress *egress, uint32_t slot);
 
 /* The datagrams that the following egress_send() calls send: a list in `payloads`. */
 void egress_take_group(struct egress *egress, const struct payload *payloads, uint32_t first);
-/* Gathers them for one output. The payloads must stay until egress_flush(). */
+/*
+ * Gathers them for one output. The payloads must stay until egress_flush(). Of a batch
+ * that a predecessor began, only what it had not handed to the kernel.
+ */
 void egress_send(struct egress *egress, const struct sluice_output_record *output);
 /* Sends what was gathered. */
 void egress_flush(struct egress *egress);

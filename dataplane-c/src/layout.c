@@ -101,14 +101,6 @@ static const struct line lines[] = {
 	FIELD(sluice_ring, vnet_header),
 	FIELD(sluice_ring, reserved),
 
-	STRUCTURE(sluice_shard_state),
-	FIELD(sluice_shard_state, magic),
-	FIELD(sluice_shard_state, cursor),
-	FIELD(sluice_shard_state, frames),
-	FIELD(sluice_shard_state, sent),
-	FIELD(sluice_shard_state, reserved0),
-	FIELD(sluice_shard_state, reserved),
-
 	STRUCTURE(sluice_message),
 	FIELD(sluice_message, kind),
 	FIELD(sluice_message, bytes),

@@ -8,6 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "counters.h"
+#include "mapping.h"
+#include "shard_state.h"
+
 /* Both halves map it: a worker that could shrink it could kill its readers with SIGBUS. */
 static int create_fixed(const char *name, size_t bytes)
 {
@@ -36,16 +40,60 @@ static int write_all(int fd, const void *bytes, size_t count, off_t offset)
 
 int sluice_shard_state_create(void)
 {
-	struct sluice_shard_state state = { .magic = SLUICE_SHARD_STATE_MAGIC };
-	int fd = create_fixed("sluice-shard", sizeof(state));
+	const uint32_t magic = SHARD_STATE_MAGIC;
+	int fd = create_fixed("sluice-shard", sizeof(struct shard_state));
 	int error;
 
 	if (fd < 0)
 		return fd;
-	error = write_all(fd, &state, sizeof(state), 0);
+	error = write_all(fd, &magic, sizeof(magic), offsetof(struct shard_state, magic));
 	if (!error)
 		return fd;
 	close(fd);
+	return error;
+}
+
+/* Absolute values: carrying them out once more changes nothing. */
+static int carry_out(struct shard_state *state, uint64_t *counters, uint64_t counter_count)
+{
+	struct ledger_entry entries[LEDGER_ENTRIES];
+	const uint32_t count = state->entry_count;
+
+	if (count > LEDGER_ENTRIES)
+		return -EINVAL;
+	/* Read once: the memory may still change under us. */
+	memcpy(entries, state->entries, sizeof(entries));
+	for (uint32_t at = 0; at < count; at++) {
+		if (entries[at].index >= counter_count)
+			return -EINVAL;
+	}
+	for (uint32_t at = 0; at < count; at++)
+		counter_set(&counters[entries[at].index], entries[at].value);
+	state->settled = state->entries_settle;
+	state->entry_count = 0;
+	return 0;
+}
+
+int sluice_shard_settle(int state_fd, int counters_fd)
+{
+	struct shard_state *state;
+	void *memory, *counters;
+	size_t state_bytes, counters_bytes;
+	int error = mapping_open(state_fd, MAPPING_SHARED, sizeof(*state), &memory, &state_bytes);
+
+	if (error)
+		return error;
+	state = memory;
+	if (state->magic != SHARD_STATE_MAGIC)
+		error = -EINVAL;
+	else if (state->entry_count)
+		error = mapping_open(counters_fd, MAPPING_SHARED, sizeof(uint64_t), &counters,
+				     &counters_bytes);
+	if (!error && state->entry_count) {
+		error = carry_out(state, counters, counters_bytes / sizeof(uint64_t));
+		mapping_close(counters, counters_bytes);
+	}
+	mapping_close(memory, state_bytes);
 	return error;
 }
 

@@ -6,10 +6,12 @@
  *      └───────────── slots back ◀──── sendmmsg ◀── outputs ◀───┘
  *
  * A batch is what one shard has ready, at most BATCH_FRAMES. Its order: send on all
- * outputs of all groups, give the slots back, then count what was received.
+ * outputs of all groups, count what was received, give the slots back. The ledger knows
+ * at each moment how far it came; a successor goes on there.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "batch.h"
@@ -24,6 +26,7 @@ struct packet_engine {
 	const struct table *table; /* NULL: none yet */
 	uint64_t *counters;
 	struct egress *egress;
+	struct ledger ledger;
 	uint32_t shard_count;
 	struct packet_shard *shards[ENGINE_MAX_SHARDS];
 	struct batch batch;
@@ -92,6 +95,7 @@ static void install(struct engine *engine, const struct table *table, uint64_t *
 	packet->table = table;
 	packet->counters = counters;
 	packet->egress->counters = counters;
+	packet->ledger.counters = counters;
 	for (uint32_t index = 0; index < packet->shard_count; index++)
 		packet_shard_find_counters(packet->shards[index], table, counters);
 }
@@ -156,8 +160,13 @@ static void count_unusable(struct packet_engine *packet, const struct sluice_out
 {
 	uint64_t *counters = packet->counters + output->counter_index;
 
-	counter_add(&counters[SLUICE_OUTPUT_ELIGIBLE_PACKETS], packets);
-	counter_add(&counters[SLUICE_OUTPUT_FAILED_PACKETS], packets);
+	/* What was gathered before comes before. */
+	egress_flush(packet->egress);
+	if (ledger_next(&packet->ledger, packets) == LEDGER_SETTLED)
+		return;
+	ledger_add(&packet->ledger, &counters[SLUICE_OUTPUT_ELIGIBLE_PACKETS], packets);
+	ledger_add(&packet->ledger, &counters[SLUICE_OUTPUT_FAILED_PACKETS], packets);
+	ledger_settle(&packet->ledger, packets);
 }
 
 static void send_group(struct packet_engine *packet, const struct batch_group *group)
@@ -187,43 +196,72 @@ static uint64_t unix_ms(void)
 static void count_groups(struct packet_engine *packet)
 {
 	const uint64_t now_ms = unix_ms();
+	struct ledger *ledger = &packet->ledger;
 
 	for (uint32_t index = 0; index < packet->batch.group_count; index++) {
 		const struct batch_group *group = &packet->batch.groups[index];
 		const struct sluice_rule_record *rule = &packet->table->rules[group->rule];
 		uint64_t *counters = packet->counters + rule->counter_index;
+		const uint32_t outcome = has_output(packet->table, rule)
+						 ? SLUICE_RULE_FORWARDED_PACKETS
+						 : SLUICE_RULE_DROPPED + SLUICE_DROP_NO_OUTPUT;
 
-		counter_add(&counters[SLUICE_RULE_RECEIVED_PACKETS], group->packets);
-		counter_add(&counters[SLUICE_RULE_RECEIVED_BYTES], group->bytes);
+		if (ledger_next(ledger, 1) == LEDGER_SETTLED)
+			continue;
 		counter_set(&counters[SLUICE_RULE_LAST_RECEIVED_UNIX_MS], now_ms);
-		if (has_output(packet->table, rule))
-			counter_add(&counters[SLUICE_RULE_FORWARDED_PACKETS], group->packets);
-		else
-			counter_add(&counters[SLUICE_RULE_DROPPED + SLUICE_DROP_NO_OUTPUT],
-				    group->packets);
+		ledger_add(ledger, &counters[SLUICE_RULE_RECEIVED_PACKETS], group->packets);
+		ledger_add(ledger, &counters[SLUICE_RULE_RECEIVED_BYTES], group->bytes);
+		ledger_add(ledger, &counters[outcome], group->packets);
+		ledger_settle(ledger, 1);
 	}
 }
 
-static void count_batch(struct packet_engine *packet, struct packet_shard *shard, uint32_t captured)
+_Static_assert(SLUICE_DROP_COUNT + 4 <= LEDGER_ENTRIES, "an interface's counts are one step");
+
+static void count_interface(struct packet_engine *packet, struct packet_shard *shard,
+			    uint32_t captured)
 {
 	uint64_t *steps = packet->counters + SLUICE_WORKER_BATCH_FRAMES;
+	struct ledger *ledger = &packet->ledger;
 
-	counter_add(&shard->counters[SLUICE_INTERFACE_CAPTURED_FRAMES], captured);
-	if (packet->unmatched) {
-		counter_add(&shard->counters[SLUICE_INTERFACE_UNMATCHED_PACKETS],
-			    packet->unmatched);
-		packet->unmatched = 0;
-	}
+	if (ledger_next(ledger, 1) == LEDGER_SETTLED)
+		return;
+	ledger_add(ledger, &shard->counters[SLUICE_INTERFACE_CAPTURED_FRAMES], captured);
+	if (packet->unmatched)
+		ledger_add(ledger, &shard->counters[SLUICE_INTERFACE_UNMATCHED_PACKETS],
+			   packet->unmatched);
 	for (uint32_t reason = 0; reason < SLUICE_DROP_COUNT; reason++) {
-		if (!packet->dropped[reason])
-			continue;
-		counter_add(&shard->counters[SLUICE_INTERFACE_DROPPED + reason],
-			    packet->dropped[reason]);
-		packet->dropped[reason] = 0;
+		if (packet->dropped[reason])
+			ledger_add(ledger, &shard->counters[SLUICE_INTERFACE_DROPPED + reason],
+				   packet->dropped[reason]);
 	}
-	count_groups(packet);
-	counter_add(&packet->counters[SLUICE_WORKER_BATCHES], 1);
-	counter_add(&steps[histogram_step(captured)], 1);
+	ledger_add(ledger, &packet->counters[SLUICE_WORKER_BATCHES], 1);
+	ledger_add(ledger, &steps[histogram_step(captured)], 1);
+	ledger_settle(ledger, 1);
+}
+
+/*
+ * Steps are the same only when the table is. A rule that changed in the moment between a
+ * worker's death and its successor's table makes the whole batch be sent again.
+ */
+static void open_batch(struct packet_engine *packet, struct packet_shard *shard)
+{
+	const uint64_t generation = packet->table->header->generation;
+	struct ring *ring = &shard->ring;
+
+	if (__builtin_expect(!ring->resuming, 1)) {
+		ledger_open(&packet->ledger, ring->state, ring->cursor, generation);
+		return;
+	}
+	if (ring->generation == generation) {
+		ledger_reopen(&packet->ledger, ring->state, ring->begun, ring->settled);
+		return;
+	}
+	journal_write(packet->journal, JOURNAL_WARN, SLUICE_FACILITY_CAPTURE,
+		      "shard %u: a predecessor's batch of table %llu is sent again by table %llu",
+		      shard->id, (unsigned long long)ring->generation,
+		      (unsigned long long)generation);
+	ledger_open(&packet->ledger, ring->state, ring->cursor, generation);
 }
 
 static uint32_t work_shard(struct packet_engine *packet, struct packet_shard *shard)
@@ -231,15 +269,22 @@ static uint32_t work_shard(struct packet_engine *packet, struct packet_shard *sh
 	uint32_t captured;
 	uint32_t taken = take_batch(packet, shard, &captured);
 
-	if (!taken)
+	if (!taken) {
+		/* A batch to resume without frames is none. */
+		shard->ring.resuming = false;
 		return 0;
+	}
 	shard->barren = 0;
+	open_batch(packet, shard);
 	for (uint32_t group = 0; group < packet->batch.group_count; group++)
 		send_group(packet, &packet->batch.groups[group]);
 	egress_flush(packet->egress);
+	count_groups(packet);
+	count_interface(packet, shard, captured);
 	ring_return(&shard->ring);
-	count_batch(packet, shard, captured);
 	batch_clear(&packet->batch);
+	packet->unmatched = 0;
+	memset(packet->dropped, 0, sizeof(packet->dropped));
 	return taken;
 }
 
@@ -342,7 +387,7 @@ struct engine *packet_engine_open(struct journal *journal)
 		return NULL;
 	packet->engine.ops = &packet_engine_ops;
 	packet->journal = journal;
-	packet->egress = egress_open(journal);
+	packet->egress = egress_open(journal, &packet->ledger);
 	if (!packet->egress) {
 		free(packet);
 		return NULL;

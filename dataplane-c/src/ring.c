@@ -20,6 +20,8 @@
 /* Copies looked at for one slot: a queue that is far behind is caught up over several. */
 #define COPIES_TRIED      64u
 
+_Static_assert(RING_COPY_BYTES % 64 == 0, "buffers begin at a cache line");
+
 static inline struct tpacket2_hdr *slot_header(const struct ring *ring, uint32_t slot)
 {
 	const struct sluice_ring *geometry = &ring->geometry;
@@ -62,45 +64,91 @@ static bool geometry_is_valid(const struct sluice_ring *geometry)
 }
 
 /* What a predecessor had sent but not given back, it can't give back any more. */
-static int adopt(struct ring *ring)
+static int adopt_cursor(struct ring *ring)
 {
 	const uint32_t frame_count = ring->geometry.frame_count;
 	uint32_t cursor = ring->state->cursor;
 	const uint32_t sent = ring->state->sent;
 
-	if (ring->state->magic != SLUICE_SHARD_STATE_MAGIC || cursor >= frame_count ||
-	    sent >= frame_count)
+	if (ring->state->magic != SHARD_STATE_MAGIC || cursor >= frame_count || sent >= frame_count)
 		return -EINVAL;
 	for (; cursor != sent; cursor = slot_after(ring, cursor))
 		slot_give_back(ring, cursor);
-	__atomic_store_n(&ring->state->cursor, cursor, __ATOMIC_RELEASE);
+	ring->state->cursor = cursor;
 	ring->cursor = cursor;
 	ring->returned = cursor;
 	return 0;
 }
 
-static int map_copies(struct ring *ring)
+static void note_copies(const struct ring *ring)
 {
-	/* Pages come when the first super-packet does. */
-	void *memory = mmap(NULL, (size_t)RING_COPIES * RING_COPY_BYTES, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	state_fence();
+	ring->state->copy_use = ring->first_copy | (uint64_t)ring->copies_used << 8 |
+				(uint64_t)ring->waiting_bytes << 32;
+	state_fence();
+}
 
-	if (memory == MAP_FAILED)
-		return -errno;
-	ring->copies_memory = memory;
-	for (uint32_t copy = 0; copy < RING_COPIES; copy++)
-		ring->copies[copy] = ring->copies_memory + (size_t)copy * RING_COPY_BYTES;
-	return 0;
+static void adopt_copies(struct ring *ring)
+{
+	const uint64_t use = ring->state->copy_use;
+
+	ring->first_copy = use & 0xff;
+	ring->copies_used = use >> 8 & 0xff;
+	ring->waiting_bytes = (uint32_t)(use >> 32);
+	memcpy(ring->copies, ring->state->copies, sizeof(ring->copies));
+	if (ring->first_copy >= RING_COPIES || ring->copies_used > RING_COPIES ||
+	    ring->waiting_bytes > RING_COPY_BYTES) {
+		ring->first_copy = 0;
+		ring->copies_used = 0;
+		ring->waiting_bytes = 0;
+	}
+	for (uint32_t copy = 0; copy < ring->copies_used; copy++) {
+		if (ring->copies[copy].bytes > RING_COPY_BYTES)
+			ring->copies[copy].bytes = 0;
+	}
+}
+
+/* A waiting copy is the first of the circle then. */
+static void release_copies(struct ring *ring)
+{
+	if (__builtin_expect(!ring->copies_used, 1))
+		return;
+	ring->first_copy = (ring->first_copy + ring->copies_used) % RING_COPIES;
+	ring->copies_used = 0;
+	note_copies(ring);
+}
+
+/* What it was sending is taken once more. A state that makes no sense says nothing. */
+static void adopt_batch(struct ring *ring)
+{
+	const struct shard_state *state = ring->state;
+
+	ring->batch_end = state->batch_end;
+	ring->begun = state->begun;
+	ring->settled = state->settled;
+	ring->generation = state->generation;
+	ring->resuming = state->open && ring->batch_end < ring->geometry.frame_count &&
+			 ring->batch_end != ring->cursor;
+	adopt_copies(ring);
+	if (!ring->resuming)
+		release_copies(ring);
+}
+
+static int adopt(struct ring *ring)
+{
+	int error = adopt_cursor(ring);
+
+	if (!error)
+		adopt_batch(ring);
+	return error;
 }
 
 static void unmap_all(struct ring *ring)
 {
 	mapping_close(ring->slots, ring->slots_bytes);
 	mapping_close(ring->state, ring->state_bytes);
-	mapping_close(ring->copies_memory, (size_t)RING_COPIES * RING_COPY_BYTES);
 	ring->slots = NULL;
 	ring->state = NULL;
-	ring->copies_memory = NULL;
 }
 
 /* Only there does mmap() refuse a length that is not the ring's: reading beyond a file's end is SIGBUS. */
@@ -139,8 +187,6 @@ int ring_map(struct ring *ring, int fd, int state_fd, const struct sluice_ring *
 	else
 		ring->slots = memory;
 	if (!error)
-		error = map_copies(ring);
-	if (!error)
 		error = adopt(ring);
 	if (error) {
 		unmap_all(ring);
@@ -175,24 +221,39 @@ static inline void describe_segments(struct frame *frame, const uint8_t *vnet_he
 	frame->gso_bytes = header.gso_size;
 }
 
-/* The next whole frame of the socket's queue, into the next free buffer. Its bytes, 0: none. */
-static size_t receive_copy(struct ring *ring)
+static uint8_t *copy_buffer(const struct ring *ring, uint32_t copy)
 {
-	ssize_t bytes;
+	return ring->state->copy_memory[(ring->first_copy + copy) % RING_COPIES];
+}
 
+static void set_waiting(struct ring *ring, uint32_t bytes)
+{
+	ring->waiting_bytes = bytes;
+	note_copies(ring);
+}
+
+/* The next whole frame of the socket's queue, into the next free buffer. Its bytes, 0: none. */
+static uint32_t receive_copy(struct ring *ring)
+{
 	/* MSG_TRUNC: the real length, so that a longer one can't pass for ours. */
-	bytes = recv(ring->fd, ring->copies[ring->copies_used], RING_COPY_BYTES,
-		     MSG_DONTWAIT | MSG_TRUNC);
-	return bytes > 0 ? (size_t)bytes : 0;
+	ssize_t bytes = recv(ring->fd, copy_buffer(ring, ring->copies_used), RING_COPY_BYTES,
+			     MSG_DONTWAIT | MSG_TRUNC);
+
+	if (bytes <= 0)
+		return 0;
+	if (bytes <= RING_COPY_BYTES)
+		set_waiting(ring, (uint32_t)bytes);
+	return (uint32_t)bytes;
 }
 
 /* A copy begins like its slot and is as long as the slot says. */
-static bool copy_matches(const struct ring *ring, size_t copy_bytes, const struct frame *frame)
+static bool copy_matches(const struct ring *ring, uint32_t copy, uint32_t copy_bytes,
+			 const struct frame *frame)
 {
 	const size_t prefix = ring->geometry.vnet_header ? VNET_HEADER_BYTES : 0;
 
 	return copy_bytes == prefix + frame->length && copy_bytes <= RING_COPY_BYTES &&
-	       memcmp(ring->copies[ring->copies_used] + prefix, frame->bytes, frame->captured) == 0;
+	       memcmp(copy_buffer(ring, copy) + prefix, frame->bytes, frame->captured) == 0;
 }
 
 /* What a slot holds. Other processes map this memory too: nothing in it is believed unseen. */
@@ -224,7 +285,7 @@ static inline void read_slot(const struct ring *ring, const struct tpacket2_hdr 
 }
 
 /* Does the copy at hand belong to one of the slots that are still to come? */
-static bool copy_is_ahead(const struct ring *ring, size_t copy_bytes)
+static bool copy_is_ahead(const struct ring *ring, uint32_t copy_bytes)
 {
 	uint32_t slot = ring->cursor;
 
@@ -235,7 +296,8 @@ static bool copy_is_ahead(const struct ring *ring, size_t copy_bytes)
 		if (!(status & TP_STATUS_USER))
 			return false;
 		read_slot(ring, slot_header(ring, slot), status, &frame);
-		if (status & TP_STATUS_COPY && copy_matches(ring, copy_bytes, &frame))
+		if (status & TP_STATUS_COPY &&
+		    copy_matches(ring, ring->copies_used, copy_bytes, &frame))
 			return true;
 		slot = slot_after(ring, slot);
 	}
@@ -248,90 +310,121 @@ static bool copy_is_ahead(const struct ring *ring, size_t copy_bytes)
  * giving their slots back, which leaves the queue ahead of the slots. A copy of a later slot
  * waits for it; one that belongs to none is behind, and thrown away.
  */
-static size_t find_copy(struct ring *ring, const struct frame *frame)
+static uint32_t find_copy(struct ring *ring, const struct frame *frame)
 {
 	for (uint32_t tries = 0; tries < COPIES_TRIED; tries++) {
-		size_t bytes = ring->waiting_bytes ? ring->waiting_bytes : receive_copy(ring);
+		uint32_t bytes = ring->waiting_bytes ? ring->waiting_bytes : receive_copy(ring);
 
-		ring->waiting_bytes = 0;
-		if (!bytes || copy_matches(ring, bytes, frame))
+		if (!bytes || copy_matches(ring, ring->copies_used, bytes, frame))
 			return bytes;
 		/* Longer than any IPv4 packet: no buffer holds it, and it need not. */
 		if (bytes > RING_COPY_BYTES)
 			continue;
-		if (copy_is_ahead(ring, bytes)) {
-			ring->waiting_bytes = bytes;
+		if (copy_is_ahead(ring, bytes))
 			return 0;
-		}
+		set_waiting(ring, 0);
 	}
 	return 0;
+}
+
+/* The copy that a predecessor had read for this slot; RING_COPIES: none. */
+static uint32_t copy_read_before(const struct ring *ring, uint32_t slot, const struct frame *frame)
+{
+	for (uint32_t copy = 0; ring->resuming && copy < ring->copies_used; copy++) {
+		if (ring->copies[copy].slot == slot &&
+		    copy_matches(ring, copy, ring->copies[copy].bytes, frame))
+			return copy;
+	}
+	return RING_COPIES;
+}
+
+/* Into the next free buffer, and noted for a successor. */
+static uint32_t read_copy(struct ring *ring, uint32_t slot, const struct frame *frame)
+{
+	const uint32_t copy = ring->copies_used;
+	uint32_t bytes = copy < RING_COPIES ? find_copy(ring, frame) : 0;
+
+	if (!bytes)
+		return RING_COPIES;
+	ring->copies[copy] = (struct shard_copy){ .slot = slot, .bytes = bytes };
+	ring->state->copies[copy] = ring->copies[copy];
+	ring->copies_used = copy + 1;
+	set_waiting(ring, 0);
+	return copy;
 }
 
 /*
  * TP_STATUS_COPY: the frame is longer than its slot and lies whole in the socket's queue.
  * Without its copy it stays cut, and is dropped as TRUNCATED.
  */
-static void take_copy(struct ring *ring, struct frame *frame)
+static void take_copy(struct ring *ring, uint32_t slot, struct frame *frame)
 {
 	const size_t prefix = ring->geometry.vnet_header ? VNET_HEADER_BYTES : 0;
+	uint32_t copy = copy_read_before(ring, slot, frame);
 
-	if (!find_copy(ring, frame))
+	if (copy == RING_COPIES)
+		copy = read_copy(ring, slot, frame);
+	if (copy == RING_COPIES)
 		return;
 	if (prefix)
-		describe_segments(frame, ring->copies[ring->copies_used]);
-	frame->bytes = ring->copies[ring->copies_used++] + prefix;
+		describe_segments(frame, copy_buffer(ring, copy));
+	frame->bytes = copy_buffer(ring, copy) + prefix;
 	frame->captured = frame->length;
+}
+
+/*
+ * Having taken all slots, the one at the cursor would be one of our own batch; one fewer
+ * keeps the batch's ends apart.
+ */
+static bool batch_is_over(const struct ring *ring)
+{
+	if (__builtin_expect(ring->resuming, 0))
+		return ring->cursor == ring->batch_end;
+	return ring->taken + 1 >= ring->geometry.frame_count || ring->copies_used == RING_COPIES;
 }
 
 enum ring_take ring_take(struct ring *ring, struct frame *frame)
 {
-	const struct tpacket2_hdr *header = slot_header(ring, ring->cursor);
+	const uint32_t slot = ring->cursor;
+	const struct tpacket2_hdr *header = slot_header(ring, slot);
 	const struct sockaddr_ll *from =
 		(const void *)((const uint8_t *)header + SLOT_HEADER_BYTES);
 	uint32_t status;
 
-	/*
-	 * Having taken them all, the slot at the cursor would be one of our own batch;
-	 * one fewer keeps state.sent and state.cursor apart.
-	 */
-	if (ring->taken + 1 >= ring->geometry.frame_count || ring->copies_used == RING_COPIES)
+	if (batch_is_over(ring))
 		return RING_EMPTY;
-	status = slot_status(ring, ring->cursor);
+	status = slot_status(ring, slot);
 	if (!(status & TP_STATUS_USER))
 		return RING_EMPTY;
-	ring->cursor = slot_after(ring, ring->cursor);
+	ring->cursor = slot_after(ring, slot);
 	ring->taken++;
 	__builtin_prefetch(slot_header(ring, ring->cursor));
 	read_slot(ring, header, status, frame);
 	if (__builtin_expect(status & TP_STATUS_COPY, 0))
-		take_copy(ring, frame);
+		take_copy(ring, slot, frame);
 	return __builtin_expect(from->sll_pkttype == PACKET_OUTGOING, 0) ? RING_OUTGOING
 									 : RING_FRAME;
 }
 
 void ring_return(struct ring *ring)
 {
-	struct sluice_shard_state *state = ring->state;
+	struct shard_state *state = ring->state;
 
+	ring->resuming = false;
 	if (!ring->taken)
 		return;
-	/* Each store is a release: a successor sees them in this order. */
-	__atomic_store_n(&state->sent, ring->cursor, __ATOMIC_RELEASE);
+	state->sent = ring->cursor;
+	state_fence();
+	state->open = 0;
+	state_fence();
 	for (uint32_t left = ring->taken; left; left--) {
 		slot_give_back(ring, ring->returned);
 		ring->returned = slot_after(ring, ring->returned);
 	}
-	__atomic_store_n(&state->frames, state->frames + ring->taken, __ATOMIC_RELAXED);
-	__atomic_store_n(&state->cursor, ring->cursor, __ATOMIC_RELEASE);
+	state_fence();
+	state->cursor = ring->cursor;
 	ring->taken = 0;
-	/* A waiting copy moves to the front: the lent buffers before it are free again. */
-	if (ring->waiting_bytes && ring->copies_used) {
-		uint8_t *waiting = ring->copies[ring->copies_used];
-
-		ring->copies[ring->copies_used] = ring->copies[0];
-		ring->copies[0] = waiting;
-	}
-	ring->copies_used = 0;
+	release_copies(ring);
 }
 
 uint32_t ring_kernel_drops(struct ring *ring)
@@ -354,12 +447,15 @@ bool ring_resynchronise(struct ring *ring)
 				return false;
 			ring->cursor = slot;
 			ring->returned = slot;
-			__atomic_store_n(&ring->state->sent, slot, __ATOMIC_RELEASE);
-			__atomic_store_n(&ring->state->cursor, slot, __ATOMIC_RELEASE);
+			ring->state->sent = slot;
+			ring->state->cursor = slot;
 			return true;
 		}
 		slot = slot_after(ring, slot);
 	}
-	ring->waiting_bytes = 0;
-	return receive_copy(ring) > 0;
+	set_waiting(ring, 0);
+	if (!receive_copy(ring))
+		return false;
+	set_waiting(ring, 0);
+	return true;
 }

@@ -3,14 +3,9 @@
  * and the shard state beside it.
  *
  * Frames are taken at the cursor, used where they lie, and given back all together
- * after they were sent. What a successor must know is written in this order, so that
- * it can tell how far a killed predecessor came:
- *
- *   sends … → state.sent = next → slots back to the kernel → state.cursor = next
- *
- * Slots between cursor and sent were sent: ring_map() gives them back unread. Only
- * a batch that was being sent when its worker died is sent (in part) twice, but for its
- * super-packets longer than a slot, whose copies are gone from the socket's queue.
+ * after they were sent. A successor goes on where its predecessor was killed: it gives
+ * back what was sent already, and takes the batch that was being sent once more, the
+ * same frames (shard_state.h, ledger.h).
  *
  * Who touches a slot is told by tp_status alone: TP_STATUS_USER is ours (acquire
  * after reading it), TP_STATUS_KERNEL the kernel's (release before writing it).
@@ -21,15 +16,7 @@
 #include <stdbool.h>
 
 #include "frame.h"
-#include "sluice.h"
-
-/*
- * Super-packets longer than a slot in one batch. Few: their copies, once read, die with the
- * worker, so these are what a killed worker loses.
- */
-#define RING_COPIES     16u
-/* virtio_net_hdr, Ethernet, two tags, the longest IPv4 packet; a multiple of 64. */
-#define RING_COPY_BYTES 65664u
+#include "shard_state.h"
 
 struct ring {
 	int fd;
@@ -42,14 +29,19 @@ struct ring {
 	uint32_t cursor;   /* next slot to take */
 	uint32_t returned; /* next slot to give back; the same when no batch is open */
 	uint32_t taken;    /* slots of the open batch */
-	struct sluice_shard_state *state;
-	size_t state_bytes;
+	bool resuming;     /* the batch to take is a predecessor's, and ends at batch_end */
+	uint32_t batch_end;
+	uint64_t begun, settled; /* of that batch */
+	uint64_t generation;
 
-	uint8_t *copies[RING_COPIES]; /* [0, used): lent to the open batch */
-	uint8_t *copies_memory;
+	/* Written for a successor; nothing in it is read but in ring_map(). */
+	struct shard_state *state;
+	size_t state_bytes;
+	/* Buffers in state->copy_memory, in a circle from first_copy on: lent to the batch, then waiting. */
+	uint32_t first_copy;
 	uint32_t copies_used;
-	/* The copy of a later slot, in copies[copies_used]; 0: none. */
-	size_t waiting_bytes;
+	uint32_t waiting_bytes;                /* the copy of a later slot; 0: none */
+	struct shard_copy copies[RING_COPIES]; /* those of the batch */
 };
 
 enum ring_take {
@@ -74,7 +66,7 @@ bool ring_ready(const struct ring *ring);
  * no more: all slots of the ring, or all buffers for copies, are out.
  */
 enum ring_take ring_take(struct ring *ring, struct frame *frame);
-/* All frames taken so far have been sent: gives their slots back. */
+/* All frames taken so far have been sent and counted: gives their slots back. */
 void ring_return(struct ring *ring);
 
 /* Frames the kernel dropped since the last call (PACKET_STATISTICS clears on read). */

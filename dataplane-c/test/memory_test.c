@@ -1,4 +1,5 @@
 /* Memory that a worker shares with its successor keeps its size. */
+#include "../src/shard_state.h"
 #include "expect.h"
 #include "sluice.h"
 
@@ -17,7 +18,7 @@ static off_t size_of(int fd)
 
 static void a_shard_state_begins_at_slot_0(void)
 {
-	struct sluice_shard_state state, expected = { .magic = SLUICE_SHARD_STATE_MAGIC };
+	static struct shard_state state, expected = { .magic = SHARD_STATE_MAGIC };
 	const int fd = sluice_shard_state_create();
 
 	EXPECT(fd >= 0);
@@ -25,6 +26,45 @@ static void a_shard_state_begins_at_slot_0(void)
 	EXPECT_EQUAL(size_of(fd), sizeof(state));
 	EXPECT(memcmp(&state, &expected, sizeof(state)) == 0);
 	sluice_close(fd);
+}
+
+/* Of a worker that died between writing down four counters and having changed them all. */
+static void what_was_written_down_is_settled_once(void)
+{
+	const int fd = sluice_shard_state_create();
+	const int counters_fd = sluice_counters_create(64);
+	const struct ledger_entry entries[] = { { 8, 1000 }, { 9, 1001 }, { 63, 7 } };
+	struct shard_state *state =
+		mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	uint64_t *counters = mmap(NULL, 64 * 8, PROT_READ, MAP_SHARED, counters_fd, 0);
+
+	memcpy(state->entries, entries, sizeof(entries));
+	state->settled = 5;
+	state->entries_settle = 9;
+	EXPECT_EQUAL(sluice_shard_settle(fd, counters_fd), 0);
+	EXPECT_EQUAL(counters[8], 0);
+	EXPECT_EQUAL(state->settled, 5);
+	state->entry_count = 3;
+	for (unsigned times = 0; times < 2; times++) {
+		EXPECT_EQUAL(sluice_shard_settle(fd, counters_fd), 0);
+		EXPECT_EQUAL(counters[8], 1000);
+		EXPECT_EQUAL(counters[9], 1001);
+		EXPECT_EQUAL(counters[63], 7);
+		EXPECT_EQUAL(state->settled, 9);
+		EXPECT_EQUAL(state->entry_count, 0);
+	}
+	/* What a hostile worker could write. */
+	state->entries[1].index = 64;
+	state->entry_count = 2;
+	EXPECT_EQUAL(sluice_shard_settle(fd, counters_fd), -EINVAL);
+	state->entry_count = LEDGER_ENTRIES + 1;
+	EXPECT_EQUAL(sluice_shard_settle(fd, counters_fd), -EINVAL);
+	EXPECT_EQUAL(sluice_shard_settle(counters_fd, counters_fd), -EINVAL);
+	EXPECT_EQUAL(sluice_shard_settle(-1, counters_fd), -EPERM);
+	munmap(counters, (size_t)64 * 8);
+	munmap(state, sizeof(*state));
+	sluice_close(fd);
+	sluice_close(counters_fd);
 }
 
 static void nobody_can_change_the_size(void)
@@ -75,6 +115,7 @@ static void a_count_has_bounds(void)
 int main(void)
 {
 	a_shard_state_begins_at_slot_0();
+	what_was_written_down_is_settled_once();
 	nobody_can_change_the_size();
 	zeroing_touches_only_its_counters();
 	a_count_has_bounds();

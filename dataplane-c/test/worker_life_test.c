@@ -1,6 +1,7 @@
 /*
  * Commands, handing over, and the end of a worker.
  */
+#include "../src/shard_state.h"
 #include "expect.h"
 #include "relay_fixture.h"
 
@@ -121,21 +122,34 @@ static void a_successor_goes_on_where_a_worker_stopped(void)
 	sluice_close(receiver);
 }
 
+/* Without the copies. */
+#define STATE_BYTES offsetof(struct shard_state, copies)
+
+static void read_state(struct shard_state *state)
+{
+	EXPECT_EQUAL(pread(rig.shard_state, state, STATE_BYTES, 0), STATE_BYTES);
+}
+
+static void write_state(const struct shard_state *state)
+{
+	EXPECT_EQUAL(pwrite(rig.shard_state, state, STATE_BYTES, 0), STATE_BYTES);
+}
+
 /* A copy left over in the queue, and a cursor that is wrong: as a predecessor that hung may leave. */
 static void a_ring_out_of_step_is_put_in_step(void)
 {
 	const uint32_t count = rig.ring.frame_count;
 	static uint8_t super_packet[14000];
-	struct sluice_shard_state state;
+	static struct shard_state state;
 	int receiver;
 
 	/* Passes a super-packet by, whose copy stays in the queue, and steps far beyond the head. */
 	rig_stop_worker(&rig);
 	traffic_send_segments(sender, 77, super_packet, sizeof(super_packet), 1400);
-	EXPECT_EQUAL(pread(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	read_state(&state);
 	state.cursor = (state.cursor + 1000) % count;
 	state.sent = state.cursor;
-	EXPECT_EQUAL(pwrite(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	write_state(&state);
 	rig_start_worker(&rig);
 	rig_attach(&rig, SHARD);
 	rig_add_egress(&rig, SLOT, 0);
@@ -152,15 +166,15 @@ static void a_ring_out_of_step_is_put_in_step(void)
 /* As a worker leaves it that was killed after it had sent three, before their slots went back. */
 static void what_was_sent_is_not_sent_again(void)
 {
-	struct sluice_shard_state state;
+	static struct shard_state state;
 	int receiver = traffic_receiver(&rig, 83);
 
 	rig_stop_worker(&rig);
 	for (uint32_t sequence = 0; sequence < 5; sequence++)
 		traffic_send_numbered(sender, 83, sequence, 100);
-	EXPECT_EQUAL(pread(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	read_state(&state);
 	state.sent = (state.cursor + 3) % rig.ring.frame_count;
-	EXPECT_EQUAL(pwrite(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	write_state(&state);
 	rig_start_worker(&rig);
 	rig_attach(&rig, SHARD);
 	rig_add_egress(&rig, SLOT, 0);
@@ -175,15 +189,15 @@ static void what_was_sent_is_not_sent_again(void)
 static void a_copy_that_no_slot_claims_is_thrown_away(void)
 {
 	static uint8_t super_packet[14000];
-	struct sluice_shard_state state;
+	static struct shard_state state;
 	int receiver;
 
 	rig_stop_worker(&rig);
 	traffic_send_segments(sender, 83, super_packet, sizeof(super_packet), 1400);
-	EXPECT_EQUAL(pread(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	read_state(&state);
 	/* Given back unread, as if it had been sent. */
 	state.sent = (state.cursor + 1) % rig.ring.frame_count;
-	EXPECT_EQUAL(pwrite(rig.shard_state, &state, sizeof(state), 0), sizeof(state));
+	write_state(&state);
 	rig_start_worker(&rig);
 	rig_attach(&rig, SHARD);
 	rig_add_egress(&rig, SLOT, 0);

@@ -127,6 +127,7 @@ static void segments_longer_than_the_mtu_really_is_are_sent_plainly(void)
 	EXPECT_EQUAL(fallbacks(), before + 1);
 	rig_relay(&rig, "ip link set out0 mtu 1500");
 	send_super_packet(65, receiver, 10, 1400);
+	EXPECT(await_forwarded(65, 20));
 	EXPECT_EQUAL(fallbacks(), before + 1);
 	EXPECT_EQUAL(output_counter(65, SLUICE_OUTPUT_SENT_PACKETS), 20);
 	sluice_close(receiver);

@@ -43,7 +43,14 @@ export function makeRelay(config: SupervisorConfig, workers: Workers, logger: Se
 	const counterMemories = Array.from({ length: config.workers }, () =>
 		dataplane.createCounters(LIMITS.counters),
 	);
-	const drivers = new ShardDrivers(workers, open, SHARDS_PER_WORKER, logger.facility("workers"));
+	const drivers = new ShardDrivers(
+		dataplane,
+		counterMemories,
+		workers,
+		open,
+		SHARDS_PER_WORKER,
+		logger.facility("workers"),
+	);
 	const shards = new ShardOpener(dataplane, workers, open, drivers, {
 		workers: config.workers,
 		filterCapacity: LIMITS.rules,

@@ -60,13 +60,11 @@ test("the demo ends with every figure right, and leaves nothing", async () => {
 	});
 	expect(figures.outputs).toHaveLength(3);
 	for (const output of figures.outputs) {
-		// The batch that the killed worker was sending may come twice.
-		const duplicated = Number(output.duplicatedPackets);
-		expect(Number(output.receivedPackets)).toBe(Number(sentPackets) + duplicated);
-		expect(duplicated).toBeLessThanOrEqual(256);
 		expect(output).toMatchObject({
 			sentPackets,
+			receivedPackets: sentPackets,
 			lostPackets: "0",
+			duplicatedPackets: "0",
 			reorderedPackets: "0",
 			corruptPackets: "0",
 		});

@@ -1,12 +1,5 @@
 import { expect, test } from "bun:test";
-import {
-	BATCH_FRAMES,
-	type Figures,
-	figuresToJson,
-	findFaults,
-	receiverReport,
-	statsReport,
-} from "./figures.ts";
+import { type Figures, figuresToJson, findFaults, receiverReport, statsReport } from "./figures.ts";
 
 const perfect = {
 	receivedPackets: 10,
@@ -51,16 +44,6 @@ for (const [field, value] of [
 		expect(findFaults(figures)).toHaveLength(1);
 	});
 }
-
-test("the batch that a killed worker was sending may come twice, and no more than that", () => {
-	const [output] = right.outputs;
-	const twice = (count: number) => ({
-		...right,
-		outputs: output ? [{ ...output, receivedPackets: 10 + count, duplicatedPackets: count }] : [],
-	});
-	expect(findFaults(twice(BATCH_FRAMES))).toEqual([]);
-	expect(findFaults(twice(BATCH_FRAMES + 1))).toHaveLength(1);
-});
 
 test("a relay that counts something else is a fault", () => {
 	expect(

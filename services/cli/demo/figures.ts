@@ -60,12 +60,6 @@ export function figuresToJson(figures: Figures): string {
 	return JSON.stringify(figures, (key, value) => (key.endsWith("Packets") ? String(value) : value));
 }
 
-/**
- * The most a killed worker may send twice: it dies somewhere within a batch of at
- * most this many frames, and its successor sends that batch anew, lest any be lost.
- */
-export const BATCH_FRAMES = 256;
-
 /** What is not as it should be, one line each; empty: every figure is right. */
 export function findFaults(figures: Figures): string[] {
 	const { sentPackets, relay, outputs, worker } = figures;
@@ -78,11 +72,9 @@ export function findFaults(figures: Figures): string[] {
 	expect("dropped by the relay", relay.droppedPackets, 0);
 	for (const output of outputs) {
 		expect(`sent to ${output.to}`, output.sentPackets, sentPackets);
-		expect(`received at ${output.to}`, output.receivedPackets, sentPackets + output.duplicatedPackets);
+		expect(`received at ${output.to}`, output.receivedPackets, sentPackets);
 		expect(`lost on the way to ${output.to}`, output.lostPackets, 0);
-		if (output.duplicatedPackets > BATCH_FRAMES) {
-			faults.push(`duplicated on the way to ${output.to}: ${output.duplicatedPackets}, more than one batch`);
-		}
+		expect(`duplicated on the way to ${output.to}`, output.duplicatedPackets, 0);
 		expect(`out of order at ${output.to}`, output.reorderedPackets, 0);
 		expect(`corrupt at ${output.to}`, output.corruptPackets, 0);
 		expect(`foreign at ${output.to}`, output.foreignPackets, 0);

@@ -24,9 +24,16 @@ const ruleB = rule("b", { uid: uid(2), group: "239.1.1.2", out: ["r2:239.10.1.2:
 function make(workers = 2) {
 	const host = new FakeHost(workers);
 	const open = new OpenResources();
-	const drivers = new ShardDrivers(host, open, LIMITS.shardsPerWorker, silentLog);
-	host.onEnded = (channel) => drivers.ended(channel);
 	const counterMemories = Array.from({ length: workers }, () => host.make("createCounters", "counters"));
+	const drivers = new ShardDrivers(
+		host.dataplane,
+		counterMemories,
+		host,
+		open,
+		LIMITS.shardsPerWorker,
+		silentLog,
+	);
+	host.onEnded = (channel) => drivers.ended(channel);
 	const tables = new TableInstaller(host.dataplane, host.builder, host, open, {
 		counterCapacity: 4096,
 		workerCounters: 64,
@@ -216,6 +223,19 @@ describe("welcoming a worker", () => {
 });
 
 describe("a worker that ends", () => {
+	test("what it was just about to count is counted in its own memory, before another takes its shards", async () => {
+		const { host, open, settle } = make();
+		await settle(ruleA);
+		const shard = open.shards.get(2)?.shards[1] ?? fail();
+		host.takeMessages();
+		host.end(1);
+		expect(host.settled.map(([state]) => state)).toEqual([shard.state]);
+		expect(host.descriptors.get(host.settled[0]?.[1] ?? -1)).toBe("counters");
+		expect(host.takeMessages()).toEqual([]);
+		await Bun.sleep(1);
+		expect(host.takeMessages()).toEqual(["0 attach"]);
+	});
+
 	test("its shards go to the survivor at once, though a round is under way", async () => {
 		const { host, open, settle } = make();
 		await settle(ruleA);

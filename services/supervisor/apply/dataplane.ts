@@ -16,6 +16,7 @@ export type Dataplane = Pick<
 	| "openMembership"
 	| "openShards"
 	| "planRing"
+	| "settleShard"
 	| "zeroCounters"
 >;
 

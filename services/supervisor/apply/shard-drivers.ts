@@ -1,7 +1,9 @@
 import { attachShardMessage, detachShardMessage } from "@sluice/dataplane/messages";
+import { errorText } from "@sluice/lib/errors";
 import type { Logger } from "../logger.ts";
 import { type HandOver, planDrivers } from "../reconcile/drivers.ts";
 import { CommandRefused, type WorkerChannel, WorkerGone } from "../worker-processes/worker-channel.ts";
+import type { Dataplane } from "./dataplane.ts";
 import type { OpenResources, OpenShard, OpenShards } from "./open-resources.ts";
 import type { ConnectedWorker, Workers } from "./workers.ts";
 
@@ -22,6 +24,8 @@ const ENOENT = 2;
  * detaching, or its process has ended; being cut off is not enough.
  */
 export class ShardDrivers {
+	readonly #dataplane: Pick<Dataplane, "settleShard">;
+	readonly #counterMemories: readonly number[];
 	readonly #workers: Workers;
 	readonly #open: OpenResources;
 	readonly #mostPerWorker: number;
@@ -29,7 +33,17 @@ export class ShardDrivers {
 	/** All that have a driver, those that are being opened or closed as well. */
 	readonly #driven = new Set<OpenShard>();
 
-	constructor(workers: Workers, open: OpenResources, mostPerWorker: number, log: Logger) {
+	/** @param counterMemories By worker slot. */
+	constructor(
+		dataplane: Pick<Dataplane, "settleShard">,
+		counterMemories: readonly number[],
+		workers: Workers,
+		open: OpenResources,
+		mostPerWorker: number,
+		log: Logger,
+	) {
+		this.#dataplane = dataplane;
+		this.#counterMemories = counterMemories;
 		this.#workers = workers;
 		this.#open = open;
 		this.#mostPerWorker = mostPerWorker;
@@ -49,7 +63,10 @@ export class ShardDrivers {
 	ended(channel: WorkerChannel): void {
 		const startedMs = performance.now();
 		const released = [...this.#driven].filter(({ driver }) => driver?.channel === channel);
-		for (const shard of released) this.#release(shard);
+		for (const shard of released) {
+			this.#settle(shard);
+			this.#release(shard);
+		}
 		const plan = this.plan();
 		// With no survivor their rings hold what comes.
 		if (released.length === 0 || plan.length === 0) return;
@@ -125,6 +142,18 @@ export class ShardDrivers {
 			if (!(thrown instanceof CommandRefused && thrown.errno === ENOENT)) await driver.ended;
 		}
 		if (shard.driver === driver) this.#release(shard);
+	}
+
+	/** Its driver died, perhaps in the middle of counting. */
+	#settle({ id, state, driver }: OpenShard): void {
+		const counters = driver === undefined ? undefined : this.#counterMemories[driver.slot];
+		if (counters === undefined) return;
+		try {
+			this.#dataplane.settleShard(state, counters);
+		} catch (thrown) {
+			// Only a worker in foreign hands writes such a state; its successor goes on all the same.
+			this.#log.error({ shard: id, worker: driver?.slot }, `its last counts are lost: ${errorText(thrown)}`);
+		}
 	}
 
 	#release(shard: OpenShard): void {

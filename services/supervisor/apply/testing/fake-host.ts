@@ -15,6 +15,8 @@ export class FakeHost implements Workers {
 	/** "0 table": worker 0 got a table. */
 	readonly messages: string[] = [];
 	readonly zeroed: number[] = [];
+	/** Shard state and counter memory. */
+	readonly settled: [number, number][] = [];
 	readonly restarted: string[] = [];
 	/** Workers that hold everything. */
 	readonly runningSlots = new Set<number>();
@@ -122,6 +124,9 @@ export class FakeHost implements Workers {
 		}),
 		openShards: (_ifindex, count) => Array.from({ length: count }, () => this.make("openShards", "shard")),
 		createShardState: () => this.make("createShardState", "state"),
+		settleShard: (state, counters) => {
+			this.settled.push([state, counters]);
+		},
 		zeroCounters: (_fd, index) => {
 			this.zeroed.push(index);
 		},
