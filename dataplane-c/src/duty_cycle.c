@@ -132,22 +132,23 @@ static int wait_for_work(struct cycle *cycle)
 	return 0;
 }
 
-/* What is done between batches now and then. */
+/* What is done between batches now and then. Both may be due at once, and always are where a batch takes long. */
 static int tend(struct cycle *cycle)
 {
 	struct sluice_worker *worker = cycle->worker;
+	int error = 0;
 
 	if (cycle->now_ns - cycle->commands_ns >= COMMANDS_PERIOD_NS ||
 	    cycle->rounds >= COMMANDS_PERIOD_ROUNDS) {
 		cycle->commands_ns = cycle->now_ns;
 		cycle->rounds = 0;
-		return commands_take(worker);
+		error = commands_take(worker);
 	}
-	if (cycle->now_ns - cycle->sample_ns >= SAMPLE_PERIOD_NS) {
+	if (!error && cycle->now_ns - cycle->sample_ns >= SAMPLE_PERIOD_NS) {
 		cycle->sample_ns = cycle->now_ns;
 		worker->engine->ops->sample(worker->engine);
 	}
-	return 0;
+	return error;
 }
 
 static int run(struct sluice_worker *worker)
