@@ -111,6 +111,27 @@ test("nobody there is unavailable, nobody answering is a timeout", async () => {
 	expect(await refusal(to("t.silent"))).toEqual(["timeout", "no answer to t.silent in 100 ms"]);
 });
 
+test("an answer goes to an inbox and to nothing else, discovery's too", async () => {
+	const heard: string[] = [];
+	nc.subscribe("t.elsewhere", { callback: (_, message) => void heard.push(message.subject) });
+	const before = records.length;
+	nc.publish("t.get", '{"name":"video"}', { reply: "t.elsewhere" });
+	nc.publish("t.get", '{"name":"missing"}', { reply: "t.elsewhere" });
+	for (const verb of ["PING", "INFO", "STATS"]) nc.publish(`$SRV.${verb}`, "", { reply: "t.elsewhere" });
+	// One after the other on one connection: this comes last.
+	await get("last");
+	await nc.request("$SRV.STATS.test-service", "");
+	expect(heard).toEqual([]);
+	expect(records).toHaveLength(before + 1);
+});
+
+test("a request that wants no answer is handled", async () => {
+	const before = records.length;
+	nc.publish("t.get", '{"name":"missing"}');
+	await get("last");
+	expect(records.slice(before).map(({ error }) => error?.code)).toEqual(["not_found", undefined]);
+});
+
 test("refusals are counted where $SRV.STATS shows them", async () => {
 	const stats = (await nc.request("$SRV.STATS.test-service", "")).json<{
 		version: string;

@@ -9,6 +9,7 @@ import {
 	SERVICE_ERROR_HEADER,
 	SERVICE_REVISION_HEADER,
 } from "./headers.ts";
+import { answeringInboxesOnly } from "./inbox-replies.ts";
 import { fromJsonText, toJsonText } from "./json.ts";
 
 export interface ServiceEndpoint {
@@ -79,10 +80,13 @@ export interface RunningService {
 
 const OPENING_BRACE = 0x7b;
 
-/** Serves the endpoints in the NATS services framework: discovery under `$SRV`, one queue group. */
+/**
+ * Serves the endpoints in the NATS services framework: discovery under `$SRV`, one queue group.
+ * Requests whose reply subject is no inbox are not heard (ADR 0073).
+ */
 export async function serve(nc: NatsConnection, options: ServiceOptions): Promise<RunningService> {
 	const desk = new RequestDesk(nc, options);
-	const service = await new Svcm(nc).add({
+	const service = await new Svcm(answeringInboxesOnly(nc)).add({
 		name: options.name,
 		version: options.version,
 		description: options.description ?? "",

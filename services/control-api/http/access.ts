@@ -25,7 +25,8 @@ export class Access {
 
 	/**
 	 * A page of a stranger may bind its own name to our address (DNS rebinding) and
-	 * then read from here as if it were of the same origin; its Host header tells.
+	 * then read from here as if it were of the same origin; its Host header tells. What a
+	 * target in absolute form names is not to be had from Bun; no browser sends one here.
 	 */
 	checkHost(request: Request): void {
 		const name = hostName(request.headers.get("host") ?? "");

@@ -252,6 +252,11 @@ test("a Host that is empty, missing or tricky is refused in our words", async ()
 			/^Host "127.0.0.1@evil.com"/,
 		],
 		["GET /v1/rules HTTP/1.0\r\n\r\n", 403, /^Host "" is not served/],
+		[
+			"GET http://localhost/v1/rules HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+			403,
+			/^Host "evil.example"/,
+		],
 	];
 	for (const [text, status, message] of cases) {
 		const [answered, said] = await rawRequest(text);

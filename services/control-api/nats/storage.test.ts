@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { jetstreamManager, StorageType } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { until } from "@sluice/lib/testing/until";
 import { checkServer, isAtLeast, openStorage } from "./storage.ts";
 
 let server: TestNatsServer;
@@ -26,6 +27,25 @@ test("what is missing is created, by several at once too, and keeps its cluster 
 	const counters = (await jsm.streams.info("sluice_counters")).config;
 	expect([counters.storage, counters.max_msgs_per_subject]).toEqual([StorageType.Memory, 1]);
 	expect((await openStorage(nc, undefined)).clusterId).toBe(first?.clusterId ?? "");
+});
+
+test("counters are acknowledged to nobody, whatever reply subject they name, after an update too", async () => {
+	const jsm = await jetstreamManager(nc);
+	await jsm.streams.update("sluice_counters", { no_ack: false });
+	const heard: string[] = [];
+	nc.subscribe("elsewhere", { callback: (_, message) => void heard.push(message.string()) });
+	const publish = async () => {
+		nc.publish("sluice.v1.counters.relay-a.0", "x", { reply: "elsewhere" });
+		// The stream answers in order: an acknowledgement would stand before this.
+		await jsm.streams.info("sluice_counters");
+		await nc.flush();
+	};
+	await publish();
+	await until(() => heard.length === 1);
+	await openStorage(nc, undefined);
+	await publish();
+	expect(heard).toHaveLength(1);
+	expect((await jsm.streams.info("sluice_counters")).state.last_seq).toBe(2);
 });
 
 test("the bucket of another cluster is refused", async () => {

@@ -113,14 +113,15 @@ const counters: NamedStream = {
 	max_msgs_per_subject: 1,
 	num_replicas: 1,
 	allow_direct: true,
+	// JetStream would publish the acknowledgement to whatever reply subject a worker names, a rule's key included.
+	no_ack: true,
 };
 
 async function ensureStream(jsm: JetStreamManager, config: NamedStream): Promise<void> {
-	try {
-		await jsm.streams.info(config.name);
-	} catch {
-		await jsm.streams.add(config);
-	}
+	const stored = await jsm.streams.info(config.name).catch(() => undefined);
+	if (stored === undefined) await jsm.streams.add(config);
+	// Made by an earlier version, which let it acknowledge.
+	else if (stored.config.no_ack !== config.no_ack) await jsm.streams.update(config.name, config);
 }
 
 /** Another control-api may create the same at the same time; then it exists at the second look. */
