@@ -77,6 +77,7 @@ export async function startControlApi(
 		description: "the only writer of desired state",
 		endpoints: endpoints(api),
 		concurrencyLimit: 256,
+		requestLimitBytes: 64 * 1024,
 		onRequest: (request) => logRequest(natsLogger, request),
 	});
 	return {

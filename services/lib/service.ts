@@ -11,12 +11,15 @@ import {
 } from "./headers.ts";
 import { answeringInboxesOnly } from "./inbox-replies.ts";
 import { fromJsonText, toJsonText } from "./json.ts";
+import { checkBinaryWeight, checkJsonWeight } from "./request-weight.ts";
 
 export interface ServiceEndpoint {
 	readonly name: string;
 	readonly subject: string;
 	/** Empty string: every instance answers. Default: the service's queue group. */
 	readonly queue?: string;
+	/** Instead of the service's. */
+	readonly requestLimitBytes?: number;
 	/** Decodes, handles and encodes one request; throws SluiceError for a refusal. */
 	answer(payload: Uint8Array, json: boolean): Promise<Uint8Array>;
 }
@@ -25,6 +28,7 @@ export interface EndpointOptions<Request extends DescMessage, Response extends D
 	readonly name: string;
 	readonly subject: string;
 	readonly queue?: string;
+	readonly requestLimitBytes?: number;
 	readonly request: Request;
 	readonly response: Response;
 	handle(request: MessageShape<Request>): Promise<MessageShape<Response>> | MessageShape<Response>;
@@ -34,12 +38,15 @@ export interface EndpointOptions<Request extends DescMessage, Response extends D
 export function endpoint<Request extends DescMessage, Response extends DescMessage>(
 	options: EndpointOptions<Request, Response>,
 ): ServiceEndpoint {
-	const { name, subject, queue, request, response } = options;
+	const { name, subject, queue, requestLimitBytes, request, response } = options;
 	return {
 		name,
 		subject,
 		...(queue === undefined ? {} : { queue }),
+		...(requestLimitBytes === undefined ? {} : { requestLimitBytes }),
 		async answer(payload, json) {
+			if (json) checkJsonWeight(payload);
+			else checkBinaryWeight(request, payload);
 			const message = json ? fromJsonText(request, text(payload)) : decode(request, payload);
 			const result = await options.handle(message);
 			return json ? new TextEncoder().encode(toJsonText(response, result)) : toBinary(response, result);
@@ -79,6 +86,8 @@ export interface RunningService {
 }
 
 const OPENING_BRACE = 0x7b;
+/** Of the numbers of unknown fields, in an error. */
+const SHOWN_FIELDS = 8;
 
 /**
  * Serves the endpoints in the NATS services framework: discovery under `$SRV`, one queue group.
@@ -156,7 +165,7 @@ class RequestDesk {
 		const json = isJson(message);
 		let error: SluiceError | undefined;
 		try {
-			this.#admit(message);
+			this.#admit(served, message);
 			this.#respond(message, await served.answer(message.data, json), json);
 		} catch (thrown) {
 			error = toSluiceError(thrown);
@@ -170,8 +179,8 @@ class RequestDesk {
 		});
 	}
 
-	#admit(message: ServiceMsg): void {
-		const limit = this.#options.requestLimitBytes;
+	#admit(served: ServiceEndpoint, message: ServiceMsg): void {
+		const limit = served.requestLimitBytes ?? this.#options.requestLimitBytes;
 		if (limit !== undefined && message.data.length > limit) {
 			throw new SluiceError("too_large", `the request has ${message.data.length} bytes, ${limit} are taken`);
 		}
@@ -240,8 +249,9 @@ function decode<Schema extends DescMessage>(schema: Schema, payload: Uint8Array)
 	}
 	// Bytes of another type often decode into nothing but fields nobody knows.
 	if (message.$unknown !== undefined && message.$unknown.length > 0) {
-		const fields = message.$unknown.map((field) => field.no).join(", ");
-		throw new SluiceError("invalid", `the request has fields that ${schema.name} does not know: ${fields}`);
+		const fields = [...new Set(message.$unknown.map((field) => field.no))];
+		const shown = `${fields.slice(0, SHOWN_FIELDS).join(", ")}${fields.length > SHOWN_FIELDS ? "…" : ""}`;
+		throw new SluiceError("invalid", `the request has fields that ${schema.name} does not know: ${shown}`);
 	}
 	return message;
 }

@@ -149,6 +149,8 @@ async function serveQueries(
 		name: `sluice-${SERVICE}`,
 		version: VERSION,
 		description: "figures per rule, host and interface",
+		// The names of all the rules that one request may ask for.
+		requestLimitBytes: 1024 * 1024,
 		endpoints: [
 			endpoint({
 				name: "stats-get",

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
+import type { Msg } from "@nats-io/transport-node";
 import { endpoint, serve } from "@sluice/lib/service";
 import { until } from "@sluice/lib/testing/until";
 import { ApplyRequestSchema } from "@sluice/proto/gen/rule";
@@ -307,6 +308,29 @@ test("a body over the limit is a 413", async () => {
 		}),
 	});
 	expect(chunked.status).toBe(413);
+});
+
+test("a body of hundreds of thousands of values is a 413 before it is parsed", async () => {
+	const body = `{"rules":[${"{},".repeat(200_001)}{}]}`;
+	await expectError(await request("/v1/apply", { method: "POST", body }), 413, /send less at once$/);
+});
+
+test("more requests at one time than are taken are a 503, the others are answered", async () => {
+	const asked: Msg[] = [];
+	const aggregator = cluster.nc.subscribe(requests.statsGet, {
+		callback: (_, message) => void asked.push(message),
+	});
+	await cluster.nc.flush();
+	const stats = "GET /v1/stats HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+	const answers = Array.from({ length: 300 }, () => rawRequest(stats));
+	await until(() => asked.length === 256);
+	const refused = await Promise.race(answers);
+	expect(refused).toEqual([503, "256 requests are under way: try again"]);
+	for (const message of asked) message.respond();
+	const statuses = (await Promise.all(answers)).map(([status]) => status);
+	expect(statuses.filter((status) => status === 200)).toHaveLength(256);
+	expect(statuses.filter((status) => status === 503)).toHaveLength(44);
+	aggregator.unsubscribe();
 });
 
 test("statistics come from an aggregator over NATS, in one answer or in pages; without one it is a 503", async () => {

@@ -3,6 +3,7 @@ import { describeIssue } from "@sluice/lib/config";
 import { findDuplicateKey } from "@sluice/lib/duplicate-key";
 import { errorText, SluiceError, toSluiceError } from "@sluice/lib/errors";
 import type { ServiceLogger } from "@sluice/lib/log";
+import { checkJsonWeight } from "@sluice/lib/request-weight";
 import type { Logger } from "pino";
 import type { z } from "zod";
 import type { ControlApiConfig } from "../config.ts";
@@ -16,6 +17,9 @@ import { matchPath, type Operation } from "./route.ts";
 import { StatsSource } from "./stats-source.ts";
 
 export const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
+
+/** Requests answered at one time; more are refused as `unavailable`. Event streams do not count. */
+const CONCURRENCY_LIMIT = 256;
 
 export type HttpConfig = Pick<ControlApiConfig, "httpAddress" | "httpPort" | "httpToken" | "httpHosts">;
 
@@ -80,6 +84,7 @@ class Door {
 	readonly #access: Access;
 	readonly #logger: Logger;
 	readonly #document: string;
+	#underWay = 0;
 
 	constructor(offered: readonly Operation[], access: Access, logger: Logger) {
 		this.#operations = offered;
@@ -93,14 +98,20 @@ class Door {
 		const url = URL.parse(request.url);
 		const path = url?.pathname ?? "";
 		let response: Response;
+		this.#underWay += 1;
 		try {
 			this.#access.checkHost(request);
 			if (url === null) throw new SluiceError("invalid", "the request target is not a URL: send a path");
+			if (this.#underWay > CONCURRENCY_LIMIT) {
+				throw new SluiceError("unavailable", `${CONCURRENCY_LIMIT} requests are under way: try again`);
+			}
 			response = await this.#dispatch(request, url, peer);
 		} catch (thrown) {
 			const error = toSluiceError(thrown);
 			if (error.code === "internal") this.#logger.error({ err: error.cause, path }, "request failed");
 			response = respondError(error);
+		} finally {
+			this.#underWay -= 1;
 		}
 		this.#logger.debug(
 			{
@@ -175,6 +186,7 @@ async function readJson(request: Request): Promise<unknown> {
 		throw new SluiceError("invalid", "the body could not be read to its end", { cause: thrown });
 	}
 	if (body.byteLength > BODY_LIMIT_BYTES) throw tooLarge;
+	checkJsonWeight(new Uint8Array(body));
 	let text: string;
 	let value: unknown;
 	try {

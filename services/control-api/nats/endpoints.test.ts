@@ -143,3 +143,18 @@ test("states come from the hosts' records: not applied, active, exception, unkno
 		["relay-z", RuleStatus_State.PENDING, "host is not known: start sluice there"],
 	]);
 });
+
+test("a request is as long as its subject needs, and no heavier than what is decoded in a moment", async () => {
+	const code = async (subject: string, payload: string | Uint8Array) =>
+		headerOf(await cluster.raw(subject, payload), "Nats-Service-Error-Code");
+	const long = (bytes: number) => `{${" ".repeat(bytes)}`;
+	expect(await code(requests.ruleGet, long(60_000))).toBe("400");
+	expect(await code(requests.ruleGet, long(70_000))).toBe("413");
+	expect(await code(requests.rulePut, long(250_000))).toBe("400");
+	expect(await code(requests.rulePut, long(270_000))).toBe("413");
+	expect(await code(requests.ruleApply, long(900_000))).toBe("400");
+	// Empty rules, two bytes each in protobuf.
+	expect(await code(requests.ruleApply, `{"rules":[${"{},".repeat(200_001)}{}]}`)).toBe("413");
+	const rules = Uint8Array.from({ length: 900_000 }, (_, k) => (k % 2 === 0 ? 0x0a : 0));
+	expect(await code(requests.ruleApply, rules)).toBe("413");
+});

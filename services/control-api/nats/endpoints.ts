@@ -35,6 +35,9 @@ export interface ControlApi {
 	readonly instance: string;
 }
 
+/** One rule of as many outputs, sources and hosts as it can have takes a quarter of this in JSON. */
+const ruleBytes = 256 * 1024;
+
 export function endpoints(api: ControlApi): ServiceEndpoint[] {
 	return [...ruleEndpoints(api), ...applyEndpoints(api), ...clusterEndpoints(api)];
 }
@@ -44,6 +47,7 @@ function ruleEndpoints({ rules }: ControlApi): ServiceEndpoint[] {
 		endpoint({
 			name: "rule-put",
 			subject: requests.rulePut,
+			requestLimitBytes: ruleBytes,
 			request: PutRuleRequestSchema,
 			response: PutRuleResponseSchema,
 			handle: (request) => rules.put(request),
@@ -79,7 +83,9 @@ function applyEndpoints({ rules, uploads, instance }: ControlApi): ServiceEndpoi
 		const whole = uploads.take(request);
 		return whole === undefined ? create(ApplyResponseSchema, { uploadSubject }) : await rules.apply(whole);
 	};
-	const shared = { request: ApplyRequestSchema, response: ApplyResponseSchema, handle };
+	// Many rules: what the server takes in one message.
+	const limit = { requestLimitBytes: Number.POSITIVE_INFINITY };
+	const shared = { request: ApplyRequestSchema, response: ApplyResponseSchema, handle, ...limit };
 	return [
 		endpoint({ name: "rule-apply", subject: requests.ruleApply, ...shared }),
 		endpoint({ name: "rule-apply-part", subject: uploadSubject, ...shared }),
