@@ -48,6 +48,7 @@ export const requests = {
 	ruleApply: `${ROOT}.rule.apply`,
 	hostList: `${ROOT}.host.list`,
 	workerList: `${ROOT}.worker.list`,
+	workerRestart: `${ROOT}.worker.restart`,
 	logLevel: `${ROOT}.log.level`,
 	statsGet: `${ROOT}.stats.get`,
 	clusterRecover: `${ROOT}.cluster.recover`,
@@ -76,6 +77,11 @@ export function hostHeldSubject(host: string): string {
 /** One host shall hold them no longer; AcceptRequest. */
 export function hostAcceptSubject(host: string): string {
 	return `${ROOT}.host.${host}.accept`;
+}
+
+/** One host shall replace one of its workers; RestartWorkerRequest. */
+export function hostRestartSubject(host: string): string {
+	return `${ROOT}.host.${host}.restart`;
 }
 
 /** Events: sluice.v1.event.KIND…; whoever sees it publishes it. */

@@ -3,6 +3,7 @@ import type { ApplyOptions } from "./commands/apply.ts";
 import type { LogLevelOptions } from "./commands/log-level.ts";
 import type { StatsOptions } from "./commands/stats.ts";
 import type { UpFlags } from "./commands/up.ts";
+import type { WorkerRestartOptions } from "./commands/worker-restart.ts";
 import type { Context } from "./context.ts";
 import { CommandFailure, exitCodes } from "./failure.ts";
 import { DEFAULT_DATA_DIR, DEFAULT_TIMEOUT_SECONDS, type RawGlobalFlags } from "./global-flags.ts";
@@ -184,12 +185,7 @@ function declareViews(program: Command, perform: Perform): void {
 		.command("list")
 		.description("hosts, their interfaces, and when they were last seen")
 		.action(on(perform, async (context) => (await import("./commands/host-list.ts")).hostList(context)));
-	program
-		.command("worker")
-		.description("per-core workers: list")
-		.command("list")
-		.description("workers, their cores, states and restarts")
-		.action(on(perform, async (context) => (await import("./commands/worker-list.ts")).workerList(context)));
+	declareWorkers(program, perform);
 	program
 		.command("log")
 		.description("logging of the running services: level")
@@ -200,6 +196,23 @@ function declareViews(program: Command, perform: Perform): void {
 		.action(
 			on(perform, async (context, level: string | undefined, options: LogLevelOptions) =>
 				(await import("./commands/log-level.ts")).logLevel(context, level, options),
+			),
+		);
+}
+
+function declareWorkers(program: Command, perform: Perform): void {
+	const worker = program.command("worker").description("per-core workers: list, restart");
+	worker
+		.command("list")
+		.description("workers, their cores, states and restarts")
+		.action(on(perform, async (context) => (await import("./commands/worker-list.ts")).workerList(context)));
+	worker
+		.command("restart [WORKER]")
+		.description("replace workers by new processes, one after the other, without loss")
+		.option("--host <ID>", "this host's only (default: every host's)")
+		.action(
+			on(perform, async (context, number: string | undefined, options: WorkerRestartOptions) =>
+				(await import("./commands/worker-restart.ts")).workerRestart(context, number, options),
 			),
 		);
 }

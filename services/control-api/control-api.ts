@@ -10,6 +10,7 @@ import { buckets, settingKeys } from "@sluice/proto/subjects";
 import type { Logger } from "pino";
 import { HostView } from "./hosts/host-view.ts";
 import { Recovery } from "./hosts/recovery.ts";
+import { WorkerRestart } from "./hosts/worker-restart.ts";
 import { ConnectionWatch } from "./nats/connection-watch.ts";
 import { type ControlApi, endpoints } from "./nats/endpoints.ts";
 import { RuleLog } from "./nats/rule-log.ts";
@@ -69,6 +70,7 @@ export async function startControlApi(
 		hosts: view,
 		logLevels: new LogLevelSettings(storage.settings, levels),
 		recovery: new Recovery(nc, view, book, writer),
+		workerRestart: new WorkerRestart(nc, view),
 		instance: crypto.randomUUID(),
 	};
 	const service = await serve(nc, {

@@ -89,7 +89,7 @@ async function run(): Promise<void> {
 	state.onKept(() => file?.touch());
 	if (early !== undefined || state.knownRules === 0) supervisor.restore(known);
 	state.attach(cluster);
-	serveHostCommands(nc, config.hostId, state);
+	serveHostCommands(nc, config.hostId, state, supervisor);
 	await supervisor.join(state, READY_LIMIT_MS);
 	await file?.flush();
 	log.info({ ready: true, workers: config.workers }, "ready");

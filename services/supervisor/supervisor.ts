@@ -23,6 +23,7 @@ import { sendLevels } from "./worker-processes/levels-note.ts";
 import { isStoppedProcess } from "./worker-processes/pulse.ts";
 import { uidOf } from "./worker-processes/user.ts";
 import { startWorkerProcess, type WorkerProcess } from "./worker-processes/worker-process.ts";
+import { type Replaced, WorkerReplacement } from "./worker-processes/worker-replacement.ts";
 
 const DEADLINE_CHECK_MS = 1_000;
 const HEARTBEAT_CHECK_MS = 25;
@@ -35,6 +36,7 @@ export class Supervisor {
 	readonly #links: LinkObserver;
 	readonly #fleet: Fleet;
 	readonly #relay: Relay;
+	readonly #replacement: WorkerReplacement;
 	readonly #channelName: string;
 	#cluster: ClusterView | undefined;
 	#reconciler: Reconciler | undefined;
@@ -64,6 +66,13 @@ export class Supervisor {
 			log: logger.facility("workers"),
 		});
 		this.#relay = makeRelay(config, this.#fleet, logger);
+		this.#replacement = new WorkerReplacement({
+			host: config.hostId,
+			fleet: this.#fleet,
+			vacate: () => this.#relay.drivers.vacate(),
+			stop: (channel) => channel.command(stopMessage),
+			log: logger.facility("workers"),
+		});
 	}
 
 	/** Watches links and starts the workers; they wait for what the cluster desires. */
@@ -137,6 +146,11 @@ export class Supervisor {
 			holding: this.#cluster?.holding ?? "",
 			atMs: Date.now(),
 		};
+	}
+
+	/** Resolves when the worker's successor runs and drives its shards. */
+	async replaceWorker(slot: number): Promise<Replaced> {
+		return await this.#replacement.replace(slot);
 	}
 
 	/** Leaves every group, stops the workers, and lets the kernel close the rest. */

@@ -7,6 +7,7 @@ import {
 	hostAcceptSubject,
 	hostCountersSubjects,
 	hostHeldSubject,
+	hostRestartSubject,
 	hostSubjects,
 	requests,
 	statsSubject,
@@ -76,6 +77,8 @@ function controlApi(): Permissions {
 				// After a loss: what hosts hold.
 				hostHeldSubject("*"),
 				hostAcceptSubject("*"),
+				// Replaces one worker of a host.
+				hostRestartSubject("*"),
 				eventSubjects,
 			],
 		},
@@ -88,6 +91,7 @@ function controlApi(): Permissions {
 				requests.ruleApply,
 				requests.hostList,
 				requests.workerList,
+				requests.workerRestart,
 				requests.logLevel,
 				requests.clusterRecover,
 				applyUploadSubject("*"),

@@ -73,6 +73,20 @@ export class HostView {
 		return create(ListWorkersResponseSchema, { workers });
 	}
 
+	/** One host that is there. @throws SluiceError when it is not, or nobody can say. */
+	present(host: string): HostRecord {
+		this.#requireCurrent();
+		const entry = this.snapshot.entries.get(host);
+		if (entry === undefined)
+			throw new SluiceError("not_found", `there is no host ${JSON.stringify(host)}: see sluice host list`);
+		const silentSeconds = this.#lastSeenSeconds(host);
+		if (silentSeconds > HOST_GONE_SECONDS) {
+			const text = `host ${host} was not seen for ${Math.floor(silentSeconds)} s: look at sluice up there`;
+			throw new SluiceError("timeout", text);
+		}
+		return entry.value;
+	}
+
 	#requireCurrent(): void {
 		if (!this.snapshot.current) {
 			throw new SluiceError("unavailable", NOT_CURRENT);

@@ -18,6 +18,7 @@ const components: Readonly<Record<string, z.ZodType>> = {
 	ApplyResponse: schemas.applyResponse,
 	ListHostsResponse: schemas.listHostsResponse,
 	ListWorkersResponse: schemas.listWorkersResponse,
+	RestartWorkerResponse: schemas.restartWorkerResponse,
 	GetStatsResponse: schemas.getStatsResponse,
 	Error: schemas.errorBody,
 };

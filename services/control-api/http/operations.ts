@@ -15,7 +15,11 @@ import {
 	RuleSchema,
 } from "@sluice/proto/gen/rule";
 import { GetStatsResponseSchema } from "@sluice/proto/gen/stats";
-import { ListWorkersResponseSchema } from "@sluice/proto/gen/worker";
+import {
+	ListWorkersResponseSchema,
+	RestartWorkerRequestSchema,
+	RestartWorkerResponseSchema,
+} from "@sluice/proto/gen/worker";
 import type { RunningControlApi } from "../control-api.ts";
 import type { EventFeed } from "./events.ts";
 import { METRICS_TYPE, metricsText } from "./metrics.ts";
@@ -38,6 +42,7 @@ export function operations(parts: OperationParts): Operation[] {
 		...writeRules(parts),
 		applyRules(parts),
 		...observe(parts),
+		restartWorker(parts),
 		...expose(parts),
 		...probes(parts),
 	];
@@ -170,6 +175,24 @@ function observe({ api, stats }: OperationParts): Operation[] {
 			handle: () => respondMessage(ListWorkersResponseSchema, api.hosts.listWorkers()),
 		}),
 	];
+}
+
+function restartWorker({ api }: OperationParts): Operation {
+	return operation({
+		method: "POST",
+		path: "/v1/hosts/{host}/workers/{worker}/restart",
+		summary: "Replace one worker without loss; answers when its successor runs",
+		query: schemas.noQuery,
+		answer: { description: "The successor", schema: schemas.restartWorkerResponse },
+		handle: async ({ parameters }) => {
+			const { host = "", worker = "" } = parameters;
+			if (!/^[0-9]{1,4}$/.test(worker)) {
+				throw new SluiceError("invalid", `worker: ${JSON.stringify(worker)} is not the number of a worker`);
+			}
+			const request = create(RestartWorkerRequestSchema, { host, worker: Number(worker) });
+			return respondMessage(RestartWorkerResponseSchema, await api.workerRestart.handle(request));
+		},
+	});
 }
 
 function expose({ api, stats, events }: OperationParts): Operation[] {

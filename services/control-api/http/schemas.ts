@@ -132,19 +132,18 @@ export const listHostsResponse = z.strictObject({
 	),
 });
 
-export const listWorkersResponse = z.strictObject({
-	workers: z.array(
-		z.strictObject({
-			host: z.string(),
-			worker: uint32,
-			core: uint32,
-			pid: uint32,
-			state: z.enum(["STARTING", "RUNNING", "DRAINING", "BACKOFF", "FAILED"]),
-			restarts: uint32,
-			lastExit: z.string(),
-		}),
-	),
+const worker = z.strictObject({
+	host: z.string(),
+	worker: uint32,
+	core: uint32,
+	pid: uint32,
+	state: z.enum(["STARTING", "RUNNING", "DRAINING", "BACKOFF", "FAILED"]),
+	restarts: uint32,
+	lastExit: z.string(),
 });
+
+export const listWorkersResponse = z.strictObject({ workers: z.array(worker) });
+export const restartWorkerResponse = z.strictObject({ worker, formerPid: uint32, tookMs: uint32 });
 
 /** Statistics are passed on as the aggregator answers them; the members that are sure are named. */
 export const getStatsResponse = z.looseObject({

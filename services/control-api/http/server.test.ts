@@ -1,11 +1,17 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
 import type { Msg } from "@nats-io/transport-node";
+import { SluiceError } from "@sluice/lib/errors";
 import { endpoint, serve } from "@sluice/lib/service";
 import { until } from "@sluice/lib/testing/until";
 import { ApplyRequestSchema } from "@sluice/proto/gen/rule";
 import { GetStatsRequestSchema, GetStatsResponseSchema } from "@sluice/proto/gen/stats";
-import { requests } from "@sluice/proto/subjects";
+import {
+	RestartWorkerRequestSchema,
+	RestartWorkerResponseSchema,
+	Worker_State,
+} from "@sluice/proto/gen/worker";
+import { hostRestartSubject, requests } from "@sluice/proto/subjects";
 import type { z } from "zod";
 import type { RunningControlApi } from "../control-api.ts";
 import { exampleRule, manyRules, quietLogger, TestCluster } from "../testing/cluster.ts";
@@ -407,6 +413,41 @@ test("hosts and workers are listed; those of a host that is gone are not", async
 	await until(async () => (await listed()).length === 0);
 	expect((await read(await request("/v1/hosts"), schemas.listHostsResponse)).hosts).toHaveLength(1);
 }, 20_000);
+
+test("a worker is restarted by its host's supervisor, whose refusal is passed on", async () => {
+	const restart = (host: string, worker: string, token = TOKEN) =>
+		request(`/v1/hosts/${host}/workers/${worker}/restart`, { method: "POST", token });
+	await cluster.writeHost({ host: "relay-b" });
+	await until(() => api.hosts.snapshot.entries.has("relay-b"));
+	await expectError(await restart("relay-b", "0"), 504, /^host relay-b did not answer: /);
+	const nc = await cluster.server.connect();
+	const supervisor = await serve(nc, {
+		name: "supervisor",
+		version: "1.0.0",
+		endpoints: [
+			endpoint({
+				name: "restart",
+				subject: hostRestartSubject("relay-b"),
+				request: RestartWorkerRequestSchema,
+				response: RestartWorkerResponseSchema,
+				handle: ({ host, worker }) => {
+					if (worker > 1) throw new SluiceError("conflict", "worker 0 of relay-b is BACKOFF: try again");
+					const successor = { host, worker, pid: 43, state: Worker_State.RUNNING };
+					return create(RestartWorkerResponseSchema, { worker: successor, formerPid: 42, tookMs: 7 });
+				},
+			}),
+		],
+	});
+	const { worker, formerPid } = await read(await restart("relay-b", "1"), schemas.restartWorkerResponse);
+	expect([worker.worker, worker.pid, worker.state, formerPid]).toEqual([1, 43, "RUNNING", 42]);
+	await expectError(await restart("relay-b", "2"), 409, /^worker 0 of relay-b is BACKOFF: try again$/);
+	await expectError(await restart("relay-b", "x"), 400, /^worker: "x" is not the number of a worker$/);
+	await expectError(await restart("relay-z", "0"), 404, /^there is no host "relay-z": see sluice host list$/);
+	await expectError(await restart("*", "0"), 404, /^there is no host/);
+	await expectError(await restart("relay-b", "1", ""), 401, /token/);
+	await supervisor.stop();
+	await nc.close();
+});
 
 /** Reads events until the text holds what is wanted. */
 async function eventsUntil(response: Response, wanted: RegExp, act: () => Promise<unknown>): Promise<string> {

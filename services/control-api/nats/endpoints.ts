@@ -17,10 +17,16 @@ import {
 	RemoveRuleRequestSchema,
 	RemoveRuleResponseSchema,
 } from "@sluice/proto/gen/rule";
-import { ListWorkersRequestSchema, ListWorkersResponseSchema } from "@sluice/proto/gen/worker";
+import {
+	ListWorkersRequestSchema,
+	ListWorkersResponseSchema,
+	RestartWorkerRequestSchema,
+	RestartWorkerResponseSchema,
+} from "@sluice/proto/gen/worker";
 import { applyUploadSubject, requests } from "@sluice/proto/subjects";
 import type { HostView } from "../hosts/host-view.ts";
 import type { Recovery } from "../hosts/recovery.ts";
+import type { WorkerRestart } from "../hosts/worker-restart.ts";
 import type { Rules } from "../rules/rules.ts";
 import type { Uploads } from "../rules/uploads.ts";
 import type { LogLevelSettings } from "../settings/log-level-setting.ts";
@@ -31,6 +37,7 @@ export interface ControlApi {
 	readonly hosts: HostView;
 	readonly logLevels: LogLevelSettings;
 	readonly recovery: Recovery;
+	readonly workerRestart: WorkerRestart;
 	/** Token of this instance in the subject of its uploads. */
 	readonly instance: string;
 }
@@ -92,7 +99,7 @@ function applyEndpoints({ rules, uploads, instance }: ControlApi): ServiceEndpoi
 	];
 }
 
-function clusterEndpoints({ hosts, logLevels, recovery }: ControlApi): ServiceEndpoint[] {
+function clusterEndpoints({ hosts, workerRestart, logLevels, recovery }: ControlApi): ServiceEndpoint[] {
 	return [
 		endpoint({
 			name: "host-list",
@@ -107,6 +114,13 @@ function clusterEndpoints({ hosts, logLevels, recovery }: ControlApi): ServiceEn
 			request: ListWorkersRequestSchema,
 			response: ListWorkersResponseSchema,
 			handle: () => hosts.listWorkers(),
+		}),
+		endpoint({
+			name: "worker-restart",
+			subject: requests.workerRestart,
+			request: RestartWorkerRequestSchema,
+			response: RestartWorkerResponseSchema,
+			handle: (request) => workerRestart.handle(request),
 		}),
 		endpoint({
 			name: "log-level",

@@ -63,6 +63,7 @@ function make(workers = 2) {
 	const views = (): WorkerView[] =>
 		Array.from({ length: workers }, (_, slot) => {
 			if (host.connected(slot)?.channel.gone !== false) return { slot, phase: "absent" };
+			if (host.draining().includes(slot)) return { slot, phase: "draining" };
 			return { slot, phase: host.runningSlots.has(slot) ? "running" : "connected" };
 		});
 	const settle = async (...rules: DesiredRule[]): Promise<readonly RuleState[]> => {
@@ -77,6 +78,7 @@ function make(workers = 2) {
 	return {
 		host,
 		open,
+		drivers,
 		settle,
 		setLinks: (...changed: Link[]) => {
 			links = changed;
@@ -219,6 +221,32 @@ describe("welcoming a worker", () => {
 		host.answer.set("attach", EINVAL);
 		await settle(ruleA);
 		expect(host.restarted).toEqual(["0: welcome-worker: the worker refused (EINVAL)"]);
+	});
+});
+
+describe("a worker that drains", () => {
+	test("lets go of its shard before the other gets it, and rounds leave it at that", async () => {
+		const { host, open, drivers, settle } = make();
+		await settle(ruleA);
+		host.takeMessages();
+		host.drainingSlots.add(1);
+		await drivers.vacate();
+		expect(host.takeMessages()).toEqual(["1 detach", "0 attach"]);
+		await settle(ruleA, ruleB);
+		expect(host.takeMessages().filter((message) => /shard|attach|detach/.test(message))).toEqual([]);
+		expect(open.shards.get(2)?.shards.map(({ driver }) => driver?.slot)).toEqual([0, 0]);
+		expect(host.running()).toHaveLength(2);
+	});
+
+	test("keeps what it drives when there is nobody to take it", async () => {
+		const { host, open, drivers, settle } = make(1);
+		await settle(ruleA);
+		host.takeMessages();
+		host.drainingSlots.add(0);
+		await drivers.vacate();
+		await settle(ruleA);
+		expect(host.takeMessages()).toEqual([]);
+		expect(open.shards.get(2)?.shards[0]?.driver?.slot).toBe(0);
 	});
 });
 

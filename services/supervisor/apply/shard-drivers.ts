@@ -52,8 +52,21 @@ export class ShardDrivers {
 
 	/** What is to be handed over now; `opening` are shards that are not among the open ones yet. */
 	plan(opening: readonly OpenShards[] = []): HandOver[] {
-		const running = this.#workers.running().map(({ slot }) => slot);
-		return planDrivers([...this.#open.shards.values(), ...opening], running, this.#mostPerWorker);
+		const draining = this.#workers.draining();
+		const staying = this.#workers
+			.running()
+			.map(({ slot }) => slot)
+			.filter((slot) => !draining.includes(slot));
+		const shards = [...this.#open.shards.values(), ...opening];
+		return planDrivers(shards, staying, this.#mostPerWorker, draining);
+	}
+
+	/**
+	 * Workers that drain hand over what they drive, each shard at a batch boundary. Resolves
+	 * when that is done, or cannot be: what stays with them, rings hold until somebody comes.
+	 */
+	async vacate(): Promise<void> {
+		await Promise.allSettled(this.plan().map((handOver) => this.handOver(handOver)));
 	}
 
 	/**
@@ -99,7 +112,7 @@ export class ShardDrivers {
 		await inTurn(shard, async () => {
 			if (shard.closed || shard.driver?.channel === worker.channel) return;
 			// Meanwhile somebody else took it; only its own worker takes it away again.
-			if (shard.driver !== undefined && worker.slot !== index) return;
+			if (shard.driver !== undefined && worker.slot !== index && !this.#drains(shard.driver)) return;
 			await this.#detach(shard);
 			await this.#attach(worker, shards, shard);
 		});
@@ -111,6 +124,10 @@ export class ShardDrivers {
 			shard.closed = true;
 			await this.#detach(shard);
 		});
+	}
+
+	#drains({ slot }: ShardDriver): boolean {
+		return this.#workers.draining().includes(slot);
 	}
 
 	async #attach({ slot, channel }: ConnectedWorker, { ifindex, ring }: OpenShards, shard: OpenShard) {

@@ -9,6 +9,8 @@ export interface ConnectedWorker {
 export interface Workers {
 	/** Those that hold everything that is open. Only they are waited for. */
 	running(): readonly ConnectedWorker[];
+	/** Those among them that are about to be replaced: they are to drive no shard. Slots. */
+	draining(): readonly number[];
 	/** Any worker that said hello. */
 	connected(slot: number): ConnectedWorker | undefined;
 	/** The worker holds everything now. */

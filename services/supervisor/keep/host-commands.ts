@@ -11,17 +11,21 @@ import {
 	HeldRulesResponseSchema,
 } from "@sluice/proto/gen/cluster";
 import { type StoredRule, StoredRuleSchema } from "@sluice/proto/gen/rule";
-import { hostAcceptSubject, hostHeldSubject } from "@sluice/proto/subjects";
+import { RestartWorkerRequestSchema, RestartWorkerResponseSchema } from "@sluice/proto/gen/worker";
+import { hostAcceptSubject, hostHeldSubject, hostRestartSubject } from "@sluice/proto/subjects";
+import { workerOf } from "../record/host-record.ts";
+import type { Supervisor } from "../supervisor.ts";
 import type { DesiredState } from "./desired-state.ts";
 
 /** Below the smallest max_payload that is accepted, with room for one large rule. */
 const PAGE_BYTES = 1_000_000;
 
-/** Answers what control-api asks of this one host: which rules it holds, and to hold them no longer. */
+/** Answers what control-api asks of this one host: which rules it holds, to hold them no longer, to replace a worker. */
 export function serveHostCommands(
 	nc: NatsConnection,
 	host: string,
 	state: Pick<DesiredState, "held" | "accept">,
+	supervisor: Pick<Supervisor, "replaceWorker">,
 ): void {
 	const commands = [
 		endpoint({
@@ -39,6 +43,16 @@ export function serveHostCommands(
 			handle: ({ created }) => {
 				state.accept(created);
 				return create(AcceptResponseSchema);
+			},
+		}),
+		endpoint({
+			name: "restart",
+			subject: hostRestartSubject(host),
+			request: RestartWorkerRequestSchema,
+			response: RestartWorkerResponseSchema,
+			handle: async ({ worker: slot }) => {
+				const { worker, formerPid, tookMs } = await supervisor.replaceWorker(slot);
+				return create(RestartWorkerResponseSchema, { worker: workerOf(host, worker), formerPid, tookMs });
 			},
 		}),
 	];

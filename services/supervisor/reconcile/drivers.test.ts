@@ -14,8 +14,13 @@ function interfaceOf(ifindex: number, ...drivers: number[]) {
 	};
 }
 
-function plan(interfaces: ReturnType<typeof interfaceOf>[], running: number[], most = 128): string[] {
-	return planDrivers(interfaces, running, most).map(
+function plan(
+	interfaces: ReturnType<typeof interfaceOf>[],
+	running: number[],
+	most = 128,
+	draining: number[] = [],
+): string[] {
+	return planDrivers(interfaces, running, most, draining).map(
 		({ ifindex, shard, to }) => `${ifindex}/${shard} → ${to}`,
 	);
 }
@@ -38,6 +43,12 @@ describe("who drives which shard", () => {
 
 	test("a worker that is cut off but has not ended keeps what it drives", () => {
 		expect(plan([interfaceOf(2, 0, 1)], [0])).toEqual([]);
+	});
+
+	test("a worker that drains gives its own and others' away, and keeps them with nobody to take them", () => {
+		const interfaces = [interfaceOf(2, 0, 1), interfaceOf(3, 0, 0)];
+		expect(plan(interfaces, [1], 128, [0])).toEqual(["2/0 → 1", "3/0 → 1", "3/1 → 1"]);
+		expect(plan([interfaceOf(2, 0)], [], 128, [0])).toEqual([]);
 	});
 
 	test("with no worker running, or none that has room, the rings hold", () => {

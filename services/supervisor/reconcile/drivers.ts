@@ -12,12 +12,14 @@ export interface HandOver {
 /**
  * Who takes over which shard. A worker that runs drives its own. One whose worker is
  * away goes to the running worker that drives the fewest, and stays there until its
- * own runs again. With no worker running its ring holds what comes.
+ * own runs again. A worker that drains gives its own away likewise, while there is
+ * somebody to take them. With no worker running its ring holds what comes.
  */
 export function planDrivers(
 	interfaces: Iterable<Shards>,
 	running: readonly number[],
 	mostPerWorker: number,
+	draining: readonly number[] = [],
 ): HandOver[] {
 	const all = [...interfaces];
 	const loads = new Map(running.map((slot) => [slot, 0]));
@@ -31,7 +33,8 @@ export function planDrivers(
 	for (const { ifindex, shards } of all) {
 		for (const [shard, { driver }] of shards.entries()) {
 			const own = loads.has(shard);
-			if (own ? driver?.slot === shard : driver !== undefined) continue;
+			const stays = driver !== undefined && !draining.includes(driver.slot);
+			if (own ? driver?.slot === shard : stays) continue;
 			const to = own ? shard : leastLoaded(loads, mostPerWorker);
 			if (to === undefined) continue;
 			loads.set(to, (loads.get(to) ?? 0) + 1);

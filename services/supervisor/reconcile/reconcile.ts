@@ -1,7 +1,7 @@
 import { planDrivers, shardsOf } from "./drivers.ts";
 import { driverKey, groupKey, ruleKey, shardsKey, TABLE_KEY } from "./keys.ts";
 import { sameRule, sameTable } from "./same-table.ts";
-import type { Command, Desired, Membership, Observed, Plan, RuleState } from "./types.ts";
+import type { Command, Desired, Membership, Observed, Plan, RuleState, WorkerView } from "./types.ts";
 import { collectWants, type Verdict, type Wants } from "./wants.ts";
 
 /**
@@ -60,8 +60,10 @@ function welcomes({ workers }: Observed): Command[] {
 }
 
 function handOvers({ links, open, workers, limits }: Observed, refused: (key: string) => boolean): Command[] {
-	const running = workers.filter(({ phase }) => phase === "running").map(({ slot }) => slot);
-	return planDrivers(shardsOf(links, open.shards), running, limits.shardsPerWorker)
+	const those = (wanted: WorkerView["phase"]) =>
+		workers.filter(({ phase }) => phase === wanted).map(({ slot }) => slot);
+	const shards = shardsOf(links, open.shards);
+	return planDrivers(shards, those("running"), limits.shardsPerWorker, those("draining"))
 		.filter(({ ifindex, shard }) => !refused(driverKey(ifindex, shard)))
 		.map((handOver) => ({ kind: "hand-over", ...handOver }));
 }

@@ -173,8 +173,11 @@ export interface Open {
 /** What reconcile() has to know of one worker slot. */
 export interface WorkerView {
 	readonly slot: number;
-	/** connected: said hello, holds nothing yet; running: holds everything that is open. */
-	readonly phase: "absent" | "connected" | "running";
+	/**
+	 * connected: said hello, holds nothing yet; running: holds everything that is open;
+	 * draining: does too, but is about to be replaced, and is to drive no shard.
+	 */
+	readonly phase: "absent" | "connected" | "running" | "draining";
 }
 
 export interface Limits {

@@ -72,7 +72,7 @@ function exceptionOf({ name, state, reason }: RuleState): HostRecord_RuleExcepti
 	return create(HostRecord_RuleExceptionSchema, { name, state: RuleStatus_State[state], reason });
 }
 
-function workerOf(host: string, { slot, core, pid, state, restarts, lastExit }: WorkerStatus): Worker {
+export function workerOf(host: string, { slot, core, pid, state, restarts, lastExit }: WorkerStatus): Worker {
 	return create(WorkerSchema, {
 		host,
 		worker: slot,

@@ -184,6 +184,32 @@ describe("fleet", () => {
 		await until(() => alive.size === 1);
 	});
 
+	test("one that drains takes commands as before, and its successor is started without delay", () => {
+		const { fleet, starts, end, run } = make();
+		fleet.startAll();
+		run(0);
+		run(1);
+		expect(fleet.drain(0)?.slot).toBe(0);
+		expect(fleet.drain(0)).toBeUndefined();
+		expect([fleet.running().length, fleet.draining(), fleet.allRunning()]).toEqual([2, [0], false]);
+		expect(fleet.views()[0]?.phase).toBe("draining");
+		end(0, "exit 0");
+		expect([starts, fleet.draining()]).toEqual([[0, 1, 0], []]);
+		expect(fleet.statuses()[0]).toMatchObject({ state: "STARTING", restarts: 1, lastExit: "exit 0" });
+	});
+
+	test("one that hangs while it drains is ended, and its successor started", async () => {
+		const { fleet, starts, stopped, pidOf, run } = make();
+		fleet.startAll();
+		run(0);
+		fleet.drain(0);
+		stopped.add(pidOf(0));
+		fleet.checkHeartbeats();
+		fleet.checkHeartbeats();
+		await until(() => starts.length === 3);
+		expect(fleet.statuses()[0]).toMatchObject({ state: "STARTING", lastExit: "SIGKILL" });
+	});
+
 	test("all workers away for longer than a restart takes is down, one running is not", () => {
 		const { fleet, end, run } = make();
 		const start = Date.now();

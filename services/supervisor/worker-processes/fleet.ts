@@ -126,9 +126,24 @@ export class Fleet implements Workers {
 	}
 
 	running(): readonly ConnectedWorker[] {
-		return this.#slots.flatMap(({ slot, state, channel }) =>
-			state === "RUNNING" && channel !== undefined ? [{ slot, channel }] : [],
+		return this.#slots.flatMap((slot) =>
+			slot.channel !== undefined && holdsEverything(slot) ? [{ slot: slot.slot, channel: slot.channel }] : [],
 		);
+	}
+
+	draining(): readonly number[] {
+		return this.#slots.flatMap(({ slot, state, channel }) =>
+			state === "DRAINING" && channel !== undefined ? [slot] : [],
+		);
+	}
+
+	/** It is to be replaced: takes commands as before, and when it ends, its successor is started at once. */
+	drain(slotNumber: number): ConnectedWorker | undefined {
+		const slot = this.#slots[slotNumber];
+		if (slot?.state !== "RUNNING" || slot.channel === undefined || this.#stopping) return undefined;
+		slot.state = "DRAINING";
+		this.#options.onChange();
+		return { slot: slotNumber, channel: slot.channel };
 	}
 
 	connected(slotNumber: number): ConnectedWorker | undefined {
@@ -159,6 +174,7 @@ export class Fleet implements Workers {
 	views(): WorkerView[] {
 		return this.#slots.map(({ slot, state, channel }) => {
 			if (channel === undefined) return { slot, phase: "absent" };
+			if (state === "DRAINING") return { slot, phase: "draining" };
 			return { slot, phase: state === "RUNNING" ? "running" : "connected" };
 		});
 	}
@@ -187,10 +203,11 @@ export class Fleet implements Workers {
 	/** Ends workers whose hearts stand still; to be called each 25 ms. */
 	checkHeartbeats(): void {
 		const { heartbeat, isStopped } = this.#options;
-		for (const { slot, state, process, pulse } of this.#slots) {
-			if (state !== "RUNNING" || process === undefined) continue;
-			const hangs = pulse.look(heartbeat(slot), () => isStopped(process.pid));
-			if (hangs !== undefined) this.restart(slot, hangs);
+		for (const slot of this.#slots) {
+			const { process } = slot;
+			if (!holdsEverything(slot) || slot.channel === undefined || process === undefined) continue;
+			const hangs = slot.pulse.look(heartbeat(slot.slot), () => isStopped(process.pid));
+			if (hangs !== undefined) this.restart(slot.slot, hangs);
 		}
 	}
 
@@ -249,11 +266,7 @@ export class Fleet implements Workers {
 		slot.lastExit = how;
 		this.#dropChannel(slot);
 		this.#ended(slot);
-		if (!this.#stopping) {
-			slot.state = "BACKOFF";
-			this.#options.log.warn({ worker: slot.slot, core: slot.core, pid, exit: how }, "worker ended");
-			this.#startLater(slot);
-		}
+		if (!this.#stopping) this.#startAgain(slot, { worker: slot.slot, core: slot.core, pid, exit: how });
 		this.#options.onChange();
 	}
 
@@ -261,6 +274,18 @@ export class Fleet implements Workers {
 		const { lastChannel } = slot;
 		slot.lastChannel = undefined;
 		if (lastChannel !== undefined) this.#options.onEnded(lastChannel);
+	}
+
+	#startAgain(slot: Slot, predecessor: object): void {
+		if (slot.state === "DRAINING") {
+			this.#options.log.info(predecessor, "worker is replaced");
+			slot.restarts += 1;
+			this.#start(slot);
+			return;
+		}
+		slot.state = "BACKOFF";
+		this.#options.log.warn(predecessor, "worker ended");
+		this.#startLater(slot);
 	}
 
 	#startLater(slot: Slot): void {
@@ -272,11 +297,14 @@ export class Fleet implements Workers {
 	}
 
 	#dropChannel(slot: Slot): void {
-		if (slot.state === "RUNNING") {
-			this.#lastRunningAtMs = Date.now();
-			slot.state = "BACKOFF";
-		}
+		if (holdsEverything(slot)) this.#lastRunningAtMs = Date.now();
+		if (slot.state === "RUNNING") slot.state = "BACKOFF";
 		slot.channel?.close();
 		slot.channel = undefined;
 	}
+}
+
+/** As long as its channel is there. */
+function holdsEverything({ state }: Slot): boolean {
+	return state === "RUNNING" || state === "DRAINING";
 }

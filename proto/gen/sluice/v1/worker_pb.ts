@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/worker.proto.
  */
 export const file_sluice_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("ChZzbHVpY2UvdjEvd29ya2VyLnByb3RvEglzbHVpY2UudjEi2QEKBldvcmtlchIMCgRob3N0GAEgASgJEg4KBndvcmtlchgCIAEoDRIMCgRjb3JlGAMgASgNEgsKA3BpZBgEIAEoDRImCgVzdGF0ZRgFIAEoDjIXLnNsdWljZS52MS5Xb3JrZXIuU3RhdGUSEAoIcmVzdGFydHMYBiABKA0SEQoJbGFzdF9leGl0GAcgASgJIkkKBVN0YXRlEgwKCFNUQVJUSU5HEAASCwoHUlVOTklORxABEgwKCERSQUlOSU5HEAISCwoHQkFDS09GRhADEgoKBkZBSUxFRBAEIhQKEkxpc3RXb3JrZXJzUmVxdWVzdCI5ChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiIKB3dvcmtlcnMYASADKAsyES5zbHVpY2UudjEuV29ya2VyMl0KDVdvcmtlclNlcnZpY2USTAoLTGlzdFdvcmtlcnMSHS5zbHVpY2UudjEuTGlzdFdvcmtlcnNSZXF1ZXN0Gh4uc2x1aWNlLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChZzbHVpY2UvdjEvd29ya2VyLnByb3RvEglzbHVpY2UudjEi2QEKBldvcmtlchIMCgRob3N0GAEgASgJEg4KBndvcmtlchgCIAEoDRIMCgRjb3JlGAMgASgNEgsKA3BpZBgEIAEoDRImCgVzdGF0ZRgFIAEoDjIXLnNsdWljZS52MS5Xb3JrZXIuU3RhdGUSEAoIcmVzdGFydHMYBiABKA0SEQoJbGFzdF9leGl0GAcgASgJIkkKBVN0YXRlEgwKCFNUQVJUSU5HEAASCwoHUlVOTklORxABEgwKCERSQUlOSU5HEAISCwoHQkFDS09GRhADEgoKBkZBSUxFRBAEIhQKEkxpc3RXb3JrZXJzUmVxdWVzdCI5ChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiIKB3dvcmtlcnMYASADKAsyES5zbHVpY2UudjEuV29ya2VyIjQKFFJlc3RhcnRXb3JrZXJSZXF1ZXN0EgwKBGhvc3QYASABKAkSDgoGd29ya2VyGAIgASgNIl8KFVJlc3RhcnRXb3JrZXJSZXNwb25zZRIhCgZ3b3JrZXIYASABKAsyES5zbHVpY2UudjEuV29ya2VyEhIKCmZvcm1lcl9waWQYAiABKA0SDwoHdG9va19tcxgDIAEoDTKxAQoNV29ya2VyU2VydmljZRJMCgtMaXN0V29ya2VycxIdLnNsdWljZS52MS5MaXN0V29ya2Vyc1JlcXVlc3QaHi5zbHVpY2UudjEuTGlzdFdvcmtlcnNSZXNwb25zZRJSCg1SZXN0YXJ0V29ya2VyEh8uc2x1aWNlLnYxLlJlc3RhcnRXb3JrZXJSZXF1ZXN0GiAuc2x1aWNlLnYxLlJlc3RhcnRXb3JrZXJSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * One per-core worker process of a host.
@@ -138,7 +138,65 @@ export const ListWorkersResponseSchema: GenMessage<ListWorkersResponse> = /*@__P
   messageDesc(file_sluice_v1_worker, 2);
 
 /**
- * sluice.v1.worker.list, answered by control-api.
+ * Replaces one worker by a new process, without loss. Refused unless all workers of the host are RUNNING.
+ *
+ * @generated from message sluice.v1.RestartWorkerRequest
+ */
+export type RestartWorkerRequest = Message<"sluice.v1.RestartWorkerRequest"> & {
+  /**
+   * @generated from field: string host = 1;
+   */
+  host: string;
+
+  /**
+   * Slot number.
+   *
+   * @generated from field: uint32 worker = 2;
+   */
+  worker: number;
+};
+
+/**
+ * Describes the message sluice.v1.RestartWorkerRequest.
+ * Use `create(RestartWorkerRequestSchema)` to create a new message.
+ */
+export const RestartWorkerRequestSchema: GenMessage<RestartWorkerRequest> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_worker, 3);
+
+/**
+ * The successor is RUNNING and has its predecessor's rings.
+ *
+ * @generated from message sluice.v1.RestartWorkerResponse
+ */
+export type RestartWorkerResponse = Message<"sluice.v1.RestartWorkerResponse"> & {
+  /**
+   * @generated from field: sluice.v1.Worker worker = 1;
+   */
+  worker?: Worker | undefined;
+
+  /**
+   * @generated from field: uint32 former_pid = 2;
+   */
+  formerPid: number;
+
+  /**
+   * From the request to RUNNING.
+   *
+   * @generated from field: uint32 took_ms = 3;
+   */
+  tookMs: number;
+};
+
+/**
+ * Describes the message sluice.v1.RestartWorkerResponse.
+ * Use `create(RestartWorkerResponseSchema)` to create a new message.
+ */
+export const RestartWorkerResponseSchema: GenMessage<RestartWorkerResponse> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_worker, 4);
+
+/**
+ * sluice.v1.worker.list and sluice.v1.worker.restart, answered by control-api. The latter asks the
+ * host's supervisor the same on sluice.v1.host.HOST.restart.
  *
  * @generated from service sluice.v1.WorkerService
  */
@@ -150,6 +208,14 @@ export const WorkerService: GenService<{
     methodKind: "unary";
     input: typeof ListWorkersRequestSchema;
     output: typeof ListWorkersResponseSchema;
+  },
+  /**
+   * @generated from rpc sluice.v1.WorkerService.RestartWorker
+   */
+  restartWorker: {
+    methodKind: "unary";
+    input: typeof RestartWorkerRequestSchema;
+    output: typeof RestartWorkerResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sluice_v1_worker, 0);

@@ -20,6 +20,8 @@ export class FakeHost implements Workers {
 	readonly restarted: string[] = [];
 	/** Workers that hold everything. */
 	readonly runningSlots = new Set<number>();
+	/** Those of them that are to be replaced. */
+	readonly drainingSlots = new Set<number>();
 	/** What the kernel is to refuse: name of the call → errno. */
 	readonly refuse = new Map<string, number>();
 	/** What workers answer: kind of message → errno. */
@@ -80,6 +82,10 @@ export class FakeHost implements Workers {
 
 	running(): readonly ConnectedWorker[] {
 		return [...this.runningSlots].map((slot) => ({ slot, channel: this.channel(slot) }));
+	}
+
+	draining(): readonly number[] {
+		return [...this.drainingSlots].filter((slot) => this.runningSlots.has(slot));
 	}
 
 	connected(slot: number): ConnectedWorker | undefined {
