@@ -1,4 +1,4 @@
-import { release, setPriority } from "node:os";
+import { release } from "node:os";
 import { onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
@@ -9,11 +9,11 @@ import { DesiredState } from "./keep/desired-state.ts";
 import { serveHostCommands } from "./keep/host-commands.ts";
 import { KeptFile, readKept } from "./keep/kept-file.ts";
 import { readLastCounters } from "./observe/last-counters.ts";
+import { comeBeforeOthers } from "./priority.ts";
 import { hostRecord } from "./record/host-record.ts";
 import { Supervisor } from "./supervisor.ts";
 import { VERSION } from "./version.ts";
 
-const NICE = -5;
 /** Ready is said after this long even when a worker does not come up: the log and the record tell. */
 const READY_LIMIT_MS = 5_000;
 /** Workers have two seconds; whoever stops us has patience for about five. */
@@ -33,17 +33,8 @@ function fail(reason: unknown): never {
 	process.exit(1);
 }
 
-/** While a dead worker's shards wait for a survivor, their rings fill. Inherited by all threads and workers. */
-function comeBeforeOthers(): void {
-	try {
-		setPriority(NICE);
-	} catch (thrown) {
-		log.debug(`no priority: ${errorText(thrown)}`);
-	}
-}
-
 async function run(): Promise<void> {
-	comeBeforeOthers();
+	comeBeforeOthers(log);
 	const supervisor = new Supervisor(config, logger);
 	let finish: () => Promise<unknown> = async () => {};
 	let stopping = false;

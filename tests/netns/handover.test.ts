@@ -185,7 +185,8 @@ test("20 workers end at 100,000 pps: the other one goes on in their rings, and g
 	const result = await endWorkersUnderLoad({ flows: 8, rate: 12_500, seconds: 40, endings });
 	console.log(summary("two workers", result));
 	assertLosses(result);
-	if (result.packetsPerSecond > 99_000) expect(median(result.gaps)).toBeLessThanOrEqual(20);
+	// The generator yields to the relay; one that keeps less tells of a machine that others keep busy.
+	if (result.packetsPerSecond > 80_000) expect(median(result.gaps)).toBeLessThanOrEqual(20);
 	expect(result.covered).toBe(endings.length);
 }, 180_000);
 

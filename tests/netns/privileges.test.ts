@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
 import { childrenOf } from "../e2e/up-processes.ts";
@@ -85,6 +85,17 @@ test("every thread of a worker has its own user, no capability, no new privilege
 			expect(CAPABILITY_SETS.map((set) => fields.get(set))).toEqual(CAPABILITY_SETS.map(() => NONE));
 			expect([fields.get("NoNewPrivs"), fields.get("Seccomp")]).toEqual(["1", "2"]);
 		}
+	}
+});
+
+test("workers and supervisor come before other processes, in whatever sessions those are", async () => {
+	for (const { pid } of await relay.workers()) {
+		const group = `/proc/${pid}/autogroup`;
+		// Kernels without autogroup have no such file, and need none.
+		if (!existsSync(group)) continue;
+		await until("its session comes before others", () =>
+			/ nice -10$/m.test(readFileSync(group, "utf8")) ? true : undefined,
+		);
 	}
 });
 
