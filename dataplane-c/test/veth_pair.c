@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_WORDS 32
@@ -109,6 +112,26 @@ void enter_near(const struct veth_pair *pair)
 	enter(pair->near_namespace);
 }
 
+/* Until the kernel's link watch has given it a queue, an interface that is up drops what it sends. */
+static void await_running(const char *name)
+{
+	const struct timespec period = { .tv_nsec = 1000000 };
+	struct ifreq request = { 0 };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		give_up("socket: %s", strerror(errno));
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	for (unsigned look = 0; look < 10000; look++) {
+		if (ioctl(fd, SIOCGIFFLAGS, &request))
+			give_up("flags of %s: %s", name, strerror(errno));
+		if (request.ifr_flags & IFF_RUNNING)
+			break;
+		nanosleep(&period, NULL);
+	}
+	close(fd);
+}
+
 void veth_pair_open(struct veth_pair *pair)
 {
 	pair->far_namespace = new_namespace();
@@ -126,7 +149,9 @@ void veth_pair_open(struct veth_pair *pair)
 	ip("addr add " FAR_ADDRESS "/24 dev far0");
 	ip("link set far0 up");
 	pair->far_ifindex = if_nametoindex("far0");
+	await_running("far0");
 	enter_near(pair);
+	await_running("near0");
 }
 
 uint32_t be(const char *dotted)
