@@ -128,6 +128,21 @@ test("a worker's packet sockets are in a group, with filters that it cannot chan
 	}
 });
 
+test("besides those a worker holds its channel, its connection to NATS and egress sockets, no raw one and no netlink", async () => {
+	const inodes = async (table: string, column: number) => {
+		const lines = (await lab.relay.read(`/proc/net/${table}`)).trim().split("\n").slice(1);
+		return lines.map((line) => [line.trim().split(/\s+/)[column] ?? "", table] as const);
+	};
+	const columns = { packet: 8, netlink: 9, raw: 9, raw6: 9, udp: 9, udp6: 9, tcp: 9, tcp6: 9, unix: 6 };
+	const tables = await Promise.all(Object.entries(columns).map(([table, column]) => inodes(table, column)));
+	const kinds = new Map(tables.flat());
+	for (const { pid } of await relay.workers()) {
+		const held = [...socketsOf(pid).keys()].map((inode) => kinds.get(inode) ?? "unknown").toSorted();
+		expect([...new Set(held)]).toEqual(["packet", "tcp", "udp", "unix"]);
+		expect(held.filter((kind) => kind === "tcp")).toHaveLength(1);
+	}
+});
+
 test("the worker's user can read neither the data directory nor any credential", async () => {
 	const [worker] = await relay.workers();
 	const pid = worker?.pid ?? 0;
@@ -199,4 +214,12 @@ test("the supervisor has the capabilities it needs and can gain no other", () =>
 	for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(BigInt(`0x${fields.get(set)}`)).toBe(needed);
 	expect([fields.get("CapInh"), fields.get("CapAmb")]).toEqual([NONE, NONE]);
 	expect(fields.get("NoNewPrivs")).toBe("1");
+});
+
+test("docs/security.md says what each of them is for, and of no other", () => {
+	const page = readFileSync(resolve(import.meta.dir, "../../docs/security.md"), "utf8");
+	const section = page.split("### The supervisor's capabilities")[1]?.split("\n### ")[0] ?? "";
+	const rows = section.split("\n").filter((line) => line.startsWith("| `"));
+	const named = rows.flatMap((row) => row.split("|")[1]?.match(/[a-z_]+/g) ?? []);
+	expect(named.toSorted()).toEqual([...SUPERVISOR_CAPABILITIES].toSorted());
 });

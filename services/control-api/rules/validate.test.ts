@@ -106,7 +106,7 @@ describe("refused, with the path and the way out", () => {
 		[
 			"self-loop",
 			output({ interface: "r0", address: "239.1.1.1", port: 5001 }),
-			"outputs[0]: r0:239.1.1.1:5001 is the rule's own input: it would feed itself",
+			"outputs[0]: r0:239.1.1.1:5001 is the rule's own input, it would feed itself: give another address or port",
 		],
 		["bad host", { ...right, hosts: ["Relay"] }, 'hosts[0]: "Relay" is not a name'],
 		["all with others", { ...right, hosts: ["a", "all"] }, 'hosts[1]: "all" stands alone'],

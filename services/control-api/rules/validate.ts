@@ -133,7 +133,10 @@ function refuseSelfLoop(input: Input, outputs: readonly Output[]): void {
 	if (input.vlan !== undefined) return;
 	const looped = outputs.findIndex((output) => outputText(output) === inputText(input));
 	if (looped >= 0) {
-		throw wrong(`outputs[${looped}]`, `${inputText(input)} is the rule's own input: it would feed itself`);
+		throw wrong(
+			`outputs[${looped}]`,
+			`${inputText(input)} is the rule's own input, it would feed itself: give another address or port`,
+		);
 	}
 }
 
