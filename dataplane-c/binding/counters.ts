@@ -18,6 +18,19 @@ export const DROP_REASONS = [
 
 export type DropReason = (typeof DROP_REASONS)[number];
 
+/** In the order of Failure.Reason in proto/sluice/v1/stats.proto. */
+export const FAILURE_REASONS = [
+	"QUEUE_FULL",
+	"INTERFACE_DOWN",
+	"UNREACHABLE",
+	"NOT_PERMITTED",
+	"TOO_LONG",
+	"UNUSABLE",
+	"OTHER",
+] as const;
+
+export type FailureReason = (typeof FAILURE_REASONS)[number];
+
 export const RULE_COUNTER = {
 	receivedPackets: 0,
 	/** Payload. */
@@ -37,8 +50,12 @@ export const OUTPUT_COUNTER = {
 	sentBytes: 2,
 	failedPackets: 3,
 	limitedPackets: 4,
+	/** ICMP messages, not datagrams. */
+	unreachableAnswers: 5,
+	/** The first of as many as there are FAILURE_REASONS. */
+	failedByReason: 8,
 } as const;
-export const OUTPUT_COUNTERS = 8;
+export const OUTPUT_COUNTERS = 16;
 
 export const INTERFACE_COUNTER = {
 	capturedFrames: 0,
@@ -71,7 +88,9 @@ export const COUNTER_NUMBERS: Record<string, number> = {
 	SLUICE_DROP_COUNT: DROP_REASONS.length,
 	SLUICE_RULE_COUNTERS: RULE_COUNTERS,
 	SLUICE_RULE_DROPPED: RULE_COUNTER.dropped,
+	SLUICE_FAILURE_COUNT: FAILURE_REASONS.length,
 	SLUICE_OUTPUT_COUNTERS: OUTPUT_COUNTERS,
+	SLUICE_OUTPUT_FAILED_BY_REASON: OUTPUT_COUNTER.failedByReason,
 	SLUICE_INTERFACE_COUNTERS: INTERFACE_COUNTERS,
 	SLUICE_INTERFACE_DROPPED: INTERFACE_COUNTER.dropped,
 	SLUICE_WORKER_COUNTERS: WORKER_COUNTERS,

@@ -108,7 +108,7 @@ export const LIMITS = {
 	outputs: 262_144,
 	sources: 131_072,
 	egress: 16_384,
-	counters: 4_194_304,
+	counters: 8_388_608,
 	messageBytes: 8192,
 	interfaceNameBytes: 16,
 	addressesPerLink: 16,

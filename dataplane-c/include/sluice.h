@@ -56,7 +56,7 @@ extern "C" {
 /* Egress sockets of one worker: (output interface, source port, cast). */
 #define SLUICE_MAX_EGRESS           16384u
 /* u64 of one worker slot: every block above at once, with room for blocks that wait to be reused. */
-#define SLUICE_MAX_COUNTERS         4194304u
+#define SLUICE_MAX_COUNTERS         8388608u
 /* Messages on the channel are at most this long. */
 #define SLUICE_MAX_MESSAGE_BYTES    8192u
 #define SLUICE_INTERFACE_NAME_BYTES 16u
@@ -79,6 +79,24 @@ enum sluice_drop {
 	SLUICE_DROP_COUNT
 };
 
+/* ---- why an output failed: the order of Failure.Reason in proto/sluice/v1/stats.proto - */
+
+enum sluice_failure {
+	/* EAGAIN, ENOBUFS: the socket's send buffer or the interface's queue is full. */
+	SLUICE_FAILURE_QUEUE_FULL = 0,
+	/* ENETUNREACH, ENETDOWN, ENODEV, ENXIO, EADDRNOTAVAIL: down, gone, or the address gone. */
+	SLUICE_FAILURE_INTERFACE_DOWN,
+	/* EHOSTUNREACH, ECONNREFUSED and the like: what an ICMP message says of the way. */
+	SLUICE_FAILURE_UNREACHABLE,
+	/* EPERM, EACCES: a packet filter's rule, a broadcast address. */
+	SLUICE_FAILURE_NOT_PERMITTED,
+	SLUICE_FAILURE_TOO_LONG, /* EMSGSIZE */
+	/* SLUICE_OUTPUT_UNUSABLE, or no socket in the egress slot: never handed to the kernel. */
+	SLUICE_FAILURE_UNUSABLE,
+	SLUICE_FAILURE_OTHER,
+	SLUICE_FAILURE_COUNT
+};
+
 /* ---- counters -------------------------------------------------------------
  *
  * One flat array of aligned u64 per worker slot, in a memfd that the supervisor
@@ -91,7 +109,7 @@ enum sluice_drop {
  *                  (as long as no super-packets come: those are one frame, many
  *                  datagrams); kernel-dropped frames come on top
  *   per rule       received = forwarded + Σ dropped
- *   per output     eligible = sent + failed + limited
+ *   per output     eligible = sent + failed + limited, failed = Σ failed by reason
  */
 
 enum sluice_rule_counter {
@@ -109,7 +127,13 @@ enum sluice_output_counter {
 	SLUICE_OUTPUT_SENT_BYTES, /* payload */
 	SLUICE_OUTPUT_FAILED_PACKETS,
 	SLUICE_OUTPUT_LIMITED_PACKETS,
-	SLUICE_OUTPUT_COUNTERS = 8
+	/*
+	 * ICMP messages that say "unreachable" of the destination. Those datagrams were
+	 * sent; hosts and routers answer a few a second at most, however many come.
+	 */
+	SLUICE_OUTPUT_UNREACHABLE_ANSWERS,
+	SLUICE_OUTPUT_FAILED_BY_REASON = 8, /* SLUICE_FAILURE_COUNT of them */
+	SLUICE_OUTPUT_COUNTERS = 16
 };
 
 enum sluice_interface_counter {

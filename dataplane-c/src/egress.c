@@ -13,6 +13,11 @@
 #define UDP_SEGMENT 103
 #endif
 
+/* System calls of a sample, and of a send that was refused: messages, and sockets looked at. */
+#define ANSWERS_PER_SAMPLE  256u
+#define SLOTS_PER_SAMPLE    64u
+#define ANSWERS_PER_REFUSAL 1024u
+
 #define NO_PLAN          UINT32_MAX
 #define WITHOUT_SEGMENTS offsetof(struct egress_control, segment_header)
 
@@ -95,6 +100,8 @@ int egress_add(struct egress *egress, uint32_t slot, int fd, uint32_t ifindex, u
 		.ifindex = ifindex,
 		.segmentation = !(options & SLUICE_EGRESS_NO_SEGMENTATION),
 	};
+	if (slot >= egress->slots_used)
+		egress->slots_used = slot + 1;
 	return 0;
 }
 
@@ -107,6 +114,24 @@ int egress_remove(struct egress *egress, uint32_t slot)
 	close(egress->sockets[slot].fd);
 	egress->sockets[slot].fd = -1;
 	return 0;
+}
+
+/* ICMP comes when it likes: each slot gets its turn, so that many sockets cost no more than a few. */
+void egress_sample(struct egress *egress, const struct table *table)
+{
+	uint32_t left = ANSWERS_PER_SAMPLE;
+
+	if (!table)
+		return;
+	for (uint32_t turn = 0; turn < egress->slots_used && turn < SLOTS_PER_SAMPLE && left;
+	     turn++) {
+		const uint32_t slot = egress->next_sampled++ % egress->slots_used;
+
+		if (egress->sockets[slot].fd >= 0)
+			left -= answers_take(&egress->answers, slot, egress->sockets[slot].fd,
+					     left);
+	}
+	answers_count(&egress->answers, table, egress->counters);
 }
 
 /* ---- counting ---------------------------------------------------------- */
@@ -123,12 +148,15 @@ static void count_sent(const struct egress *egress, const struct egress_account 
 	ledger_settle(ledger, account->datagrams);
 }
 
-static void count_failed(const struct egress *egress, const struct egress_account *account)
+static void count_failed(const struct egress *egress, const struct egress_account *account,
+			 int error)
 {
 	struct ledger *ledger = egress->ledger;
 
 	ledger_add(ledger, &account->output[SLUICE_OUTPUT_ELIGIBLE_PACKETS], account->datagrams);
 	ledger_add(ledger, &account->output[SLUICE_OUTPUT_FAILED_PACKETS], account->datagrams);
+	ledger_add(ledger, &account->output[SLUICE_OUTPUT_FAILED_BY_REASON + failure_of(error)],
+		   account->datagrams);
 	ledger_settle(ledger, account->datagrams);
 }
 
@@ -148,19 +176,10 @@ static void report(struct egress *egress, struct egress_socket *socket, int erro
 /* ---- sending ----------------------------------------------------------- */
 
 /* An ICMP error of an earlier datagram is reported on a later send, and lies in the error queue. */
-static void drain_error_queue(int fd)
+static void drain_error_queue(struct egress *egress, const struct egress_socket *socket)
 {
-	uint8_t bytes[64];
-	uint8_t control[512];
-	struct iovec vector = { bytes, sizeof(bytes) };
-	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
-
-	for (unsigned taken = 0; taken < 1024; taken++) {
-		message.msg_control = control;
-		message.msg_controllen = sizeof(control);
-		if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
-			return;
-	}
+	(void)answers_take(&egress->answers, (uint32_t)(socket - egress->sockets), socket->fd,
+			   ANSWERS_PER_REFUSAL);
 }
 
 static bool is_full(int error)
@@ -169,7 +188,8 @@ static bool is_full(int error)
 }
 
 /* One datagram of a refused send: the message as it is, but with one vector and no segments. */
-static int send_one(int fd, const struct msghdr *refused, struct iovec *vector)
+static int send_one(struct egress *egress, const struct egress_socket *socket,
+		    const struct msghdr *refused, struct iovec *vector)
 {
 	struct msghdr message = *refused;
 	int error;
@@ -177,13 +197,13 @@ static int send_one(int fd, const struct msghdr *refused, struct iovec *vector)
 	message.msg_iov = vector;
 	message.msg_iovlen = 1;
 	message.msg_controllen = WITHOUT_SEGMENTS;
-	if (sendmsg(fd, &message, MSG_DONTWAIT) >= 0)
+	if (sendmsg(socket->fd, &message, MSG_DONTWAIT) >= 0)
 		return 0;
 	error = errno;
 	if (is_full(error))
 		return error;
-	drain_error_queue(fd);
-	return sendmsg(fd, &message, MSG_DONTWAIT) >= 0 ? 0 : errno;
+	drain_error_queue(egress, socket);
+	return sendmsg(socket->fd, &message, MSG_DONTWAIT) >= 0 ? 0 : errno;
 }
 
 /* Each vector holds whole segments, but for the very last. */
@@ -204,11 +224,11 @@ static void send_plainly(struct egress *egress, struct egress_socket *socket, ui
 			int error;
 
 			ledger_begin(egress->ledger, 1);
-			error = send_one(socket->fd, message, &one);
+			error = send_one(egress, socket, message, &one);
 			account.bytes = (uint32_t)one.iov_len;
 			if (error) {
 				report(egress, socket, error);
-				count_failed(egress, &account);
+				count_failed(egress, &account, error);
 			} else {
 				count_sent(egress, &account);
 			}
@@ -263,11 +283,11 @@ static bool answer_error(struct egress *egress, struct egress_socket *socket, ui
 		return true;
 	}
 	if (!is_full(error) && !tried_again) {
-		drain_error_queue(socket->fd);
+		drain_error_queue(egress, socket);
 		return false;
 	}
 	report(egress, socket, error);
-	count_failed(egress, &egress->accounts[index]);
+	count_failed(egress, &egress->accounts[index], error);
 	return true;
 }
 
@@ -312,7 +332,7 @@ void egress_flush(struct egress *egress)
 	} else if (egress->message_count) {
 		report(egress, socket, EBADF);
 		for (uint32_t index = 0; index < egress->message_count; index++)
-			count_failed(egress, &egress->accounts[index]);
+			count_failed(egress, &egress->accounts[index], EBADF);
 	}
 	egress->message_count = 0;
 	egress->vector_count = 0;

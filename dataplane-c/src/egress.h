@@ -11,12 +11,14 @@
  * written into the ledger, so that a successor knows how far a killed worker came.
  *
  *   error                        answer
- *   EAGAIN, ENOBUFS              failed: the queue is full
+ *   EAGAIN, ENOBUFS              failed
  *   EIO, with segments           no UDP_SEGMENT on this socket from now on; sent plainly
  *   EINVAL, with segments        sent plainly; many in a row are taken as EIO
  *   EMSGSIZE, with segments      sent plainly
  *   any other                    the error queue is emptied and the send tried once more:
  *                                it may be an earlier datagram's (ECONNREFUSED by ICMP)
+ *
+ * What failed is counted by reason as well, and what ICMP answered apart (egress_errors.h).
  */
 #ifndef SLUICE_EGRESS_H
 #define SLUICE_EGRESS_H
@@ -24,6 +26,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "egress_errors.h"
 #include "journal.h"
 #include "ledger.h"
 #include "segment_plan.h"
@@ -75,6 +78,9 @@ struct egress_account {
 
 struct egress {
 	struct egress_socket *sockets; /* SLUICE_MAX_EGRESS */
+	uint32_t slots_used;           /* none was from here on */
+	uint32_t next_sampled;
+	struct answers answers;
 	struct journal *journal;
 	uint64_t *counters; /* of the worker slot; block 0 is the worker's own */
 	struct ledger *ledger;
@@ -114,5 +120,7 @@ void egress_take_group(struct egress *egress, const struct payload *payloads, ui
 void egress_send(struct egress *egress, const struct sluice_output_record *output);
 /* Sends what was gathered. */
 void egress_flush(struct egress *egress);
+/* Counts what ICMP answered meanwhile; table: that of the counters, NULL: none yet. */
+void egress_sample(struct egress *egress, const struct table *table);
 
 #endif

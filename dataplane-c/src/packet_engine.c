@@ -166,6 +166,8 @@ static void count_unusable(struct packet_engine *packet, const struct sluice_out
 		return;
 	ledger_add(&packet->ledger, &counters[SLUICE_OUTPUT_ELIGIBLE_PACKETS], packets);
 	ledger_add(&packet->ledger, &counters[SLUICE_OUTPUT_FAILED_PACKETS], packets);
+	ledger_add(&packet->ledger,
+		   &counters[SLUICE_OUTPUT_FAILED_BY_REASON + SLUICE_FAILURE_UNUSABLE], packets);
 	ledger_settle(&packet->ledger, packets);
 }
 
@@ -350,6 +352,7 @@ static void sample(struct engine *engine)
 
 	for (uint32_t index = 0; index < packet->shard_count; index++)
 		packet_shard_sample(packet->shards[index]);
+	egress_sample(packet->egress, packet->table);
 }
 
 /* ---- life ---------------------------------------------------------------- */

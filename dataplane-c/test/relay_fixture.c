@@ -43,6 +43,11 @@ uint64_t output_counter(uint32_t number, uint32_t counter)
 	return rig_counter(&rig, rig_output_counters(number) + counter);
 }
 
+uint64_t failed_by(uint32_t number, uint32_t reason)
+{
+	return output_counter(number, SLUICE_OUTPUT_FAILED_BY_REASON + reason);
+}
+
 uint64_t interface_counter(uint32_t counter)
 {
 	return rig_counter(&rig, RIG_INTERFACE_COUNTERS + counter);
@@ -74,10 +79,14 @@ bool comes_to_rest(void)
 bool sums_hold(uint32_t rule, uint32_t output)
 {
 	uint64_t dropped = 0;
+	uint64_t failed = 0;
 
 	for (uint32_t reason = 0; reason < SLUICE_DROP_COUNT; reason++)
 		dropped += rule_counter(rule, SLUICE_RULE_DROPPED + reason);
-	return rule_counter(rule, SLUICE_RULE_RECEIVED_PACKETS) ==
+	for (uint32_t reason = 0; reason < SLUICE_FAILURE_COUNT; reason++)
+		failed += failed_by(output, reason);
+	return failed == output_counter(output, SLUICE_OUTPUT_FAILED_PACKETS) &&
+	       rule_counter(rule, SLUICE_RULE_RECEIVED_PACKETS) ==
 		       rule_counter(rule, SLUICE_RULE_FORWARDED_PACKETS) + dropped &&
 	       output_counter(output, SLUICE_OUTPUT_ELIGIBLE_PACKETS) ==
 		       output_counter(output, SLUICE_OUTPUT_SENT_PACKETS) +

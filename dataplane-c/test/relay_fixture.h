@@ -26,6 +26,8 @@ int install_one(uint32_t number, uint32_t slot);
 
 uint64_t rule_counter(uint32_t number, uint32_t counter);
 uint64_t output_counter(uint32_t number, uint32_t counter);
+/* enum sluice_failure. */
+uint64_t failed_by(uint32_t number, uint32_t reason);
 uint64_t interface_counter(uint32_t counter);
 /* Waits until the rule has forwarded that many, and no more. That is counted last in a batch. */
 bool await_forwarded(uint32_t number, uint64_t packets);

@@ -295,7 +295,7 @@ void rig_close(struct rig *rig)
 	sluice_close(rig->relay_namespace);
 }
 
-/* Blocks of 16 for rules, of 8 for outputs, behind the worker's and the interface's. */
+/* Blocks of 16 for rules and for outputs, behind the worker's and the interface's. */
 uint32_t rig_rule_counters(uint32_t number)
 {
 	return 128 + number * SLUICE_RULE_COUNTERS;

@@ -23,6 +23,7 @@ static void an_output_without_socket_fails_and_hurts_no_other(void)
 		EXPECT(traffic_expect(receiver, 1, 50));
 	EXPECT_EQUAL(output_counter(67, SLUICE_OUTPUT_ELIGIBLE_PACKETS), 10);
 	EXPECT_EQUAL(output_counter(67, SLUICE_OUTPUT_FAILED_PACKETS), 10);
+	EXPECT_EQUAL(failed_by(67, SLUICE_FAILURE_UNUSABLE), 10);
 	EXPECT_EQUAL(output_counter(68, SLUICE_OUTPUT_SENT_PACKETS), 10);
 	sluice_close(receiver);
 }
@@ -43,6 +44,83 @@ static void a_rule_without_usable_output_drops_by_name(void)
 		     10);
 	EXPECT_EQUAL(rule_counter(69, SLUICE_RULE_FORWARDED_PACKETS), 0);
 	EXPECT_EQUAL(output_counter(69, SLUICE_OUTPUT_ELIGIBLE_PACKETS), 0);
+}
+
+static void an_unusable_output_fails_by_name_beside_a_usable_one(void)
+{
+	struct sluice_rule_record rule = rig_rule(&rig, 86, 0, 2);
+	struct sluice_output_record outputs[2] = { rig_output(&rig, 86, SLOT),
+						   rig_output(&rig, 87, SLOT) };
+	uint8_t payload[50] = { 0 };
+
+	outputs[1].flags = SLUICE_OUTPUT_UNUSABLE;
+	EXPECT_EQUAL(rig_install(&rig, &rule, 1, outputs, 2), 0);
+	for (uint32_t at = 0; at < 10; at++)
+		traffic_send(sender, 86, payload, 50);
+	EXPECT(await_forwarded(86, 10));
+	EXPECT_EQUAL(failed_by(87, SLUICE_FAILURE_UNUSABLE), 10);
+	EXPECT(sums_hold(86, 86) && sums_hold(86, 87));
+}
+
+/* Before the supervisor has seen it and says so in the table. */
+static void an_interface_that_goes_down_is_named(void)
+{
+	uint8_t payload[50] = { 0 };
+
+	EXPECT_EQUAL(install_one(88, SLOT), 0);
+	rig_relay(&rig, "ip link set out0 down");
+	for (uint32_t at = 0; at < 10; at++)
+		traffic_send(sender, 88, payload, 50);
+	EXPECT(await_forwarded(88, 10));
+	EXPECT_EQUAL(failed_by(88, SLUICE_FAILURE_INTERFACE_DOWN), 10);
+	EXPECT(sums_hold(88, 88));
+	rig_relay(&rig, "ip link set out0 up");
+}
+
+/* The subnet's broadcast address, which the socket may not send to. */
+static void what_the_kernel_does_not_permit_is_named(void)
+{
+	struct sluice_rule_record rule = rig_rule(&rig, 89, 0, 1);
+	struct sluice_output_record output = rig_output(&rig, 89, SLOT_UNICAST);
+	uint8_t payload[50] = { 0 };
+
+	output.destination_be = htonl(RIG_FAR_OUT_ADDRESS | 0xffu);
+	EXPECT_EQUAL(rig_install(&rig, &rule, 1, &output, 1), 0);
+	for (uint32_t at = 0; at < 10; at++)
+		traffic_send(sender, 89, payload, 50);
+	EXPECT(await_forwarded(89, 10));
+	EXPECT_EQUAL(failed_by(89, SLUICE_FAILURE_NOT_PERMITTED), 10);
+	EXPECT(sums_hold(89, 89));
+}
+
+/* The last of them comes when nothing is sent any more: the sample finds it. */
+static void what_icmp_answers_is_counted_at_the_output_it_speaks_of(void)
+{
+	/* The kernel's limit for all it answers (icmp_msgs_burst) lets pass at least 25 in a row. */
+	enum { ANSWERED = 20 };
+	struct sluice_rule_record rule = rig_rule(&rig, 90, 0, 3);
+	struct sluice_output_record outputs[3] = { rig_output(&rig, 90, SLOT_UNICAST),
+						   rig_output(&rig, 91, SLOT_UNICAST),
+						   rig_output(&rig, 92, SLOT) };
+	const uint32_t counter = rig_output_counters(90) + SLUICE_OUTPUT_UNREACHABLE_ANSWERS;
+
+	outputs[0].destination_be = htonl(RIG_FAR_OUT_ADDRESS);
+	outputs[0].port_be = htons(9);
+	/* Nobody has that address, and so nobody answers. */
+	outputs[1].destination_be = htonl(RIG_FAR_OUT_ADDRESS + 70);
+	outputs[1].port_be = htons(9);
+	EXPECT_EQUAL(rig_install(&rig, &rule, 1, outputs, 3), 0);
+	for (uint32_t sequence = 0; sequence < ANSWERED; sequence++) {
+		traffic_send_numbered(sender, 90, sequence, 50);
+		EXPECT(await_forwarded(90, sequence + 1));
+	}
+	EXPECT_EQUAL(rig_await(&rig, counter, ANSWERED), ANSWERED);
+	EXPECT_EQUAL(output_counter(91, SLUICE_OUTPUT_UNREACHABLE_ANSWERS), 0);
+	EXPECT_EQUAL(output_counter(92, SLUICE_OUTPUT_UNREACHABLE_ANSWERS), 0);
+	for (uint32_t output = 90; output <= 92; output++) {
+		EXPECT_EQUAL(output_counter(output, SLUICE_OUTPUT_SENT_PACKETS), ANSWERED);
+		EXPECT(sums_hold(90, output));
+	}
 }
 
 static void a_unicast_output_that_nobody_listens_on_does_not_disturb_others(void)
@@ -101,6 +179,7 @@ static void a_full_queue_is_counted_as_failed(void)
 		sent = output_counter(output, SLUICE_OUTPUT_SENT_PACKETS);
 		EXPECT(sent < PACKETS / 2);
 		EXPECT_EQUAL(sent + output_counter(output, SLUICE_OUTPUT_FAILED_PACKETS), PACKETS);
+		EXPECT_EQUAL(sent + failed_by(output, SLUICE_FAILURE_QUEUE_FULL), PACKETS);
 	}
 	rig_relay(&rig, "tc qdisc del dev out0 root");
 }
@@ -142,6 +221,10 @@ int main(void)
 	rig_far(&rig, "sysctl -qw net.ipv4.icmp_ratelimit=0");
 	an_output_without_socket_fails_and_hurts_no_other();
 	a_rule_without_usable_output_drops_by_name();
+	an_unusable_output_fails_by_name_beside_a_usable_one();
+	an_interface_that_goes_down_is_named();
+	what_the_kernel_does_not_permit_is_named();
+	what_icmp_answers_is_counted_at_the_output_it_speaks_of();
 	a_unicast_output_that_nobody_listens_on_does_not_disturb_others();
 	an_earlier_datagrams_refusal_fails_no_later_one();
 	a_full_queue_is_counted_as_failed();

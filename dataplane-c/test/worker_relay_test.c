@@ -160,7 +160,7 @@ static void a_snapshot_labels_every_counter(void)
 	traffic_send(sender, 80, payload, sizeof(payload));
 	EXPECT(await_forwarded(80, 1));
 	bytes = sluice_worker_snapshot(rig.worker, NULL, 0);
-	EXPECT_EQUAL(bytes, 24 + 2 * (16 + 16 * 8) + 3 * (8 + 8 + 8 * 8) + 16 + 16 * 8 + 64 * 8);
+	EXPECT_EQUAL(bytes, 24 + 2 * (16 + 16 * 8) + 3 * (8 + 8 + 16 * 8) + 16 + 16 * 8 + 64 * 8);
 	EXPECT_EQUAL(sluice_worker_snapshot(rig.worker, buffer, sizeof(buffer)), bytes);
 	EXPECT_EQUAL(snapshot->table_generation, rig.generation);
 	EXPECT_EQUAL(snapshot->rule_count, 2);

@@ -53,6 +53,12 @@ describe("decodeCounters", () => {
 		});
 	}
 
+	test("columns that are left out where all is 0 are refused only when they are there in another length", () => {
+		for (const column of ["outputFailedByReason", "outputUnreachableAnswers"] as const) {
+			expect(refusal((message) => Object.assign(message, { [column]: [1n, 2n] }))).toBeString();
+		}
+	});
+
 	test("half a uid is refused", () => {
 		expect(refusal((message) => Object.assign(message, { ruleUids: new Uint8Array(17) }))).toBeString();
 	});

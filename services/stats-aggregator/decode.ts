@@ -1,10 +1,17 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { Drop_ReasonSchema, type WorkerCounters, WorkerCountersSchema } from "@sluice/proto/gen/stats";
+import {
+	Drop_ReasonSchema,
+	Failure_ReasonSchema,
+	type WorkerCounters,
+	WorkerCountersSchema,
+} from "@sluice/proto/gen/stats";
 import { countersSubject } from "@sluice/proto/subjects";
 import type { Chunk, InterfaceSample, OutputSample, RuleSample } from "./sample.ts";
 
 /** As many columns per rule and interface as the closed enum has reasons. */
 const DROP_REASONS = Drop_ReasonSchema.values.length;
+/** The same per output. */
+const FAILURE_REASONS = Failure_ReasonSchema.values.length;
 
 export const limits = {
 	workersPerHost: 1024,
@@ -81,6 +88,12 @@ function outputColumnsFault(message: WorkerCounters): string | undefined {
 	if (message.outputRule.some((row) => row >= rules)) {
 		return "an output of a rule that is not in the message";
 	}
+	if (!isEmptyOr(message.outputFailedByReason, rows * FAILURE_REASONS)) {
+		return "output failure column length";
+	}
+	if (!isEmptyOr(message.outputUnreachableAnswers, rows)) {
+		return "output answer column length";
+	}
 	return columnsFault("output", rows, [
 		message.outputRule,
 		message.outputEligiblePackets,
@@ -114,6 +127,11 @@ function columnsFault(
 	return columns.every((column) => column.length === rows) ? undefined : `${what} column lengths differ`;
 }
 
+/** A column that is left out says that all its values are 0. */
+function isEmptyOr(column: readonly unknown[], length: number): boolean {
+	return column.length === 0 || column.length === length;
+}
+
 function toChunk(message: WorkerCounters): Chunk {
 	const { host, worker, incarnation, sequence, atUnixMs, chunk, chunks, gauges } = message;
 	const rules = ruleSamples(message);
@@ -131,6 +149,8 @@ function ruleSamples(message: WorkerCounters): Map<string, RuleSample> {
 			sentBytes: message.outputSentBytes[k] ?? 0n,
 			failedPackets: message.outputFailedPackets[k] ?? 0n,
 			limitedPackets: message.outputLimitedPackets[k] ?? 0n,
+			failedByReason: message.outputFailedByReason.slice(k * FAILURE_REASONS, (k + 1) * FAILURE_REASONS),
+			unreachableAnswers: message.outputUnreachableAnswers[k] ?? 0n,
 		});
 	}
 	const rules = new Map<string, RuleSample>();

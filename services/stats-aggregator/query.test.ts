@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { toJsonText } from "@sluice/lib/json";
-import { Drop_Reason, RuleStatsSchema } from "@sluice/proto/gen/stats";
+import { Drop_Reason, Failure_Reason, RuleStatsSchema } from "@sluice/proto/gen/stats";
 import { emptyFold } from "./fold.ts";
 import { interfaceStats, ruleStats, SILENT_WORKER_MS, workerStats } from "./query.ts";
 import { foldReading, R1, R2, rule, T0, uid } from "./testing/counters.ts";
@@ -46,6 +46,8 @@ describe("query", () => {
 				sentBytes: "0",
 				failedPackets: "0",
 				limitedPackets: "0",
+				failedByReason: {},
+				unreachableAnswers: "0",
 				packetsPerSecond: 0,
 			})),
 		});
@@ -55,7 +57,7 @@ describe("query", () => {
 		const fold = emptyFold();
 		for (const worker of [0, 1]) {
 			const outputs = [
-				{ output: R1, sent: 8n, failed: 2n },
+				{ output: R1, sent: 8n, failed: { [Failure_Reason.QUEUE_FULL]: 2n }, answers: 1n },
 				{ output: R2, sent: 10n },
 			];
 			foldReading(fold, { worker, rules: [{ uid: uid(1), received: 10n, outputs }] });
@@ -63,6 +65,21 @@ describe("query", () => {
 		const [second, first] = ruleStats(fold, rule("video", 1, [R2, R1]), T0).outputs;
 		expect([second?.eligiblePackets, second?.sentPackets]).toEqual([20n, 20n]);
 		expect([first?.eligiblePackets, first?.sentPackets, first?.failedPackets]).toEqual([20n, 16n, 4n]);
+		expect([first?.failedByReason, second?.failedByReason]).toEqual([{ QUEUE_FULL: 4n }, {}]);
+		expect([first?.unreachableAnswers, second?.unreachableAnswers]).toEqual([2n, 0n]);
+	});
+
+	test("workers where nothing failed say no reasons, and add nothing to those of the others", () => {
+		const fold = emptyFold();
+		const failed = { [Failure_Reason.UNUSABLE]: 3n, [Failure_Reason.INTERFACE_DOWN]: 1n };
+		for (const [worker, reading] of [{}, { failed }, {}].entries())
+			foldReading(fold, {
+				worker,
+				rules: [{ uid: uid(1), received: 4n, outputs: [{ output: R1, sent: 0n, ...reading }] }],
+			});
+		const [output] = ruleStats(fold, video, T0).outputs;
+		expect(output?.failedByReason).toEqual({ INTERFACE_DOWN: 1n, UNUSABLE: 3n });
+		expect(output?.failedPackets).toBe(4n);
 	});
 
 	test("rates follow the workers' own clocks, and are zero for a worker that is not heard", () => {

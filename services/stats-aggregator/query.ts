@@ -1,6 +1,7 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type DescEnum } from "@bufbuild/protobuf";
 import {
 	Drop_ReasonSchema,
+	Failure_ReasonSchema,
 	type InterfaceStats,
 	InterfaceStatsSchema,
 	type OutputStats,
@@ -24,6 +25,9 @@ interface OutputSums {
 	sentBytes: bigint;
 	failedPackets: bigint;
 	limitedPackets: bigint;
+	/** Indexed by Failure.Reason. */
+	readonly failedByReason: bigint[];
+	unreachableAnswers: bigint;
 	packetsPerSecond: number;
 }
 
@@ -82,7 +86,7 @@ export function interfaceStats(fold: Fold): InterfaceStats[] {
 			}
 		}
 		for (const [, { stats, dropped }] of byKey(sums)) {
-			stats.droppedPackets = namedDrops(dropped);
+			stats.droppedPackets = named(Drop_ReasonSchema, dropped);
 			all.push(stats);
 		}
 	}
@@ -197,6 +201,8 @@ function addOutput(into: OutputSums, from: OutputSample): void {
 	into.sentBytes += from.sentBytes;
 	into.failedPackets += from.failedPackets;
 	into.limitedPackets += from.limitedPackets;
+	addEach(into.failedByReason, from.failedByReason);
+	into.unreachableAnswers += from.unreachableAnswers;
 }
 
 function addEach(into: bigint[], from: readonly bigint[]): void {
@@ -219,6 +225,8 @@ function emptySums(rule: CataloguedRule): RuleSums {
 			sentBytes: 0n,
 			failedPackets: 0n,
 			limitedPackets: 0n,
+			failedByReason: [],
+			unreachableAnswers: 0n,
 			packetsPerSecond: 0,
 		})),
 		silentMs: undefined,
@@ -229,9 +237,10 @@ function zeroDrops(): bigint[] {
 	return Drop_ReasonSchema.values.map(() => 0n);
 }
 
-function namedDrops(counts: readonly bigint[]): Record<string, bigint> {
+/** By the reason's name; those that never happened are left out. */
+function named(reasons: DescEnum, counts: readonly bigint[]): Record<string, bigint> {
 	const named: Record<string, bigint> = {};
-	for (const { name, number } of Drop_ReasonSchema.values) {
+	for (const { name, number } of reasons.values) {
 		const count = counts[number] ?? 0n;
 		if (count > 0n) {
 			named[name] = count;
@@ -242,7 +251,8 @@ function namedDrops(counts: readonly bigint[]): Record<string, bigint> {
 
 function outputStats(output: CataloguedOutput, sums: OutputSums | undefined): OutputStats {
 	const { interface: interfaceName, address, port } = output;
-	return create(OutputStatsSchema, { interface: interfaceName, address, port, ...sums });
+	const failedByReason = named(Failure_ReasonSchema, sums?.failedByReason ?? []);
+	return create(OutputStatsSchema, { interface: interfaceName, address, port, ...sums, failedByReason });
 }
 
 function figures(rule: CataloguedRule, sums: RuleSums) {
@@ -250,7 +260,7 @@ function figures(rule: CataloguedRule, sums: RuleSums) {
 		receivedPackets: sums.receivedPackets,
 		receivedBytes: sums.receivedBytes,
 		forwardedPackets: sums.forwardedPackets,
-		droppedPackets: namedDrops(sums.droppedPackets),
+		droppedPackets: named(Drop_ReasonSchema, sums.droppedPackets),
 		packetsPerSecond: sums.packetsPerSecond,
 		bitsPerSecond: sums.bitsPerSecond,
 		outputs: rule.outputs.map((output, k) => outputStats(output, sums.outputs[k])),

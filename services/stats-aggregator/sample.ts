@@ -7,6 +7,10 @@ export interface OutputSample {
 	readonly sentBytes: bigint;
 	readonly failedPackets: bigint;
 	readonly limitedPackets: bigint;
+	/** Indexed by Failure.Reason; empty: nothing failed. */
+	readonly failedByReason: readonly bigint[];
+	/** ICMP messages, not datagrams. */
+	readonly unreachableAnswers: bigint;
 }
 
 /** Absolute counters of one rule, as one worker saw them. */

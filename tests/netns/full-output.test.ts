@@ -75,9 +75,10 @@ test("a full qdisc: what it refuses is failed on its output alone, and what is s
 	await lab.relay.must("tc qdisc add dev r2 root tbf rate 1mbit burst 100000 limit 100000".split(" "));
 	const narrow = await recv(lab.dst, { in: "d1:239.10.2.1:6001", idleSeconds: 3 });
 	const figures = await flow();
-	const { eligiblePackets, sentPackets, failedPackets } = output(figures, "both", "r2");
+	const { eligiblePackets, sentPackets, failedPackets, failedByReason } = output(figures, "both", "r2");
 	expect(eligiblePackets).toBe(COUNT);
 	expect(failedPackets).toBeGreaterThan(COUNT / 2);
+	expect(failedByReason).toEqual({ QUEUE_FULL: failedPackets });
 	expect((await narrow.report()).receivedPackets).toBe(sentPackets);
 	await lab.relay.must("tc qdisc del dev r2 root".split(" "));
 });
@@ -95,20 +96,30 @@ test("an output interface set down while flowing: what it misses is failed on it
 	expect(after.sentPackets).toBeGreaterThan(before.sentPackets);
 	expect(after.eligiblePackets).toBe(before.eligiblePackets + COUNT);
 	expect(after.failedPackets).toBeGreaterThan(before.failedPackets);
+	// At first what the kernel says, then what the table says.
+	const { INTERFACE_DOWN = 0, UNUSABLE = 0, ...others } = after.failedByReason;
+	expect(INTERFACE_DOWN + UNUSABLE).toBe(after.failedPackets - before.failedPackets);
+	expect(UNUSABLE).toBeGreaterThan(0);
+	expect(others).toEqual(before.failedByReason);
 	await lab.relay.ip("link", "set", "r2", "up");
 });
 
-for (const [what, address] of [
-	["that answers port unreachable", "10.3.0.2"],
-	["that answers no ARP request", "10.3.0.77"],
+for (const [what, address, answers] of [
+	["that answers port unreachable: its answers are counted", "10.3.0.2", true],
+	["that answers no ARP request: it is counted as sent", "10.3.0.77", false],
 ] as const) {
-	test(`a unicast destination ${what}: no other output loses anything`, async () => {
+	test(`a unicast destination ${what}, and no other output loses anything`, async () => {
 		await applyWith({ interface: "r2", address, port: 6999 });
 		await until("the output can be used", async () => {
 			const rule = (await relay.rules()).find(({ name }) => name === "both");
 			return rule?.hosts[0]?.state === "ACTIVE" ? true : undefined;
 		});
 		const figures = await flow();
-		expect(output(figures, "both", "r2").eligiblePackets).toBe(COUNT);
+		const unicast = output(figures, "both", "r2");
+		expect(unicast.eligiblePackets).toBe(COUNT);
+		expect(unicast.sentPackets).toBe(COUNT);
+		if (answers) expect(unicast.unreachableAnswers).toBeGreaterThan(0);
+		else expect(unicast.unreachableAnswers).toBe(0);
+		for (const name of ["both", "other"]) expect(output(figures, name, "r1").unreachableAnswers).toBe(0);
 	});
 }

@@ -1,4 +1,4 @@
-import type { GetStatsResponse, InterfaceStats, RuleStats } from "@sluice/proto/gen/stats";
+import type { GetStatsResponse, InterfaceStats, OutputStats, RuleStats } from "@sluice/proto/gen/stats";
 import { formatEndpoint } from "../parse/endpoint.ts";
 import type { Colors } from "../terminal.ts";
 import { formatBitRate, formatCount, formatDrops } from "./figures.ts";
@@ -52,16 +52,19 @@ function trafficCells(traffic: Traffic): string[] {
 	];
 }
 
+/** What a column says of ICMP answers is of interest only where there are any. */
 function formatOutputs(rules: RuleStats[], colors: Colors): string {
+	const answered = rules.some((rule) => rule.outputs.some((output) => output.unreachableAnswers > 0n));
 	const rows = rules.flatMap((rule) =>
 		rule.outputs.map((output, index) => [
 			index === 0 ? rule.name : "",
 			formatEndpoint(output.interface, output.address, output.port),
 			formatCount(output.eligiblePackets),
 			formatCount(output.sentPackets),
-			formatCount(output.failedPackets),
+			formatFailed(output),
 			formatCount(output.limitedPackets),
 			formatCount(output.packetsPerSecond),
+			...(answered ? [formatCount(output.unreachableAnswers)] : []),
 		]),
 	);
 	return formatTable(
@@ -73,10 +76,16 @@ function formatOutputs(rules: RuleStats[], colors: Colors): string {
 			{ heading: "FAILED", align: "right" },
 			{ heading: "LIMITED", align: "right" },
 			{ heading: "PPS", align: "right" },
+			...(answered ? [{ heading: "UNREACHABLE ANSWERS", align: "right" } as const] : []),
 		],
 		rows,
 		colors,
 	);
+}
+
+/** A worker of an older version gives no reasons. */
+function formatFailed({ failedByReason, failedPackets }: OutputStats): string {
+	return Object.keys(failedByReason).length > 0 ? formatDrops(failedByReason) : formatCount(failedPackets);
 }
 
 function formatInterfaces(interfaces: InterfaceStats[], colors: Colors): string {

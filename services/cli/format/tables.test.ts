@@ -7,7 +7,7 @@ import {
 	RuleStatus_State,
 	RuleStatusSchema,
 } from "@sluice/proto/gen/rule";
-import { GetStatsResponseSchema, RuleStatsSchema } from "@sluice/proto/gen/stats";
+import { GetStatsResponseSchema, OutputStatsSchema, RuleStatsSchema } from "@sluice/proto/gen/stats";
 import { Worker_State, WorkerSchema } from "@sluice/proto/gen/worker";
 import { createColors } from "picocolors";
 import { formatChanges } from "./changes.ts";
@@ -112,7 +112,9 @@ test("statistics: rules, outputs, interfaces", () => {
 		eligiblePackets: 10n,
 		sentPackets: 9n,
 		failedPackets: 1n,
+		failedByReason: { QUEUE_FULL: 1n },
 	};
+	const answering = { ...output, address: "10.3.0.2", failedByReason: {}, unreachableAnswers: 3n };
 	const traffic = { receivedPackets: 12n, forwardedPackets: 10n, droppedPackets: { FRAGMENT: 2n } };
 	const stats = create(GetStatsResponseSchema, {
 		rules: [
@@ -141,11 +143,20 @@ test("statistics: rules, outputs, interfaces", () => {
 			"RULE   RECEIVED  FORWARDED     DROPPED    PPS       RATE  SILENT",
 			"video        12         10  2 FRAGMENT  1,000  11.2 Mb/s      0s",
 			"",
-			"RULE   OUTPUT              ELIGIBLE  SENT  FAILED  LIMITED  PPS",
-			"video  r1:239.10.1.1:6001        10     9       1        0    0",
+			"RULE   OUTPUT              ELIGIBLE  SENT        FAILED  LIMITED  PPS",
+			"video  r1:239.10.1.1:6001        10     9  1 QUEUE_FULL        0    0",
 			"",
 			"HOST     INTERFACE  CAPTURED  KERNEL DROPPED  UNMATCHED  DROPPED",
 			"relay-a  r0               13               4          1        0",
+			"",
+		].join("\n"),
+	);
+	stats.rules[0]?.outputs.push(create(OutputStatsSchema, answering));
+	expect(formatStats(stats, plain)).toContain(
+		[
+			"RULE   OUTPUT              ELIGIBLE  SENT        FAILED  LIMITED  PPS  UNREACHABLE ANSWERS",
+			"video  r1:239.10.1.1:6001        10     9  1 QUEUE_FULL        0    0                    0",
+			"       r1:10.3.0.2:6001          10     9             1        0    0                    3",
 			"",
 		].join("\n"),
 	);

@@ -111,12 +111,22 @@ function exposeOutputs(exposition: Exposition, rules: readonly RuleStats[]): voi
 	const bytes = exposition.counter(`${prefix}_sent_bytes_total`, "Payload bytes sent.", names);
 	const failed = exposition.counter(
 		`${prefix}_failed_packets_total`,
-		"Datagrams that the kernel refused.",
+		"Datagrams that the kernel refused, or that had no interface to leave by.",
 		names,
+	);
+	const failedByReason = exposition.counter(
+		`${prefix}_failed_by_reason_packets_total`,
+		"The same by reason; reasons that never happened are left out.",
+		[...names, "reason"],
 	);
 	const limited = exposition.counter(
 		`${prefix}_limited_packets_total`,
 		"Datagrams over the output's rate.",
+		names,
+	);
+	const answers = exposition.counter(
+		`${prefix}_unreachable_answers_total`,
+		'ICMP "unreachable" messages of sent datagrams; their senders limit their rate.',
 		names,
 	);
 	for (const rule of rules) {
@@ -127,7 +137,10 @@ function exposeOutputs(exposition: Exposition, rules: readonly RuleStats[]): voi
 			sent(labels, output.sentPackets);
 			bytes(labels, output.sentBytes);
 			failed(labels, output.failedPackets);
+			for (const [reason, packets] of Object.entries(output.failedByReason))
+				failedByReason({ ...labels, reason }, packets);
 			limited(labels, output.limitedPackets);
+			answers(labels, output.unreachableAnswers);
 		}
 	}
 }

@@ -163,6 +163,8 @@ export const getStatsResponse = z.looseObject({
 					sentPackets: uint64,
 					failedPackets: uint64,
 					limitedPackets: uint64,
+					failedByReason: z.record(z.string(), uint64),
+					unreachableAnswers: uint64,
 				}),
 			),
 		}),

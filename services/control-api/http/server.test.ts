@@ -360,7 +360,10 @@ test("statistics come from an aggregator over NATS, in one answer or in pages; w
 						address: "239.10.1.1",
 						port: 6001,
 						sentPackets: 10n,
-						eligiblePackets: 10n,
+						eligiblePackets: 15n,
+						failedPackets: 5n,
+						failedByReason: { QUEUE_FULL: 3n, UNUSABLE: 2n },
+						unreachableAnswers: 4n,
 					};
 					const rule = {
 						name: pages[k] ?? "",
@@ -391,6 +394,15 @@ test("statistics come from an aggregator over NATS, in one answer or in pages; w
 	expect(lines).toContain(
 		'sluice_output_sent_packets_total{rule="c",interface="r1",address="239.10.1.1",port="6001"} 10',
 	);
+	for (const [name, reason, value] of [
+		["failed_packets", "", 5],
+		["failed_by_reason_packets", ',reason="QUEUE_FULL"', 3],
+		["failed_by_reason_packets", ',reason="UNUSABLE"', 2],
+		["unreachable_answers", "", 4],
+	]) {
+		const labels = `rule="c",interface="r1",address="239.10.1.1",port="6001"${reason}`;
+		expect(lines).toContain(`sluice_output_${name}_total{${labels}} ${value}`);
+	}
 	expect(lines).toContain('sluice_interface_kernel_dropped_frames_total{host="h",interface="r0"} 1');
 	expect(lines).toContain("sluice_stats_available 1");
 	// Scraped again, absolute values stay what they are.

@@ -2,6 +2,8 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import {
 	type Drop_Reason,
 	Drop_ReasonSchema,
+	type Failure_Reason,
+	Failure_ReasonSchema,
 	type WorkerCounters,
 	WorkerCountersSchema,
 } from "@sluice/proto/gen/stats";
@@ -16,7 +18,8 @@ export const T0 = 1_700_000_000_000;
 export interface OutputReading {
 	readonly output: CataloguedOutput;
 	readonly sent: bigint;
-	readonly failed?: bigint;
+	readonly failed?: Partial<Record<Failure_Reason, bigint>>;
+	readonly answers?: bigint;
 }
 
 export interface RuleReading {
@@ -67,11 +70,19 @@ export function workerCounters(reading: Reading): WorkerCounters {
 		),
 		outputRule: outputs.map(({ row }) => row),
 		outputKeys: outputs.map(({ output }) => output.key),
-		outputEligiblePackets: outputs.map(({ sent, failed = 0n }) => sent + failed),
+		outputEligiblePackets: outputs.map(({ sent, failed = {} }) => sent + sum(Object.values(failed))),
 		outputSentPackets: outputs.map(({ sent }) => sent),
 		outputSentBytes: outputs.map(({ sent }) => sent * 1000n),
-		outputFailedPackets: outputs.map(({ failed = 0n }) => failed),
+		outputFailedPackets: outputs.map(({ failed = {} }) => sum(Object.values(failed))),
 		outputLimitedPackets: outputs.map(() => 0n),
+		outputFailedByReason: outputs.some(({ failed }) => failed !== undefined)
+			? outputs.flatMap(({ failed = {} }) =>
+					Failure_ReasonSchema.values.map(({ number }) => failed[number as Failure_Reason] ?? 0n),
+				)
+			: [],
+		outputUnreachableAnswers: outputs.some(({ answers }) => answers !== undefined)
+			? outputs.map(({ answers = 0n }) => answers)
+			: [],
 		interfaceNames: interfaces.map(({ name }) => name),
 		interfaceCapturedFrames: interfaces.map(({ captured }) => captured),
 		interfaceKernelDroppedFrames: interfaces.map(() => 0n),

@@ -1,5 +1,6 @@
 import {
 	DROP_REASONS,
+	FAILURE_REASONS,
 	HISTOGRAM_STEPS,
 	INTERFACE_COUNTER,
 	INTERFACE_COUNTERS,
@@ -23,6 +24,7 @@ export interface KnownCounters {
 }
 
 const REASONS = DROP_REASONS.length;
+const FAILURES = FAILURE_REASONS.length;
 
 /** Adds what a published message says; the reverse of the worker's encodeCounters(). */
 export function addCounters(known: KnownCounters, message: WorkerCounters): void {
@@ -49,6 +51,9 @@ export function addCounters(known: KnownCounters, message: WorkerCounters): void
 		block[OUTPUT_COUNTER.sentBytes] = message.outputSentBytes[row] ?? 0n;
 		block[OUTPUT_COUNTER.failedPackets] = message.outputFailedPackets[row] ?? 0n;
 		block[OUTPUT_COUNTER.limitedPackets] = message.outputLimitedPackets[row] ?? 0n;
+		block[OUTPUT_COUNTER.unreachableAnswers] = message.outputUnreachableAnswers[row] ?? 0n;
+		const failed = message.outputFailedByReason.slice(row * FAILURES, (row + 1) * FAILURES);
+		block.set(failed, OUTPUT_COUNTER.failedByReason);
 		known.blocks.set(outputOwner(uid, key), block);
 	}
 	addHostWide(known, message);

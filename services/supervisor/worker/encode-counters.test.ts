@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { fromBinary } from "@bufbuild/protobuf";
 import {
 	DROP_REASONS,
+	FAILURE_REASONS,
 	INTERFACE_COUNTERS,
 	OUTPUT_COUNTERS,
 	RULE_COUNTERS,
@@ -77,6 +78,10 @@ test("a snapshot becomes columns, row by row", () => {
 		interfaceUnmatchedPackets: [2n, 1002n],
 		gauges: { batches: 0n, wakeups: 1n, segmentationFallbacks: 2n, tableGeneration: 7n },
 	});
+	expect(message?.outputFailedByReason).toEqual(
+		[0n, 1000n, 2000n].flatMap((row) => FAILURE_REASONS.map((_, reason) => row + 8n + BigInt(reason))),
+	);
+	expect(message?.outputUnreachableAnswers).toEqual([5n, 1005n, 2005n]);
 	expect(message?.ruleUids).toHaveLength(32);
 	expect(message?.ruleDroppedPackets).toEqual([
 		...Array.from({ length: REASONS }, (_, reason) => BigInt(4 + reason)),
@@ -86,6 +91,15 @@ test("a snapshot becomes columns, row by row", () => {
 	expect(message?.interfaceDroppedPackets[REASONS]).toBe(1003n);
 	expect(message?.gauges?.batchFrames[0]).toBe(8n);
 	expect(message?.gauges?.segmentsPerSend[0]).toBe(24n);
+});
+
+test("reasons and answers are left out where there are none", () => {
+	const values = snapshot([2]);
+	values.outputCounters.fill(0n);
+	const [message] = chunks(values);
+	expect(message?.outputFailedPackets).toEqual([0n, 0n]);
+	expect(message?.outputFailedByReason).toEqual([]);
+	expect(message?.outputUnreachableAnswers).toEqual([]);
 });
 
 test("an empty table is one message with the gauges", () => {

@@ -1,6 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import {
 	DROP_REASONS,
+	FAILURE_REASONS,
 	HISTOGRAM_STEPS,
 	INTERFACE_COUNTER,
 	INTERFACE_COUNTERS,
@@ -24,7 +25,7 @@ export interface CountersOrigin {
 
 /** One message stays far below NATS' limit with these. */
 const RULES_PER_CHUNK = 1_000;
-const OUTPUTS_PER_CHUNK = 16_384;
+const OUTPUTS_PER_CHUNK = 8_192;
 
 interface RowRange {
 	readonly firstRule: number;
@@ -83,15 +84,15 @@ function column(
 	return Array.from({ length: count }, (_, row) => values[(first + row) * rowLength + counter] ?? 0n);
 }
 
-/** The values of all drop reasons, reason by reason within a row. */
-function drops(
+/** The values of all reasons, reason by reason within a row. */
+function byReason(
 	values: BigUint64Array,
 	rowLength: number,
 	counter: number,
+	reasons: number,
 	first: number,
 	count: number,
 ): bigint[] {
-	const reasons = DROP_REASONS.length;
 	return Array.from({ length: count * reasons }, (_, index) => {
 		const row = first + Math.floor(index / reasons);
 		return values[row * rowLength + counter + (index % reasons)] ?? 0n;
@@ -105,10 +106,11 @@ function addRules(message: WorkerCounters, snapshot: Snapshot, { firstRule, rule
 	message.ruleReceivedBytes = rule(RULE_COUNTER.receivedBytes);
 	message.ruleForwardedPackets = rule(RULE_COUNTER.forwardedPackets);
 	message.ruleLastReceivedUnixMs = rule(RULE_COUNTER.lastReceivedUnixMs);
-	message.ruleDroppedPackets = drops(
+	message.ruleDroppedPackets = byReason(
 		snapshot.ruleCounters,
 		RULE_COUNTERS,
 		RULE_COUNTER.dropped,
+		DROP_REASONS.length,
 		firstRule,
 		rules,
 	);
@@ -128,6 +130,17 @@ function addOutputs(message: WorkerCounters, snapshot: Snapshot, range: RowRange
 	message.outputSentBytes = output(OUTPUT_COUNTER.sentBytes);
 	message.outputFailedPackets = output(OUTPUT_COUNTER.failedPackets);
 	message.outputLimitedPackets = output(OUTPUT_COUNTER.limitedPackets);
+	const answers = output(OUTPUT_COUNTER.unreachableAnswers);
+	if (answers.some((count) => count > 0n)) message.outputUnreachableAnswers = answers;
+	if (message.outputFailedPackets.every((count) => count === 0n)) return;
+	message.outputFailedByReason = byReason(
+		snapshot.outputCounters,
+		OUTPUT_COUNTERS,
+		OUTPUT_COUNTER.failedByReason,
+		FAILURE_REASONS.length,
+		firstOutput,
+		outputs,
+	);
 }
 
 function addHostWide(message: WorkerCounters, snapshot: Snapshot): void {
@@ -138,10 +151,11 @@ function addHostWide(message: WorkerCounters, snapshot: Snapshot): void {
 	message.interfaceCapturedFrames = perInterface(INTERFACE_COUNTER.capturedFrames);
 	message.interfaceKernelDroppedFrames = perInterface(INTERFACE_COUNTER.kernelDroppedFrames);
 	message.interfaceUnmatchedPackets = perInterface(INTERFACE_COUNTER.unmatchedPackets);
-	message.interfaceDroppedPackets = drops(
+	message.interfaceDroppedPackets = byReason(
 		interfaceCounters,
 		INTERFACE_COUNTERS,
 		INTERFACE_COUNTER.dropped,
+		DROP_REASONS.length,
 		0,
 		interfaceCount,
 	);

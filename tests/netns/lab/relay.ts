@@ -17,6 +17,8 @@ interface Output {
 	sentBytes: number;
 	failedPackets: number;
 	limitedPackets: number;
+	failedByReason: Record<string, number>;
+	unreachableAnswers: number;
 }
 
 export interface RuleFigures {
@@ -226,6 +228,10 @@ export function assertAccounts(figures: Figures): void {
 			const accounted = output.sentPackets + output.failedPackets + output.limitedPackets;
 			if (output.eligiblePackets !== accounted) {
 				throw new Error(`rule ${rule.name}: eligible ≠ sent + failed + limited: ${JSON.stringify(output)}`);
+			}
+			const failed = Object.values(output.failedByReason).reduce((sum, count) => sum + count, 0);
+			if (output.failedPackets !== failed) {
+				throw new Error(`rule ${rule.name}: failed ≠ Σ by reason: ${JSON.stringify(output)}`);
 			}
 		}
 	}

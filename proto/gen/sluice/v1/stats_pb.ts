@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/stats.proto.
  */
 export const file_sluice_v1_stats: GenFile = /*@__PURE__*/
-  fileDesc("ChVzbHVpY2UvdjEvc3RhdHMucHJvdG8SCXNsdWljZS52MSLrAQoERHJvcCLiAQoGUmVhc29uEg8KC1NIT1JUX0ZSQU1FEAASEQoNQkFEX0lQX0hFQURFUhABEhMKD0JBRF9JUF9DSEVDS1NVTRACEgwKCEZSQUdNRU5UEAMSCwoHTk9UX1VEUBAEEhIKDkJBRF9VRFBfTEVOR1RIEAUSFAoQQkFEX1VEUF9DSEVDS1NVTRAGEg0KCVRSVU5DQVRFRBAHEhEKDURPVUJMRV9UQUdHRUQQCBIUChBCQURfU0VHTUVOVF9TSVpFEAkSEwoPU09VUkNFX0ZJTFRFUkVEEAoSDQoJTk9fT1VUUFVUEAsi0QUKDldvcmtlckNvdW50ZXJzEgwKBGhvc3QYASABKAkSDgoGd29ya2VyGAIgASgNEhMKC2luY2FybmF0aW9uGAMgASgEEhAKCHNlcXVlbmNlGAQgASgEEhIKCmF0X3VuaXhfbXMYBSABKAQSDQoFY2h1bmsYBiABKA0SDgoGY2h1bmtzGAcgASgNEhEKCXJ1bGVfdWlkcxgKIAEoDBIdChVydWxlX3JlY2VpdmVkX3BhY2tldHMYCyADKAQSGwoTcnVsZV9yZWNlaXZlZF9ieXRlcxgMIAMoBBIeChZydWxlX2ZvcndhcmRlZF9wYWNrZXRzGA0gAygEEiIKGnJ1bGVfbGFzdF9yZWNlaXZlZF91bml4X21zGA4gAygEEhwKFHJ1bGVfZHJvcHBlZF9wYWNrZXRzGA8gAygEEhMKC291dHB1dF9ydWxlGBQgAygNEhMKC291dHB1dF9rZXlzGBUgAygGEh8KF291dHB1dF9lbGlnaWJsZV9wYWNrZXRzGBYgAygEEhsKE291dHB1dF9zZW50X3BhY2tldHMYFyADKAQSGQoRb3V0cHV0X3NlbnRfYnl0ZXMYGCADKAQSHQoVb3V0cHV0X2ZhaWxlZF9wYWNrZXRzGBkgAygEEh4KFm91dHB1dF9saW1pdGVkX3BhY2tldHMYGiADKAQSFwoPaW50ZXJmYWNlX25hbWVzGB4gAygJEiEKGWludGVyZmFjZV9jYXB0dXJlZF9mcmFtZXMYHyADKAQSJwofaW50ZXJmYWNlX2tlcm5lbF9kcm9wcGVkX2ZyYW1lcxggIAMoBBIjChtpbnRlcmZhY2VfdW5tYXRjaGVkX3BhY2tldHMYISADKAQSIQoZaW50ZXJmYWNlX2Ryb3BwZWRfcGFja2V0cxgiIAMoBBInCgZnYXVnZXMYKCABKAsyFy5zbHVpY2UudjEuV29ya2VyR2F1Z2VzIpsBCgxXb3JrZXJHYXVnZXMSDwoHYmF0Y2hlcxgBIAEoBBIPCgd3YWtldXBzGAIgASgEEhQKDGJhdGNoX2ZyYW1lcxgDIAMoBBIZChFzZWdtZW50c19wZXJfc2VuZBgEIAMoBBIeChZzZWdtZW50YXRpb25fZmFsbGJhY2tzGAUgASgEEhgKEHRhYmxlX2dlbmVyYXRpb24YBiABKAQi0AEKC091dHB1dFN0YXRzEhEKCWludGVyZmFjZRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEgwKBHBvcnQYAyABKA0SGAoQZWxpZ2libGVfcGFja2V0cxgEIAEoBBIUCgxzZW50X3BhY2tldHMYBSABKAQSEgoKc2VudF9ieXRlcxgGIAEoBBIWCg5mYWlsZWRfcGFja2V0cxgHIAEoBBIXCg9saW1pdGVkX3BhY2tldHMYCCABKAQSGgoScGFja2V0c19wZXJfc2Vjb25kGAkgASgBIsYCCg1SdWxlSG9zdFN0YXRzEgwKBGhvc3QYASABKAkSGAoQcmVjZWl2ZWRfcGFja2V0cxgCIAEoBBIWCg5yZWNlaXZlZF9ieXRlcxgDIAEoBBIZChFmb3J3YXJkZWRfcGFja2V0cxgEIAEoBBJFCg9kcm9wcGVkX3BhY2tldHMYBSADKAsyLC5zbHVpY2UudjEuUnVsZUhvc3RTdGF0cy5Ecm9wcGVkUGFja2V0c0VudHJ5EhoKEnBhY2tldHNfcGVyX3NlY29uZBgGIAEoARIXCg9iaXRzX3Blcl9zZWNvbmQYByABKAESJwoHb3V0cHV0cxgIIAMoCzIWLnNsdWljZS52MS5PdXRwdXRTdGF0cxo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEipAMKCVJ1bGVTdGF0cxIMCgRuYW1lGAEgASgJEhgKEHJlY2VpdmVkX3BhY2tldHMYAiABKAQSFgoOcmVjZWl2ZWRfYnl0ZXMYAyABKAQSGQoRZm9yd2FyZGVkX3BhY2tldHMYBCABKAQSQQoPZHJvcHBlZF9wYWNrZXRzGAUgAygLMiguc2x1aWNlLnYxLlJ1bGVTdGF0cy5Ecm9wcGVkUGFja2V0c0VudHJ5EhoKEnBhY2tldHNfcGVyX3NlY29uZBgGIAEoARIXCg9iaXRzX3Blcl9zZWNvbmQYByABKAESJwoHb3V0cHV0cxgIIAMoCzIWLnNsdWljZS52MS5PdXRwdXRTdGF0cxInCgVob3N0cxgJIAMoCzIYLnNsdWljZS52MS5SdWxlSG9zdFN0YXRzEgsKA3VpZBgKIAEoCRIbCg5zaWxlbnRfc2Vjb25kcxgLIAEoAUgAiAEBGjUKE0Ryb3BwZWRQYWNrZXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4AUIRCg9fc2lsZW50X3NlY29uZHMigwIKDkludGVyZmFjZVN0YXRzEgwKBGhvc3QYASABKAkSEQoJaW50ZXJmYWNlGAIgASgJEhcKD2NhcHR1cmVkX2ZyYW1lcxgDIAEoBBIdChVrZXJuZWxfZHJvcHBlZF9mcmFtZXMYBCABKAQSGQoRdW5tYXRjaGVkX3BhY2tldHMYBSABKAQSRgoPZHJvcHBlZF9wYWNrZXRzGAYgAygLMi0uc2x1aWNlLnYxLkludGVyZmFjZVN0YXRzLkRyb3BwZWRQYWNrZXRzRW50cnkaNQoTRHJvcHBlZFBhY2tldHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBImkKC1dvcmtlclN0YXRzEgwKBGhvc3QYASABKAkSDgoGd29ya2VyGAIgASgNEicKBmdhdWdlcxgDIAEoCzIXLnNsdWljZS52MS5Xb3JrZXJHYXVnZXMSEwoLYWdlX3NlY29uZHMYBCABKAEiRwoPR2V0U3RhdHNSZXF1ZXN0Eg0KBW5hbWVzGAEgAygJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIqgBChBHZXRTdGF0c1Jlc3BvbnNlEiMKBXJ1bGVzGAEgAygLMhQuc2x1aWNlLnYxLlJ1bGVTdGF0cxItCgppbnRlcmZhY2VzGAIgAygLMhkuc2x1aWNlLnYxLkludGVyZmFjZVN0YXRzEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRInCgd3b3JrZXJzGAQgAygLMhYuc2x1aWNlLnYxLldvcmtlclN0YXRzMlMKDFN0YXRzU2VydmljZRJDCghHZXRTdGF0cxIaLnNsdWljZS52MS5HZXRTdGF0c1JlcXVlc3QaGy5zbHVpY2UudjEuR2V0U3RhdHNSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChVzbHVpY2UvdjEvc3RhdHMucHJvdG8SCXNsdWljZS52MSLrAQoERHJvcCLiAQoGUmVhc29uEg8KC1NIT1JUX0ZSQU1FEAASEQoNQkFEX0lQX0hFQURFUhABEhMKD0JBRF9JUF9DSEVDS1NVTRACEgwKCEZSQUdNRU5UEAMSCwoHTk9UX1VEUBAEEhIKDkJBRF9VRFBfTEVOR1RIEAUSFAoQQkFEX1VEUF9DSEVDS1NVTRAGEg0KCVRSVU5DQVRFRBAHEhEKDURPVUJMRV9UQUdHRUQQCBIUChBCQURfU0VHTUVOVF9TSVpFEAkSEwoPU09VUkNFX0ZJTFRFUkVEEAoSDQoJTk9fT1VUUFVUEAsiggEKB0ZhaWx1cmUidwoGUmVhc29uEg4KClFVRVVFX0ZVTEwQABISCg5JTlRFUkZBQ0VfRE9XThABEg8KC1VOUkVBQ0hBQkxFEAISEQoNTk9UX1BFUk1JVFRFRBADEgwKCFRPT19MT05HEAQSDAoIVU5VU0FCTEUQBRIJCgVPVEhFUhAGIpYGCg5Xb3JrZXJDb3VudGVycxIMCgRob3N0GAEgASgJEg4KBndvcmtlchgCIAEoDRITCgtpbmNhcm5hdGlvbhgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBISCgphdF91bml4X21zGAUgASgEEg0KBWNodW5rGAYgASgNEg4KBmNodW5rcxgHIAEoDRIRCglydWxlX3VpZHMYCiABKAwSHQoVcnVsZV9yZWNlaXZlZF9wYWNrZXRzGAsgAygEEhsKE3J1bGVfcmVjZWl2ZWRfYnl0ZXMYDCADKAQSHgoWcnVsZV9mb3J3YXJkZWRfcGFja2V0cxgNIAMoBBIiChpydWxlX2xhc3RfcmVjZWl2ZWRfdW5peF9tcxgOIAMoBBIcChRydWxlX2Ryb3BwZWRfcGFja2V0cxgPIAMoBBITCgtvdXRwdXRfcnVsZRgUIAMoDRITCgtvdXRwdXRfa2V5cxgVIAMoBhIfChdvdXRwdXRfZWxpZ2libGVfcGFja2V0cxgWIAMoBBIbChNvdXRwdXRfc2VudF9wYWNrZXRzGBcgAygEEhkKEW91dHB1dF9zZW50X2J5dGVzGBggAygEEh0KFW91dHB1dF9mYWlsZWRfcGFja2V0cxgZIAMoBBIeChZvdXRwdXRfbGltaXRlZF9wYWNrZXRzGBogAygEEh8KF291dHB1dF9mYWlsZWRfYnlfcmVhc29uGBsgAygEEiIKGm91dHB1dF91bnJlYWNoYWJsZV9hbnN3ZXJzGBwgAygEEhcKD2ludGVyZmFjZV9uYW1lcxgeIAMoCRIhChlpbnRlcmZhY2VfY2FwdHVyZWRfZnJhbWVzGB8gAygEEicKH2ludGVyZmFjZV9rZXJuZWxfZHJvcHBlZF9mcmFtZXMYICADKAQSIwobaW50ZXJmYWNlX3VubWF0Y2hlZF9wYWNrZXRzGCEgAygEEiEKGWludGVyZmFjZV9kcm9wcGVkX3BhY2tldHMYIiADKAQSJwoGZ2F1Z2VzGCggASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcyKbAQoMV29ya2VyR2F1Z2VzEg8KB2JhdGNoZXMYASABKAQSDwoHd2FrZXVwcxgCIAEoBBIUCgxiYXRjaF9mcmFtZXMYAyADKAQSGQoRc2VnbWVudHNfcGVyX3NlbmQYBCADKAQSHgoWc2VnbWVudGF0aW9uX2ZhbGxiYWNrcxgFIAEoBBIYChB0YWJsZV9nZW5lcmF0aW9uGAYgASgEIuoCCgtPdXRwdXRTdGF0cxIRCglpbnRlcmZhY2UYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIMCgRwb3J0GAMgASgNEhgKEGVsaWdpYmxlX3BhY2tldHMYBCABKAQSFAoMc2VudF9wYWNrZXRzGAUgASgEEhIKCnNlbnRfYnl0ZXMYBiABKAQSFgoOZmFpbGVkX3BhY2tldHMYByABKAQSFwoPbGltaXRlZF9wYWNrZXRzGAggASgEEhoKEnBhY2tldHNfcGVyX3NlY29uZBgJIAEoARJEChBmYWlsZWRfYnlfcmVhc29uGAogAygLMiouc2x1aWNlLnYxLk91dHB1dFN0YXRzLkZhaWxlZEJ5UmVhc29uRW50cnkSGwoTdW5yZWFjaGFibGVfYW5zd2VycxgLIAEoBBo1ChNGYWlsZWRCeVJlYXNvbkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEixgIKDVJ1bGVIb3N0U3RhdHMSDAoEaG9zdBgBIAEoCRIYChByZWNlaXZlZF9wYWNrZXRzGAIgASgEEhYKDnJlY2VpdmVkX2J5dGVzGAMgASgEEhkKEWZvcndhcmRlZF9wYWNrZXRzGAQgASgEEkUKD2Ryb3BwZWRfcGFja2V0cxgFIAMoCzIsLnNsdWljZS52MS5SdWxlSG9zdFN0YXRzLkRyb3BwZWRQYWNrZXRzRW50cnkSGgoScGFja2V0c19wZXJfc2Vjb25kGAYgASgBEhcKD2JpdHNfcGVyX3NlY29uZBgHIAEoARInCgdvdXRwdXRzGAggAygLMhYuc2x1aWNlLnYxLk91dHB1dFN0YXRzGjUKE0Ryb3BwZWRQYWNrZXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASKkAwoJUnVsZVN0YXRzEgwKBG5hbWUYASABKAkSGAoQcmVjZWl2ZWRfcGFja2V0cxgCIAEoBBIWCg5yZWNlaXZlZF9ieXRlcxgDIAEoBBIZChFmb3J3YXJkZWRfcGFja2V0cxgEIAEoBBJBCg9kcm9wcGVkX3BhY2tldHMYBSADKAsyKC5zbHVpY2UudjEuUnVsZVN0YXRzLkRyb3BwZWRQYWNrZXRzRW50cnkSGgoScGFja2V0c19wZXJfc2Vjb25kGAYgASgBEhcKD2JpdHNfcGVyX3NlY29uZBgHIAEoARInCgdvdXRwdXRzGAggAygLMhYuc2x1aWNlLnYxLk91dHB1dFN0YXRzEicKBWhvc3RzGAkgAygLMhguc2x1aWNlLnYxLlJ1bGVIb3N0U3RhdHMSCwoDdWlkGAogASgJEhsKDnNpbGVudF9zZWNvbmRzGAsgASgBSACIAQEaNQoTRHJvcHBlZFBhY2tldHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBQhEKD19zaWxlbnRfc2Vjb25kcyKDAgoOSW50ZXJmYWNlU3RhdHMSDAoEaG9zdBgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSFwoPY2FwdHVyZWRfZnJhbWVzGAMgASgEEh0KFWtlcm5lbF9kcm9wcGVkX2ZyYW1lcxgEIAEoBBIZChF1bm1hdGNoZWRfcGFja2V0cxgFIAEoBBJGCg9kcm9wcGVkX3BhY2tldHMYBiADKAsyLS5zbHVpY2UudjEuSW50ZXJmYWNlU3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiaQoLV29ya2VyU3RhdHMSDAoEaG9zdBgBIAEoCRIOCgZ3b3JrZXIYAiABKA0SJwoGZ2F1Z2VzGAMgASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcxITCgthZ2Vfc2Vjb25kcxgEIAEoASJHCg9HZXRTdGF0c1JlcXVlc3QSDQoFbmFtZXMYASADKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiqAEKEEdldFN0YXRzUmVzcG9uc2USIwoFcnVsZXMYASADKAsyFC5zbHVpY2UudjEuUnVsZVN0YXRzEi0KCmludGVyZmFjZXMYAiADKAsyGS5zbHVpY2UudjEuSW50ZXJmYWNlU3RhdHMSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEicKB3dvcmtlcnMYBCADKAsyFi5zbHVpY2UudjEuV29ya2VyU3RhdHMyUwoMU3RhdHNTZXJ2aWNlEkMKCEdldFN0YXRzEhouc2x1aWNlLnYxLkdldFN0YXRzUmVxdWVzdBobLnNsdWljZS52MS5HZXRTdGF0c1Jlc3BvbnNlYgZwcm90bzM");
 
 /**
  * Why a datagram or frame went no further. Closed: the same names stand in C
@@ -116,6 +116,80 @@ export enum Drop_Reason {
  */
 export const Drop_ReasonSchema: GenEnum<Drop_Reason> = /*@__PURE__*/
   enumDesc(file_sluice_v1_stats, 0, 0);
+
+/**
+ * Why a datagram did not leave an output. Closed: the same names stand in C
+ * (sluice.h), in JSON and in the metrics, in this order.
+ *
+ * @generated from message sluice.v1.Failure
+ */
+export type Failure = Message<"sluice.v1.Failure"> & {
+};
+
+/**
+ * Describes the message sluice.v1.Failure.
+ * Use `create(FailureSchema)` to create a new message.
+ */
+export const FailureSchema: GenMessage<Failure> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_stats, 1);
+
+/**
+ * @generated from enum sluice.v1.Failure.Reason
+ */
+export enum Failure_Reason {
+  /**
+   * The interface's queue or the socket's send buffer was full.
+   *
+   * @generated from enum value: QUEUE_FULL = 0;
+   */
+  QUEUE_FULL = 0,
+
+  /**
+   * The interface went down, away, or lost its address, and the rule was not told yet.
+   *
+   * @generated from enum value: INTERFACE_DOWN = 1;
+   */
+  INTERFACE_DOWN = 1,
+
+  /**
+   * The kernel knew from an ICMP message that there is no way.
+   *
+   * @generated from enum value: UNREACHABLE = 2;
+   */
+  UNREACHABLE = 2,
+
+  /**
+   * A packet filter of this host, or a broadcast address.
+   *
+   * @generated from enum value: NOT_PERMITTED = 3;
+   */
+  NOT_PERMITTED = 3,
+
+  /**
+   * @generated from enum value: TOO_LONG = 4;
+   */
+  TOO_LONG = 4,
+
+  /**
+   * The output had no interface to leave by: the rule's status says why.
+   *
+   * @generated from enum value: UNUSABLE = 5;
+   */
+  UNUSABLE = 5,
+
+  /**
+   * Any other answer of the kernel: the worker's log names it.
+   *
+   * @generated from enum value: OTHER = 6;
+   */
+  OTHER = 6,
+}
+
+/**
+ * Describes the enum sluice.v1.Failure.Reason.
+ */
+export const Failure_ReasonSchema: GenEnum<Failure_Reason> = /*@__PURE__*/
+  enumDesc(file_sluice_v1_stats, 1, 0);
 
 /**
  * What a worker publishes each second: absolute values since its host's `up`
@@ -243,6 +317,21 @@ export type WorkerCounters = Message<"sluice.v1.WorkerCounters"> & {
   outputLimitedPackets: bigint[];
 
   /**
+   * reasons × outputs, reason by reason within an output; as many reasons as
+   * Failure.Reason has. Empty: nothing failed at any output of the message.
+   *
+   * @generated from field: repeated uint64 output_failed_by_reason = 27;
+   */
+  outputFailedByReason: bigint[];
+
+  /**
+   * Empty: no output of the message has any.
+   *
+   * @generated from field: repeated uint64 output_unreachable_answers = 28;
+   */
+  outputUnreachableAnswers: bigint[];
+
+  /**
    * Input interfaces; in chunk 0 only.
    *
    * @generated from field: repeated string interface_names = 30;
@@ -282,7 +371,7 @@ export type WorkerCounters = Message<"sluice.v1.WorkerCounters"> & {
  * Use `create(WorkerCountersSchema)` to create a new message.
  */
 export const WorkerCountersSchema: GenMessage<WorkerCounters> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 1);
+  messageDesc(file_sluice_v1_stats, 2);
 
 /**
  * How the engine worked: whether batching and segmentation do what they should.
@@ -332,7 +421,7 @@ export type WorkerGauges = Message<"sluice.v1.WorkerGauges"> & {
  * Use `create(WorkerGaugesSchema)` to create a new message.
  */
 export const WorkerGaugesSchema: GenMessage<WorkerGauges> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 2);
+  messageDesc(file_sluice_v1_stats, 3);
 
 /**
  * @generated from message sluice.v1.OutputStats
@@ -384,6 +473,22 @@ export type OutputStats = Message<"sluice.v1.OutputStats"> & {
    * @generated from field: double packets_per_second = 9;
    */
   packetsPerSecond: number;
+
+  /**
+   * By Failure.Reason, their sum is failed_packets; reasons that never happened are left out.
+   *
+   * @generated from field: map<string, uint64> failed_by_reason = 10;
+   */
+  failedByReason: { [key: string]: bigint };
+
+  /**
+   * ICMP messages that said "unreachable" of this destination after the datagram was
+   * sent. Whoever answers sends a few a second at most, so it says that it happens,
+   * not how often. Outputs of several rules to one destination share them: each has them.
+   *
+   * @generated from field: uint64 unreachable_answers = 11;
+   */
+  unreachableAnswers: bigint;
 };
 
 /**
@@ -391,7 +496,7 @@ export type OutputStats = Message<"sluice.v1.OutputStats"> & {
  * Use `create(OutputStatsSchema)` to create a new message.
  */
 export const OutputStatsSchema: GenMessage<OutputStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 3);
+  messageDesc(file_sluice_v1_stats, 4);
 
 /**
  * @generated from message sluice.v1.RuleHostStats
@@ -445,7 +550,7 @@ export type RuleHostStats = Message<"sluice.v1.RuleHostStats"> & {
  * Use `create(RuleHostStatsSchema)` to create a new message.
  */
 export const RuleHostStatsSchema: GenMessage<RuleHostStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 4);
+  messageDesc(file_sluice_v1_stats, 5);
 
 /**
  * @generated from message sluice.v1.RuleStats
@@ -518,7 +623,7 @@ export type RuleStats = Message<"sluice.v1.RuleStats"> & {
  * Use `create(RuleStatsSchema)` to create a new message.
  */
 export const RuleStatsSchema: GenMessage<RuleStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 5);
+  messageDesc(file_sluice_v1_stats, 6);
 
 /**
  * @generated from message sluice.v1.InterfaceStats
@@ -560,7 +665,7 @@ export type InterfaceStats = Message<"sluice.v1.InterfaceStats"> & {
  * Use `create(InterfaceStatsSchema)` to create a new message.
  */
 export const InterfaceStatsSchema: GenMessage<InterfaceStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 6);
+  messageDesc(file_sluice_v1_stats, 7);
 
 /**
  * @generated from message sluice.v1.WorkerStats
@@ -594,7 +699,7 @@ export type WorkerStats = Message<"sluice.v1.WorkerStats"> & {
  * Use `create(WorkerStatsSchema)` to create a new message.
  */
 export const WorkerStatsSchema: GenMessage<WorkerStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 7);
+  messageDesc(file_sluice_v1_stats, 8);
 
 /**
  * @generated from message sluice.v1.GetStatsRequest
@@ -625,7 +730,7 @@ export type GetStatsRequest = Message<"sluice.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 8);
+  messageDesc(file_sluice_v1_stats, 9);
 
 /**
  * @generated from message sluice.v1.GetStatsResponse
@@ -663,7 +768,7 @@ export type GetStatsResponse = Message<"sluice.v1.GetStatsResponse"> & {
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 9);
+  messageDesc(file_sluice_v1_stats, 10);
 
 /**
  * sluice.v1.stats.get, answered by any stats-aggregator; RuleStats are also
