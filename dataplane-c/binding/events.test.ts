@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { type DataplaneEvent, EventDecoder } from "./events.ts";
-import { EVENT } from "./layout.ts";
+import { ABI_VERSION, EVENT } from "./layout.ts";
 
 function encode(kind: number, connection: number, pid: number, a: bigint, b: bigint): Uint8Array {
 	const bytes = new Uint8Array(EVENT.size);
@@ -17,7 +17,7 @@ const minus = (errno: bigint) => BigInt.asUintN(64, -errno);
 
 const STREAM = Buffer.concat([
 	encode(1, 0, 0, 0n, 0n),
-	encode(2, 7, 123, 3n, 1n),
+	encode(2, 7, 123, 3n, BigInt(ABI_VERSION)),
 	encode(3, 7, 123, 99n, 0n),
 	encode(3, 7, 123, 2n ** 63n, minus(22n)),
 	encode(5, 7, 123, minus(19n), 0n),
@@ -26,7 +26,7 @@ const STREAM = Buffer.concat([
 
 const EVENTS: DataplaneEvent[] = [
 	{ kind: "links" },
-	{ kind: "hello", connection: 7, pid: 123, worker: 3, abiVersion: 1 },
+	{ kind: "hello", connection: 7, pid: 123, worker: 3, abiVersion: ABI_VERSION },
 	{ kind: "ack", connection: 7, sequence: 99n, errno: 0 },
 	{ kind: "ack", connection: 7, sequence: 2n ** 63n, errno: 22 },
 	{ kind: "failed", connection: 7, pid: 123, errno: 19 },

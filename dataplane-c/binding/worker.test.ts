@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { RULE_COUNTER, RULE_COUNTERS, WORKER_COUNTERS } from "./counters.ts";
 import { type DataplaneEvent, readEvents } from "./events.ts";
+import { ABI_VERSION } from "./layout.ts";
 import * as messages from "./messages.ts";
 import { type OutputRecord, type RuleRecord, TableBuilder, TableError } from "./records.ts";
 import * as supervisor from "./supervisor.ts";
@@ -59,7 +60,7 @@ beforeAll(async () => {
 	worker = Worker.start(CHANNEL, SLOT, undefined);
 	const hello = await event("hello");
 	connection = hello.connection;
-	expect(hello).toMatchObject({ worker: SLOT, pid: process.pid, abiVersion: 1 });
+	expect(hello).toMatchObject({ worker: SLOT, pid: process.pid, abiVersion: ABI_VERSION });
 });
 
 afterAll(async () => {

@@ -42,7 +42,7 @@ extern "C" {
 #define SLUICE_API __attribute__((visibility("default")))
 
 /* Raised whenever a structure or message below changes. Checked at load and in HELLO. */
-#define SLUICE_ABI_VERSION 1u
+#define SLUICE_ABI_VERSION 2u
 
 /* ---- limits ------------------------------------------------------------- */
 

@@ -18,6 +18,10 @@
 #define PER_LIFE 1000u
 #define BYTES    200u
 
+/* Outputs. */
+#define NO_SOCKET 2u
+#define UNUSABLE  3u
+
 /* Datagrams come all the while, also when nobody takes them. */
 static void send_some(uint32_t *sequence, uint32_t count)
 {
@@ -30,13 +34,25 @@ static void send_some(uint32_t *sequence, uint32_t count)
 	}
 }
 
+/* To one output that sends, and two that fail by counting alone, each in its way. */
+static int install(uint32_t number)
+{
+	const struct sluice_rule_record rule = rig_rule(&rig, number, 0, 3);
+	struct sluice_output_record outputs[3] = { rig_output(&rig, NO_SOCKET, SLOT_ABSENT),
+						   rig_output(&rig, number, SLOT),
+						   rig_output(&rig, UNUSABLE, SLOT) };
+
+	outputs[2].flags = SLUICE_OUTPUT_UNUSABLE;
+	return rig_install(&rig, &rule, 1, outputs, 3);
+}
+
 static void prepare_worker(uint32_t rule)
 {
 	rig_attach(&rig, SHARD);
 	rig_add_egress(&rig, SLOT, 0);
 	/* The very table that its predecessor had. */
 	rig.generation = 0;
-	EXPECT_EQUAL(install_one(rule, SLOT), 0);
+	EXPECT_EQUAL(install(rule), 0);
 }
 
 /* What comes must be a run of sequences, with holes of one call at most for each kill. */
@@ -70,6 +86,11 @@ static void check_counters(uint32_t sent)
 	EXPECT_EQUAL(output_counter(1, SLUICE_OUTPUT_ELIGIBLE_PACKETS), sent);
 	EXPECT_EQUAL(output_counter(1, SLUICE_OUTPUT_SENT_PACKETS), sent);
 	EXPECT_EQUAL(output_counter(1, SLUICE_OUTPUT_SENT_BYTES), (uint64_t)sent * BYTES);
+	for (uint32_t output = NO_SOCKET; output <= UNUSABLE; output++) {
+		EXPECT_EQUAL(failed_by(output, SLUICE_FAILURE_UNUSABLE), sent);
+		EXPECT(sums_hold(1, output));
+	}
+	EXPECT(sums_hold(1, 1));
 	EXPECT_EQUAL(interface_counter(SLUICE_INTERFACE_CAPTURED_FRAMES), sent);
 }
 

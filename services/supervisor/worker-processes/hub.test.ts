@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { ABI_VERSION } from "@sluice/dataplane/layout";
 import { silentLog } from "../apply/testing/fake-host.ts";
 import { Fleet } from "./fleet.ts";
 import { dispatch, type HubOptions } from "./hub.ts";
@@ -22,7 +23,7 @@ function make() {
 		fleet,
 		send: () => "sent",
 		disconnect: (connection) => disconnected.push(connection),
-		abiVersion: 1,
+		abiVersion: ABI_VERSION,
 		onLinks: () => {
 			links += 1;
 		},
@@ -31,7 +32,7 @@ function make() {
 	return { fleet, options, disconnected, linksSeen: () => links };
 }
 
-const hello = { kind: "hello", connection: 5, pid: 77, worker: 0, abiVersion: 1 } as const;
+const hello = { kind: "hello", connection: 5, pid: 77, worker: 0, abiVersion: ABI_VERSION } as const;
 
 test("hello connects the slot, gone takes it away", () => {
 	const { fleet, options, disconnected } = make();
@@ -46,7 +47,7 @@ test("hello connects the slot, gone takes it away", () => {
 test("a stranger and a worker of another version are turned away", () => {
 	const { fleet, options, disconnected } = make();
 	dispatch({ ...hello, pid: 78 }, options);
-	dispatch({ ...hello, connection: 6, abiVersion: 2 }, options);
+	dispatch({ ...hello, connection: 6, abiVersion: ABI_VERSION + 1 }, options);
 	expect(disconnected).toEqual([5, 6]);
 	expect(fleet.views()[0]?.phase).toBe("absent");
 });
