@@ -26,6 +26,7 @@ const SUPERVISOR_SYMBOLS = {
 	sluice_events_stop: { args: [], returns: nothing },
 	sluice_channel_send: { args: [u32, ptr, u32, ptr, u32], returns: i32 },
 	sluice_channel_disconnect: { args: [u32], returns: nothing },
+	sluice_life_watch: { args: [u32, i32], returns: i32 },
 	sluice_notify_send: { args: [ptr, u32, ptr, u32], returns: i32 },
 	sluice_listen_fds: { args: [], returns: i32 },
 	sluice_filter_create: { args: [u32, ptr], returns: i32 },

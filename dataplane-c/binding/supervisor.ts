@@ -148,6 +148,20 @@ export function disconnectWorker(connection: number): void {
 	supervisorSymbols().sluice_channel_disconnect(check.u32(connection, "connection"));
 }
 
+/**
+ * From now on a GONE event comes as soon as that worker's packet thread has ended, before its
+ * process has. Once it acknowledged its counters; the descriptor stays the caller's.
+ */
+export function watchWorker(connection: number, counters: number): void {
+	succeed(
+		supervisorSymbols().sluice_life_watch(
+			check.u32(connection, "connection"),
+			check.fd(counters, "counters"),
+		),
+		"watch a worker",
+	);
+}
+
 /* ---- capture ---- */
 
 export interface CaptureFilter {

@@ -157,6 +157,8 @@ enum sluice_worker_counter {
 	 * least each 100 ms when idle. One that stands still tells of a worker that hangs.
 	 */
 	SLUICE_WORKER_HEARTBEAT_NS = 40,
+	/* No counter: the futex by which sluice_life_watch() sees its packet thread end. */
+	SLUICE_WORKER_LIFE = 41,
 	SLUICE_WORKER_COUNTERS = 64
 };
 
@@ -318,6 +320,15 @@ SLUICE_API int sluice_channel_send(uint32_t connection, const void *message, uin
 				   const int *fds, uint32_t fd_count);
 /* GONE follows, once what the worker had sent before is reported. */
 SLUICE_API void sluice_channel_disconnect(uint32_t connection);
+
+/*
+ * From now on, GONE comes as soon as that worker's packet thread has ended, however it did
+ * and though its process may not have: nothing of it touches rings or counters any more. To
+ * be called once the worker has acknowledged its COUNTERS; takes no descriptor. 0, -ENOSPC,
+ * -EPERM (no such memory), or what mmap and pthread_create say. Before Linux 5.16, and for
+ * workers that are not watched, GONE comes when the process has closed the connection.
+ */
+SLUICE_API int sluice_life_watch(uint32_t connection, int counters_fd);
 
 /* ---- supervisor: what outlives it ---------------------------------------------
  *

@@ -23,6 +23,7 @@ static int take_counters(struct sluice_worker *worker, struct command *command)
 	/* No snapshot reads them before a table is in force, which is put there under the lock. */
 	worker->counters = memory;
 	worker->counters_bytes = bytes;
+	life_begin(&worker->life, worker->counters);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 #include "time_slice.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,4 +27,11 @@ int time_slice_set(uint64_t slice_ns)
 	scheduling.size = sizeof(scheduling);
 	scheduling.runtime_ns = slice_ns;
 	return syscall(SYS_sched_setattr, 0, &scheduling, 0) ? -errno : 0;
+}
+
+int time_run_at_once(void)
+{
+	const struct sched_param least = { .sched_priority = 1 };
+
+	return sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &least) ? -errno : 0;
 }

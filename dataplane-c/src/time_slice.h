@@ -11,4 +11,11 @@
  */
 int time_slice_set(uint64_t slice_ns);
 
+/*
+ * Lets the calling thread run the moment it wakes up, before everything that is not of
+ * this kind (SCHED_FIFO). For threads that do little and wait. Children don't inherit it.
+ * 0 or -errno (-EPERM without CAP_SYS_NICE), which a caller may well ignore.
+ */
+int time_run_at_once(void);
+
 #endif

@@ -8,6 +8,7 @@
 #include "engine.h"
 #include "idle.h"
 #include "journal.h"
+#include "life.h"
 #include "table.h"
 #include "worker_channel.h"
 
@@ -38,6 +39,7 @@ struct sluice_worker {
 	/* The packet thread's alone. */
 	int channel;
 	struct engine *engine;
+	struct life life;
 	struct idle idle;
 	struct table next_table; /* validated, waits for table_lock; memory NULL: none */
 	uint64_t next_sequence;

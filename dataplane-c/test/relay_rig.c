@@ -131,6 +131,7 @@ static void welcome(struct rig *rig)
 	rig_require(hello.a == WORKER_SLOT && hello.b == SLUICE_ABI_VERSION, "hello");
 	rig->connection = hello.connection;
 	require_ok(rig_command(rig, &counters, sizeof(counters), &rig->counters_fd, 1), "counters");
+	require_ok(sluice_life_watch(rig->connection, rig->counters_fd), "life_watch");
 }
 
 void rig_start_worker(struct rig *rig)

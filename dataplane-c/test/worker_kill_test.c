@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -119,6 +120,42 @@ static void a_killed_workers_successor_loses_nothing(void)
 	sluice_close(receiver);
 }
 
+/* Duplicates of all it has open, so that nothing is closed by its end. How many. */
+static uint32_t hold_descriptors(pid_t process, int *held, uint32_t capacity)
+{
+	const int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
+	uint32_t count = 0;
+
+	EXPECT(pidfd >= 0);
+	for (int fd = 3; fd < 1024 && count < capacity; fd++) {
+		held[count] = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+		count += held[count] >= 0;
+	}
+	close(pidfd);
+	return count;
+}
+
+/* As when taking its memory apart takes long: its descriptors are closed only after that. */
+static void the_end_is_seen_before_the_channel_closes(void)
+{
+	pid_t worker;
+	int held[256];
+	uint32_t count;
+
+	rig_stop_worker(&rig);
+	worker = rig_start_worker_process(&rig);
+	prepare_worker(1);
+	count = hold_descriptors(worker, held, 256);
+	EXPECT(count > 0);
+	EXPECT_EQUAL(kill(worker, SIGKILL), 0);
+	rig_await_gone(&rig);
+	EXPECT_EQUAL(waitpid(worker, NULL, 0), worker);
+	while (count)
+		close(held[--count]);
+	rig_start_worker(&rig);
+	prepare_worker(1);
+}
+
 int main(void)
 {
 	if (!rig_possible()) {
@@ -127,6 +164,7 @@ int main(void)
 	}
 	relay_open(true);
 	a_killed_workers_successor_loses_nothing();
+	the_end_is_seen_before_the_channel_closes();
 	relay_close(failures);
 	return failures ? 1 : 0;
 }

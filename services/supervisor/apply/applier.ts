@@ -117,12 +117,13 @@ export class Applier {
 
 	/** Gives a worker that just came everything its predecessor had. */
 	async #welcome(slot: number): Promise<void> {
-		const { workers, open, drivers, tables, counterMemories } = this.#parts;
+		const { dataplane, workers, open, drivers, tables, counterMemories } = this.#parts;
 		const worker = workers.connected(slot);
 		const memory = counterMemories[slot];
 		if (worker === undefined || memory === undefined) return;
 		try {
 			await worker.channel.command(countersMessage, [memory]);
+			dataplane.watchWorker(worker.channel.connection, memory);
 			await handOver(worker, open.egress.values(), (opened) => this.#giveEgress(worker, opened));
 			await tables.handOver(worker);
 			// Last, so that the first frame finds its rule.

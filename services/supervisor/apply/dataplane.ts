@@ -17,6 +17,7 @@ export type Dataplane = Pick<
 	| "openShards"
 	| "planRing"
 	| "settleShard"
+	| "watchWorker"
 	| "zeroCounters"
 >;
 

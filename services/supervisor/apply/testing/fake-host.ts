@@ -130,6 +130,7 @@ export class FakeHost implements Workers {
 		}),
 		openShards: (_ifindex, count) => Array.from({ length: count }, () => this.make("openShards", "shard")),
 		createShardState: () => this.make("createShardState", "state"),
+		watchWorker: () => {},
 		settleShard: (state, counters) => {
 			this.settled.push([state, counters]);
 		},

@@ -1,0 +1,181 @@
+/* One thread waits for the end of every packet thread, and ends the connections of those that did. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "connections.h"
+#include "life.h"
+#include "mapping.h"
+#include "sluice.h"
+#include "time_slice.h"
+
+/* Linux 5.16; older uapi headers lack it. */
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+/* As many futexes as the kernel waits for at once (FUTEX_WAITV_MAX), one of which is ours. */
+#define MAX_WATCHES 127u
+
+/* struct futex_waitv. */
+struct waiter {
+	uint64_t value;
+	uint64_t address;
+	uint32_t flags;
+	uint32_t reserved;
+};
+#define WAITER_32BIT 2u /* FUTEX_32, and shared between processes */
+
+_Static_assert(MAX_CONNECTIONS <= MAX_WATCHES + 1, "a watch for each worker's connection");
+
+struct watch {
+	uint32_t connection;
+	uint32_t thread;
+	void *memory;
+	size_t bytes;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_t thread;
+	bool running, stop;
+	uint32_t changes; /* a futex: moves with each change that the thread is to see */
+	uint32_t count;
+	struct watch watches[MAX_WATCHES];
+} life = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static const uint32_t *word_of(const struct watch *watch)
+{
+	const uint64_t *counters = watch->memory;
+
+	return (const uint32_t *)(const void *)&counters[SLUICE_WORKER_LIFE];
+}
+
+/* Another thread's id is that of a successor. */
+static bool has_ended(const struct watch *watch, uint32_t value)
+{
+	return value & FUTEX_OWNER_DIED || (value & FUTEX_TID_MASK) != watch->thread;
+}
+
+/* With the lock held. */
+static void forget(uint32_t at)
+{
+	mapping_close(life.watches[at].memory, life.watches[at].bytes);
+	life.watches[at] = life.watches[--life.count];
+}
+
+/* What to wait for, unless somebody ended meanwhile, which is told. False: the thread is to end. */
+static bool look(struct waiter *waiters, uint32_t *count)
+{
+	bool going_on;
+
+	pthread_mutex_lock(&life.lock);
+	waiters[0] = (struct waiter){ .value = life.changes,
+				      .address = (uintptr_t)&life.changes,
+				      .flags = WAITER_32BIT };
+	*count = 1;
+	for (uint32_t at = life.count; at-- > 0;) {
+		const uint32_t *word = word_of(&life.watches[at]);
+		const uint32_t value = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+
+		if (has_ended(&life.watches[at], value)) {
+			sluice_channel_disconnect(life.watches[at].connection);
+			forget(at);
+			continue;
+		}
+		waiters[(*count)++] = (struct waiter){ .value = value,
+						       .address = (uintptr_t)word,
+						       .flags = WAITER_32BIT };
+	}
+	going_on = !life.stop;
+	pthread_mutex_unlock(&life.lock);
+	return going_on;
+}
+
+static void *run(void *unused)
+{
+	struct waiter waiters[MAX_WATCHES + 1];
+	uint32_t count;
+
+	(void)unused;
+	/* A wish: nothing depends on it. */
+	(void)time_run_at_once();
+	while (look(waiters, &count)) {
+		/* Before 5.16 there is no such call: the ends of the channels tell. */
+		if (syscall(SYS_futex_waitv, waiters, count, 0, NULL, 0) < 0 && errno == ENOSYS)
+			break;
+	}
+	return NULL;
+}
+
+/* With the lock held. */
+static int start_thread(void)
+{
+	sigset_t all, before;
+	int error;
+
+	if (life.running)
+		return 0;
+	life.stop = false;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&life.thread, NULL, run, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error)
+		return -error;
+	pthread_setname_np(life.thread, "sluice-life");
+	life.running = true;
+	return 0;
+}
+
+/* With the lock held. */
+static void tell_thread(void)
+{
+	__atomic_add_fetch(&life.changes, 1, __ATOMIC_RELEASE);
+	(void)syscall(SYS_futex, &life.changes, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+int sluice_life_watch(uint32_t connection, int counters_fd)
+{
+	struct watch watch = { .connection = connection };
+	int error = mapping_open(counters_fd, MAPPING_SHARED,
+				 SLUICE_WORKER_COUNTERS * sizeof(uint64_t), &watch.memory,
+				 &watch.bytes);
+
+	if (error)
+		return error;
+	watch.thread = __atomic_load_n(word_of(&watch), __ATOMIC_ACQUIRE) & FUTEX_TID_MASK;
+	pthread_mutex_lock(&life.lock);
+	error = life.count == MAX_WATCHES ? -ENOSPC : start_thread();
+	if (!error) {
+		life.watches[life.count++] = watch;
+		tell_thread();
+	}
+	pthread_mutex_unlock(&life.lock);
+	if (error)
+		mapping_close(watch.memory, watch.bytes);
+	return error;
+}
+
+void life_watch_stop(void)
+{
+	pthread_t thread;
+	bool running;
+
+	pthread_mutex_lock(&life.lock);
+	running = life.running;
+	thread = life.thread;
+	life.stop = true;
+	life.running = false;
+	tell_thread();
+	pthread_mutex_unlock(&life.lock);
+	if (running)
+		pthread_join(thread, NULL);
+	pthread_mutex_lock(&life.lock);
+	while (life.count)
+		forget(0);
+	pthread_mutex_unlock(&life.lock);
+}
