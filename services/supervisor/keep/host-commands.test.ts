@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
+import { startNatsServer } from "@sluice/lib/testing/nats-server";
 import { type StoredRule, StoredRuleSchema } from "@sluice/proto/gen/rule";
-import { heldPage } from "./host-commands.ts";
+import { hostAcceptSubject, hostHeldSubject, hostRestartSubject } from "@sluice/proto/subjects";
+import { heldPage, serveHostCommands } from "./host-commands.ts";
 
 test("pages of held rules fit a message, and hold each rule once, in order", () => {
 	const outputs = Array.from({ length: 256 }, (_, k) => ({
@@ -24,4 +26,32 @@ test("pages of held rules fit a message, and hold each rule once, in order", () 
 	expect(names).toEqual(held.map(({ rule }) => rule?.name ?? ""));
 	expect(pages).toBeGreaterThan(4);
 	expect(heldPage([], "")).toMatchObject({ rules: [], nextPageToken: "" });
+});
+
+test("a command whose answer would go to anything but an inbox is not heard", async () => {
+	const server = await startNatsServer();
+	try {
+		const accepted: string[] = [];
+		const state = { held: () => [], accept: (created: string) => void accepted.push(created) };
+		const replaceWorker = () => Promise.reject(new Error("no worker is there"));
+		const supervisor = await server.connect("supervisor");
+		serveHostCommands(supervisor, "relay-a", state, { replaceWorker });
+		await supervisor.flush();
+		const nc = await server.connect("stranger");
+		const strayed: string[] = [];
+		nc.subscribe("$KV.>", { callback: (_, message) => void strayed.push(message.subject) });
+		const subjects = [
+			hostHeldSubject("relay-a"),
+			hostAcceptSubject("relay-a"),
+			hostRestartSubject("relay-a"),
+		];
+		for (const subject of subjects) nc.publish(subject, "", { reply: "$KV.sluice_rules.video" });
+		// One subscription's messages are handled in order: these answers come after any to those before.
+		for (const subject of subjects) await nc.request(subject, "", { timeout: 10_000 });
+		await nc.flush();
+		expect(strayed).toEqual([]);
+		expect(accepted).toHaveLength(1);
+	} finally {
+		await server.stop();
+	}
 });

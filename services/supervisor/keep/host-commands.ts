@@ -2,6 +2,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { headers, type Msg, type NatsConnection } from "@nats-io/transport-node";
 import { httpStatus, toSluiceError } from "@sluice/lib/errors";
 import { SERVICE_ERROR_CODE_HEADER, SERVICE_ERROR_HEADER } from "@sluice/lib/headers";
+import { answeringInboxesOnly } from "@sluice/lib/inbox-replies";
 import { endpoint, type ServiceEndpoint } from "@sluice/lib/service";
 import {
 	AcceptRequestSchema,
@@ -20,7 +21,10 @@ import type { DesiredState } from "./desired-state.ts";
 /** Below the smallest max_payload that is accepted, with room for one large rule. */
 const PAGE_BYTES = 1_000_000;
 
-/** Answers what control-api asks of this one host: which rules it holds, to hold them no longer, to replace a worker. */
+/**
+ * Answers what control-api asks of this one host: which rules it holds, to hold them no longer, to replace a worker.
+ * As with `serve`, requests whose reply subject is no inbox are not heard (ADR 0073).
+ */
 export function serveHostCommands(
 	nc: NatsConnection,
 	host: string,
@@ -56,8 +60,9 @@ export function serveHostCommands(
 			},
 		}),
 	];
+	const door = answeringInboxesOnly(nc);
 	for (const command of commands) {
-		nc.subscribe(command.subject, {
+		door.subscribe(command.subject, {
 			callback: (problem, message) => {
 				if (problem === null) void answer(command, message);
 			},
