@@ -25,8 +25,9 @@ export class Access {
 
 	/**
 	 * A page of a stranger may bind its own name to our address (DNS rebinding) and
-	 * then read from here as if it were of the same origin; its Host header tells. What a
-	 * target in absolute form names is not to be had from Bun; no browser sends one here.
+	 * then read from here as if it were of the same origin; its Host header tells. Bun keeps
+	 * what a target in absolute form names to itself. Nothing is served by that name either,
+	 * and a browser, which sends such a target to a proxy only, repeats the name in Host.
 	 */
 	checkHost(request: Request): void {
 		const name = hostName(request.headers.get("host") ?? "");

@@ -272,6 +272,36 @@ test("a Host that is empty, missing or tricky is refused in our words", async ()
 	}
 });
 
+test("a browser that takes us for a proxy of a stranger's name is refused, however it writes the target", async () => {
+	// Both name the stranger: a client must copy the target's authority into Host (RFC 9112, 3.2.2).
+	for (const target of [
+		"http://evil.example/v1/rules",
+		"http://evil.example:7080/v1/rules",
+		"HTTP://EVIL.example",
+	]) {
+		const hosts = ["Host: evil.example", "Host: evil.example:7080", "Host: localhost\r\nHost: evil.example"];
+		for (const host of [...hosts, "Host: evil.example\r\nHost: localhost", "X-No: host"]) {
+			for (const method of ["GET", "DELETE"]) {
+				const [status] = await rawRequest(
+					`${method} ${target} HTTP/1.1\r\n${host}\r\nConnection: close\r\n\r\n`,
+				);
+				expect([400, 403]).toContain(status);
+			}
+		}
+	}
+});
+
+test("the name in an absolute target has no weight: neither for what is allowed, nor in an answer", async () => {
+	const ask = (target: string, host: string) =>
+		rawRequest(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+	expect((await ask("http://localhost/v1/rules", "evil.example"))[0]).toBe(403);
+	const [status, said] = await ask("http://evil.example/v2/rules", "localhost");
+	expect([status, said]).toEqual([404, "/v2/rules is not here: /openapi.json lists what is"]);
+	for (const target of ["//evil.example/v1/rules", "http://localhost@evil.example//v1/rules"]) {
+		expect((await ask(target, "localhost"))[0]).toBe(404);
+	}
+});
+
 test("a key that stands twice is refused, and a wrong shape says where the right one is", async () => {
 	const put = (body: string) => request("/v1/rules/video", { method: "PUT", body });
 	await expectError(
