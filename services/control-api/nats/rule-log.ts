@@ -16,13 +16,13 @@ export interface AppendOutcome {
 	readonly written: readonly WrittenRule[];
 	/** Sent, but the storage's answer never came: may be durable or not. */
 	readonly uncertain: readonly Write[];
-	/** Absent: everything is written. `interfered`: somebody else wrote in between. */
+	/** Absent: everything is written, or all up to a pause. `interfered`: somebody else wrote in between. */
 	readonly failure?: "interfered" | "unanswered";
 	readonly cause?: unknown;
 }
 
 /** Enough to keep the storage busy, few enough to stop soon; refilled when half of it is answered. */
-const WINDOW = 512;
+export const WINDOW = 256;
 const ACK_TIMEOUT_MS = 10_000;
 /** err_code of the server for a wrong Nats-Expected-Last-Msg-Id; the client has no name for it. */
 const WRONG_LAST_MESSAGE_ID = 10_070;
@@ -43,12 +43,18 @@ export class RuleLog {
 		this.#connection = connection;
 	}
 
-	async append(writes: readonly Write[], lastSequence: bigint): Promise<AppendOutcome> {
+	/** Sends no more once `pause` says so, which is asked at each refill of the window. */
+	async append(
+		writes: readonly Write[],
+		lastSequence: bigint,
+		pause: () => boolean = () => false,
+	): Promise<AppendOutcome> {
 		const chain = new Chain(crypto.randomUUID(), Number(lastSequence));
 		const stopListening = this.#connection.onLost(() => chain.lose());
 		for (const [k, write] of writes.entries()) {
-			if (chain.underWay >= WINDOW) await chain.drainTo(WINDOW / 2);
-			if (chain.broken) break;
+			const full = chain.underWay >= WINDOW;
+			if (full) await chain.drainTo(WINDOW / 2);
+			if (chain.broken || (full && pause())) break;
 			chain.sent.push(write);
 			void this.#write(chain, k, write);
 		}

@@ -12,7 +12,7 @@ export function inputPlace(rule: Rule): string {
 }
 
 /** Rules by the place of their input. */
-export type RulesByInput = ReadonlyMap<string, ReadonlyMap<string, Rule>>;
+export type RulesByInput = Pick<ReadonlyMap<string, ReadonlyMap<string, Rule>>, "get">;
 
 /**
  * Cycles that at least one of the given rules is part of: a rule leads from its

@@ -1,5 +1,6 @@
 import type { BucketSnapshot } from "@sluice/lib/kv-snapshot";
 import type { Rule, StoredRule } from "@sluice/proto/gen/rule";
+import type { RulesByInput } from "./cycles.ts";
 import { type Edit, type Plan, planEdit, type StoredEntry } from "./plan.ts";
 import { RuleIndex } from "./rule-index.ts";
 
@@ -22,6 +23,10 @@ export class RuleBook {
 
 	get entries(): ReadonlyMap<string, StoredEntry> {
 		return this.snapshot.entries;
+	}
+
+	get byInput(): RulesByInput {
+		return this.#index.byInput;
 	}
 
 	/** In order. */

@@ -132,6 +132,110 @@ test("an apply that a conflicting write met midway is undone, removals and chang
 	expect((await api.rules.get("rule-00000")).rule?.input?.group).toBe("239.3.0.2");
 });
 
+/** A writer at whose k-th write, or first of a name, something happens; nothing more is sent before it is done. */
+async function watchedWriter(events: Record<number | string, () => unknown>) {
+	const api = await cluster.startApi();
+	const js = jetstream(cluster.nc);
+	let count = 0;
+	let last: unknown;
+	const log = ruleLog({
+		publish: async (subject, payload, options) => {
+			count += 1;
+			const name = subject.split(".").at(-1) ?? "";
+			for (const key of [count, name]) {
+				const happens = events[key];
+				delete events[key];
+				last = happens?.() ?? last;
+			}
+			await last;
+			return await js.publish(subject, payload, options);
+		},
+	});
+	return { api, js, writer: new RuleWriter(api.book, log, quietLogger().facility("rules")) };
+}
+
+const foreignWrite = (rule: RuleInit) => {
+	const value = toBinary(StoredRuleSchema, create(StoredRuleSchema, { rule, uid: "foreign" }));
+	return jetstream(cluster.nc).publish(`$KV.sluice_rules.${rule.name}`, value);
+};
+
+/** Starts the edit of one rule as a put does; keeps no append waiting. */
+const startPut = (writer: RuleWriter, rule: RuleInit, order: string[]) => {
+	const full = create(RuleSchema, rule);
+	void writer
+		.edit(() => edit([rule]), { name: full.name, rule: full })
+		.then(
+			() => order.push(full.name),
+			(thrown: Error) => order.push(thrown.message),
+		);
+};
+
+test("edits of other rules are written amid a large apply, those of its own rules after it", async () => {
+	const order: string[] = [];
+	const rules = manyRules(1_500);
+	const { writer } = await watchedWriter({
+		600: () => {
+			startPut(writer, exampleRule("rule-01400", "239.250.0.1"), order);
+			startPut(writer, exampleRule("taken", "239.1.5.1"), order);
+			startPut(writer, exampleRule("other", "239.250.0.2"), order);
+		},
+	});
+	const result = await writer.edit(() => edit(rules));
+	order.push("apply");
+	await writer.edit(() => edit([]));
+	expect(order).toEqual([
+		"other",
+		"apply",
+		"rule-01400",
+		expect.stringMatching(/^input: .* is taken by rule rule-01281/),
+	]);
+	expect([result.changes.length, result.revisions.size]).toEqual([1_500, 1_500]);
+	expect(await storedNames()).toEqual(["other", ...rules.map((rule) => rule.name ?? "")]);
+});
+
+test("what passed an apply is neither pruned nor undone by it, when others meet it too", async () => {
+	const rules = manyRules(1_000);
+	const order: string[] = [];
+	const { api, writer } = await watchedWriter({
+		300: () => startPut(writer, exampleRule("passing", "239.250.0.1"), order),
+		900: () => foreignWrite(exampleRule("foreign", "239.250.0.2")),
+	});
+	const names = new Set(rules.map((rule) => rule.name ?? ""));
+	const prune = (passed: ReadonlySet<string>) =>
+		edit(
+			rules,
+			api.book.names.filter((name) => !names.has(name) && !passed.has(name)),
+		);
+	await writer.edit(prune);
+	await writer.edit(() => edit([]));
+	expect(order).toEqual(["passing"]);
+	expect(await storedNames()).toEqual(["passing", ...names]);
+});
+
+test("what others write while an apply lets an edit pass is checked like what they write amid it", async () => {
+	const order: string[] = [];
+	const { writer } = await watchedWriter({
+		300: () => startPut(writer, exampleRule("passing", "239.250.0.1"), order),
+		// Takes what the last rule of the apply wants.
+		passing: () => foreignWrite(exampleRule("foreign", "239.1.2.187")),
+	});
+	await expect(writer.edit(() => edit(manyRules(700)))).rejects.toThrow("is taken by rule foreign");
+	expect(order).toEqual(["passing"]);
+	expect(await storedNames()).toEqual(["foreign", "passing"]);
+});
+
+test("an apply that is undone leaves what passed it", async () => {
+	const rules = manyRules(700);
+	const order: string[] = [];
+	const { writer } = await watchedWriter({
+		300: () => startPut(writer, exampleRule("passing", "239.250.0.1"), order),
+		600: () => foreignWrite(exampleRule("foreign", "239.1.2.187")),
+	});
+	await expect(writer.edit(() => edit(rules))).rejects.toThrow("is taken by rule foreign");
+	expect(order).toEqual(["passing"]);
+	expect(await storedNames()).toEqual(["foreign", "passing"]);
+});
+
 test("an apply that NATS left midway says how far it came, and applying again completes it", async () => {
 	const api = await cluster.startApi();
 	const nc = await cluster.server.connect();

@@ -2,9 +2,10 @@ import { equals } from "@bufbuild/protobuf";
 import { errorText, SluiceError } from "@sluice/lib/errors";
 import { ApplyResponse_Action, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import type { Logger } from "pino";
-import type { AppendOutcome, RuleLog, WrittenRule } from "../nats/rule-log.ts";
+import { type AppendOutcome, type RuleLog, WINDOW, type WrittenRule } from "../nats/rule-log.ts";
 import { NOT_CURRENT } from "../not-current.ts";
 import { WriteQueue } from "../write-queue.ts";
+import { type EditSubject, EditUnderWay } from "./edit-under-way.ts";
 import type { Edit, Plan, PlannedChange, Write } from "./plan.ts";
 import type { RuleBook } from "./rule-book.ts";
 
@@ -16,8 +17,11 @@ export interface EditResult {
 	readonly revisions: ReadonlyMap<string, bigint>;
 }
 
-/** Gives the edit for what is stored at that moment; called again after every interference. */
-export type EditSource = () => Edit;
+/**
+ * Gives the edit for what is stored at that moment; called again after every interference. A long edit is
+ * given the new rules that were let in amid it: in order they come after it, and are not its to prune.
+ */
+export type EditSource = (passed: ReadonlySet<string>) => Edit;
 
 const WAITING_WRITES = 1_024;
 /** Gives up when others were faster for so long without one write of ours. */
@@ -26,17 +30,22 @@ const UNDO_ATTEMPTS = 10;
 /** Two writers that meet again and again must get out of step. */
 const BACKOFF_LIMIT_MS = 32;
 const CATCH_UP_MS = 3_000;
+/** At a pause; then the long edit writes at least half a window. A flood slows it down, and no more. */
+const PASSING_EDITS = 32;
 
 /**
  * Makes edits durable. Each is checked against the snapshot and written on
  * condition that nothing was written since; when somebody else was faster, it is
- * checked anew. All of an edit is written, or what was written of it is undone.
+ * checked anew. All of an edit is written, or what was written of it is undone. Edits of
+ * one rule pass a long one that has nothing to do with them.
  */
 export class RuleWriter {
 	readonly #book: RuleBook;
 	readonly #ruleLog: Pick<RuleLog, "append">;
 	readonly #logger: Logger;
-	readonly #queue = new WriteQueue(WAITING_WRITES);
+	readonly #queue = new WriteQueue<EditSubject>(WAITING_WRITES);
+	/** Writes that the storage confirmed: where the stream grew by more, others wrote. */
+	#confirmed = 0n;
 
 	constructor(book: RuleBook, ruleLog: Pick<RuleLog, "append">, logger: Logger) {
 		this.#book = book;
@@ -44,19 +53,21 @@ export class RuleWriter {
 		this.#logger = logger;
 	}
 
-	edit(source: EditSource): Promise<EditResult> {
-		return this.#queue.run(() => this.#edit(source));
+	/** With the subject of an edit of one rule, it need not wait for what has nothing to do with it. */
+	edit(source: EditSource, subject?: EditSubject): Promise<EditResult> {
+		return this.#queue.run(() => this.#edit(source), subject);
 	}
 
 	/** What the edit would do; throws what is wrong with it. */
 	preview(source: EditSource): EditResult {
 		this.#requireCurrent();
-		const plan = this.#book.plan(source());
+		const plan = this.#book.plan(source(new Set()));
 		return { ...plan, revisions: new Map() };
 	}
 
 	async #edit(source: EditSource): Promise<EditResult> {
 		const done = new Map<string, WrittenRule>();
+		const underWay = new EditUnderWay(this.#book);
 		let first: Plan | undefined;
 		let progressMs = performance.now();
 		let failed: AppendOutcome = { written: [], uncertain: [] };
@@ -64,42 +75,90 @@ export class RuleWriter {
 			let plan: Plan;
 			try {
 				this.#requireCurrent();
-				plan = this.#book.plan(source());
+				plan = this.#book.plan(source(underWay.passed));
 			} catch (refused) {
 				throw done.size === 0 ? refused : await this.#undo(done, refused);
 			}
 			first ??= plan;
-			const outcome = await this.#write(plan, done);
+			const confirmed = this.#confirmed;
+			const outcome = await this.#writeAll(plan, done, underWay);
 			if (outcome.failure === undefined) return editResult(first, plan, done);
 			failed = outcome;
 			this.#logger.debug({ attempt, failure: outcome.failure, written: done.size }, "write met another");
-			if (outcome.written.length > 0) progressMs = performance.now();
+			if (this.#confirmed > confirmed) progressMs = performance.now();
 			await Bun.sleep(Math.random() * Math.min(2 ** attempt, BACKOFF_LIMIT_MS));
 		}
 		const reason = stallReason(failed);
 		throw done.size === 0 ? reason : await this.#undo(done, reason);
 	}
 
-	/** Writes the plan; afterwards the snapshot holds what is stored, whoever wrote it. */
-	async #write(plan: Plan, done: Map<string, WrittenRule>): Promise<AppendOutcome> {
+	/** All of the plan, with pauses for edits that have nothing to do with it. */
+	async #writeAll(
+		plan: Plan,
+		done: Map<string, WrittenRule>,
+		underWay: EditUnderWay,
+	): Promise<AppendOutcome> {
+		if (plan.writes.length <= WINDOW) return await this.#write(plan, done);
+		underWay.take(plan);
+		const pause = () => this.#queue.hasWaiting((subject) => underWay.leavesAlone(subject));
+		const checkedAt = this.#book.snapshot.lastSequence - this.#confirmed;
+		for (let left = plan.writes; ; await this.#letPass(underWay)) {
+			if (!this.#book.snapshot.current) await this.#catchUp({ ...plan, writes: left }, done);
+			// More in the stream than we wrote: others may have written what the plan does not know.
+			if (this.#book.snapshot.lastSequence - this.#confirmed !== checkedAt)
+				return { written: [], uncertain: [], failure: "interfered" };
+			const outcome = await this.#write({ ...plan, writes: left }, done, pause);
+			left = left.slice(outcome.written.length);
+			if (outcome.failure !== undefined || left.length === 0) return outcome;
+		}
+	}
+
+	async #letPass(underWay: EditUnderWay): Promise<void> {
+		const enters = (subject: EditSubject) => {
+			if (!underWay.leavesAlone(subject)) return false;
+			underWay.notePassing(subject);
+			return true;
+		};
+		for (let k = 0; k < PASSING_EDITS && (await this.#queue.letPass(enters)); k += 1);
+	}
+
+	/** Writes the plan up to a pause; afterwards the snapshot holds what is stored, whoever wrote it. */
+	async #write(
+		plan: Plan,
+		done: Map<string, WrittenRule>,
+		pause: () => boolean = () => false,
+	): Promise<AppendOutcome> {
 		if (plan.writes.length === 0) return { written: [], uncertain: [] };
 		const base = this.#book.snapshot.lastSequence;
-		const outcome = await this.#ruleLog.append(plan.writes, base);
+		const outcome = await this.#ruleLog.append(plan.writes, base, pause);
+		this.#confirmed += BigInt(outcome.written.length);
 		for (const written of outcome.written) this.#note(done, written);
 		if (outcome.failure === undefined) {
-			await this.#book.snapshot.reached(base + BigInt(plan.writes.length), CATCH_UP_MS);
+			const reached = base + BigInt(outcome.written.length);
+			await this.#catchUp(plan, done, undefined, reached);
 			return outcome;
 		}
-		try {
-			await this.#book.snapshot.catchUp(CATCH_UP_MS);
-		} catch (thrown) {
-			throw this.#outcomeUnknown(plan, done, outcome.cause ?? thrown);
-		}
+		await this.#catchUp(plan, done, outcome.cause);
 		for (const write of outcome.uncertain) {
 			const revision = this.#revisionIfWritten(write, base);
 			if (revision !== undefined) this.#note(done, { write, revision });
 		}
 		return outcome;
+	}
+
+	/** Until the snapshot holds all up to the sequence, or to the stream's end. */
+	async #catchUp(
+		plan: Plan,
+		done: ReadonlyMap<string, WrittenRule>,
+		cause?: unknown,
+		sequence?: bigint,
+	): Promise<void> {
+		try {
+			if (sequence === undefined) await this.#book.snapshot.catchUp(CATCH_UP_MS);
+			else await this.#book.snapshot.reached(sequence, CATCH_UP_MS);
+		} catch (thrown) {
+			throw this.#outcomeUnknown(plan, done, cause ?? thrown);
+		}
 	}
 
 	/** An undo must lead back to what was there before the whole edit. */
@@ -118,7 +177,8 @@ export class RuleWriter {
 	}
 
 	#outcomeUnknown(plan: Plan, done: ReadonlyMap<string, WrittenRule>, cause: unknown): SluiceError {
-		const count = `${done.size} of ${plan.writes.length} writes are known to be stored`;
+		const open = plan.writes.filter((write) => !done.has(write.name)).length;
+		const count = `${done.size} of ${done.size + open} writes are known to be stored`;
 		return new SluiceError(
 			"unavailable",
 			`the storage does not answer, ${count}: look with rule list, then try again`,

@@ -48,10 +48,11 @@ export class Rules {
 	async put(request: PutRuleRequest): Promise<PutRuleResponse> {
 		const rule = canonicalRule(request.rule);
 		const uid = crypto.randomUUID();
-		const result = await this.#writer.edit(() => {
+		const edit = (): Edit => {
 			this.#checkRevision(rule.name, request.expectedRevision, "put");
 			return { puts: [rule], removals: [], newUid: () => uid };
-		});
+		};
+		const result = await this.#writer.edit(edit, { name: rule.name, rule });
 		const written = result.revisions.get(rule.name);
 		return create(PutRuleResponseSchema, {
 			rule: this.#statusAfter(rule, written),
@@ -95,11 +96,12 @@ export class Rules {
 
 	async remove(request: RemoveRuleRequest): Promise<RemoveRuleResponse> {
 		checkName("name", request.name);
-		const result = await this.#writer.edit(() => {
+		const edit = (): Edit => {
 			if (!this.#book.entries.has(request.name)) throw noSuchRule(request.name);
 			this.#checkRevision(request.name, request.expectedRevision, "remove");
 			return { puts: [], removals: [request.name], newUid: () => "" };
-		});
+		};
+		const result = await this.#writer.edit(edit, { name: request.name });
 		return create(RemoveRuleResponseSchema, {
 			name: request.name,
 			revision: result.revisions.get(request.name) ?? this.#book.snapshot.lastSequence,
@@ -110,9 +112,9 @@ export class Rules {
 		const rules = canonicalFile(request.rules);
 		const names = new Set(rules.map((rule) => rule.name));
 		const uids = new Map<string, string>();
-		const edit = (): Edit => ({
+		const edit = (passed: ReadonlySet<string>): Edit => ({
 			puts: rules,
-			removals: request.prune ? this.#book.names.filter((name) => !names.has(name)) : [],
+			removals: request.prune ? this.#book.names.filter((name) => !names.has(name) && !passed.has(name)) : [],
 			pathOf: (k) => fileText(k, rules[k]),
 			newUid: (name) => {
 				const uid = uids.get(name) ?? crypto.randomUUID();
