@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { until } from "@sluice/lib/testing/until";
 import { silentLog } from "./apply/testing/fake-host.ts";
 import { rule, World } from "./reconcile/testing/world.ts";
 import type { Command, Desired, RuleState } from "./reconcile/types.ts";
@@ -13,13 +14,14 @@ interface Settled {
 function make() {
 	const world = new World();
 	const settled: Settled[] = [];
-	const gate = { hold: Promise.resolve() };
+	const gate = { hold: Promise.resolve(), reached: 0 };
 	let desired: Desired = { sequence: 0n, rules: [] };
 	let wake: () => void = () => {};
 	const reconciler = new Reconciler({
 		desired: () => desired,
 		observe: () => world.observed(),
 		execute: async (commands: readonly Command[]) => {
+			gate.reached += 1;
 			await gate.hold;
 			world.execute(commands);
 		},
@@ -78,7 +80,7 @@ test("what changes during a round is not part of what that round applied, and ma
 	const hold = Promise.withResolvers<void>();
 	gate.hold = hold.promise;
 	desire({ sequence: 5n, rules: [rule("a")] });
-	await Bun.sleep(5);
+	await until(() => gate.reached > 0);
 	for (let sequence = 6n; sequence <= 20n; sequence += 1n) {
 		desire({ sequence, rules: [rule("a"), rule("b", { port: Number(sequence) })] });
 	}
@@ -108,6 +110,7 @@ test("a stopped reconciler begins no further round", async () => {
 	await applied(1n);
 	reconciler.stop();
 	desire({ sequence: 2n, rules: [] });
+	// Time enough for a round that must not come.
 	await Bun.sleep(5);
 	expect(settled).toHaveLength(1);
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { TableError } from "@sluice/dataplane/records";
+import { until } from "@sluice/lib/testing/until";
 import { egressKey, shardsKey, TABLE_KEY } from "../reconcile/keys.ts";
 import { reconcile } from "../reconcile/reconcile.ts";
 import { LIMITS, link, rule } from "../reconcile/testing/world.ts";
@@ -146,11 +147,12 @@ describe("applying", () => {
 		const { host, settle } = make();
 		await settle(ruleA, ruleB);
 		host.silent.add("table");
+		host.takeMessages();
 		let settled = false;
 		const round = settle(ruleB).then(() => {
 			settled = true;
 		});
-		await Bun.sleep(5);
+		await until(() => ["0 table", "1 table"].every((message) => host.messages.includes(message)));
 		expect([settled, host.zeroed.length]).toEqual([false, 0]);
 		host.restart(0, "hangs");
 		host.restart(1, "hangs");
@@ -162,7 +164,7 @@ describe("applying", () => {
 		const { host, settle } = make();
 		host.silent.add("attach");
 		const round = settle(ruleA);
-		await Bun.sleep(5);
+		await until(() => host.messages.some((message) => message.endsWith(" attach")));
 		host.silent.clear();
 		host.end(0);
 		host.end(1);
@@ -260,7 +262,7 @@ describe("a worker that ends", () => {
 		expect(host.settled.map(([state]) => state)).toEqual([shard.state]);
 		expect(host.descriptors.get(host.settled[0]?.[1] ?? -1)).toBe("counters");
 		expect(host.takeMessages()).toEqual([]);
-		await Bun.sleep(1);
+		await until(() => host.messages.length > 0);
 		expect(host.takeMessages()).toEqual(["0 attach"]);
 	});
 
@@ -268,11 +270,12 @@ describe("a worker that ends", () => {
 		const { host, open, settle } = make();
 		await settle(ruleA);
 		host.silent.add("table");
+		host.takeMessages();
 		const round = settle(ruleA, ruleB);
-		await Bun.sleep(5);
+		await until(() => ["0 table", "1 table"].every((message) => host.messages.includes(message)));
 		host.takeMessages();
 		host.end(1);
-		await Bun.sleep(1);
+		await until(() => host.messages.length > 0);
 		expect(host.takeMessages()).toEqual(["0 attach"]);
 		expect(open.shards.get(2)?.shards.map(({ driver }) => driver?.slot)).toEqual([0, 0]);
 		host.end(0);
@@ -289,7 +292,7 @@ describe("a worker that ends", () => {
 		expect(host.takeMessages()).toEqual([]);
 		expect(open.shards.get(2)?.shards[1]?.driver?.slot).toBe(1);
 		host.end(1);
-		await Bun.sleep(1);
+		await until(() => host.messages.length > 0);
 		expect(host.takeMessages()).toEqual(["0 attach"]);
 	});
 
@@ -302,7 +305,7 @@ describe("a worker that ends", () => {
 		host.connect(1);
 		host.takeMessages();
 		const round = settle(ruleA);
-		await Bun.sleep(5);
+		await until(() => host.messages.includes("0 detach"));
 		expect(host.takeMessages().slice(-1)).toEqual(["0 detach"]);
 		host.end(0);
 		await round;

@@ -4,10 +4,11 @@ import { RecordWriter } from "./record-writer.ts";
 function make() {
 	const written: number[] = [];
 	const troubles: unknown[] = [];
-	const writer = { state: 0, refuse: false, gate: Promise.resolve() };
+	const writer = { state: 0, refuse: false, attempts: 0, gate: Promise.resolve() };
 	const record = new RecordWriter({
 		encode: () => Uint8Array.of(writer.state),
 		write: async ([state = -1]) => {
+			writer.attempts += 1;
 			await writer.gate;
 			if (writer.refuse) throw new Error("refused");
 			written.push(state);
@@ -60,8 +61,11 @@ test("a failing write is reported once, tried again, and reported when it succee
 	writer.refuse = true;
 	record.touch();
 	await until(() => troubles.length === 1);
-	record.touch();
-	await Bun.sleep(30);
+	// With the third attempt the second is over.
+	await until(() => {
+		record.touch();
+		return writer.attempts >= 3;
+	});
 	expect(troubles).toHaveLength(1);
 	writer.refuse = false;
 	record.touch();
@@ -76,6 +80,7 @@ test("stopping writes the last state, and nothing after it", async () => {
 	writer.state = 9;
 	await record.stop();
 	record.touch();
+	// Time enough for a write that must not come.
 	await Bun.sleep(30);
 	expect(written.at(-1)).toBe(9);
 });

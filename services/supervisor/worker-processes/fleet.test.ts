@@ -116,6 +116,7 @@ describe("fleet", () => {
 		const { fleet, alive } = make();
 		fleet.startAll();
 		fleet.checkDeadlines(Date.now() + 14_000);
+		// Time enough for an end that must not come.
 		await Bun.sleep(1);
 		expect(alive.size).toBe(2);
 		fleet.checkDeadlines(Date.now() + 16_000);
@@ -179,6 +180,7 @@ describe("fleet", () => {
 		fleet.startAll();
 		connect(0);
 		fleet.disconnect(pidOf(0));
+		// Time enough for an end that must not come yet.
 		await Bun.sleep(5);
 		expect(alive.size).toBe(2);
 		await until(() => alive.size === 1);

@@ -54,6 +54,7 @@ test("no more than a window of commands is under way", async () => {
 	}
 	let room = false;
 	const waiting = channel.room().then(() => (room = true));
+	// Time enough to find room where there must be none.
 	await Bun.sleep(5);
 	expect(room).toBe(false);
 	channel.acknowledge(1n, 0);

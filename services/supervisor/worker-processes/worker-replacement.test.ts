@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { until } from "@sluice/lib/testing/until";
 import { silentLog } from "../apply/testing/fake-host.ts";
 import type { WorkerState } from "./fleet.ts";
 import { WorkerChannel } from "./worker-channel.ts";
@@ -56,12 +57,13 @@ describe("replacing a worker", () => {
 		const replaced = replacement.replace(0).finally(() => {
 			ended = true;
 		});
-		await Bun.sleep(1);
+		await until(() => done.includes("vacate"));
 		expect(done).toEqual(["drain 0", "vacate"]);
 		vacated.resolve();
-		await Bun.sleep(1);
+		await until(() => done.includes("stop 0"));
 		expect(done).toEqual(["drain 0", "vacate", "stop 0"]);
 		set(0, { pid: 200, restarts: 1, state: "STARTING" });
+		// Time enough to take a successor for running that is not.
 		await Bun.sleep(20);
 		expect(ended).toBe(false);
 		set(0, { state: "RUNNING" });
@@ -87,10 +89,10 @@ describe("replacing a worker", () => {
 	});
 
 	test("a successor that ends is told with how it ended, and frees the way for another try", async () => {
-		const { replacement, set, vacated } = make();
+		const { replacement, set, done, vacated } = make();
 		vacated.resolve();
 		const failed = refusal(replacement.replace(0));
-		await Bun.sleep(1);
+		await until(() => done.includes("stop 0"));
 		set(0, { pid: 0, restarts: 1, state: "BACKOFF", lastExit: "exit 1" });
 		expect(await failed).toMatchObject({
 			code: "timeout",
@@ -98,7 +100,7 @@ describe("replacing a worker", () => {
 		});
 		set(0, { pid: 201, state: "RUNNING" });
 		const again = replacement.replace(0);
-		await Bun.sleep(1);
+		await until(() => done.filter((what) => what === "stop 0").length === 2);
 		set(0, { pid: 202, restarts: 3, state: "RUNNING" });
 		expect((await again).formerPid).toBe(201);
 	});
