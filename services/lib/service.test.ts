@@ -21,7 +21,7 @@ beforeAll(async () => {
 	service = await serve(await server.connect("service"), {
 		name: "test-service",
 		version: "1.2.3",
-		concurrencyLimit: 2,
+		concurrencyLimit: 4,
 		requestLimitBytes: 1_000,
 		onRequest: (record) => records.push(record),
 		endpoints: [
@@ -61,7 +61,8 @@ afterAll(async () => {
 	await server.stop();
 });
 
-const get = (name: string) => call(nc, "t.get", GetRuleRequestSchema, GetRuleResponseSchema, { name }, 5_000);
+const get = (name: string, client = nc) =>
+	call(client, "t.get", GetRuleRequestSchema, GetRuleResponseSchema, { name }, 5_000);
 
 async function refusal(work: Promise<unknown>): Promise<[string, string]> {
 	return await work.then(
@@ -92,10 +93,15 @@ test("too long requests and answers are refused", async () => {
 	expect(await refusal(large)).toEqual(["too_large", expect.stringContaining("ask for less")]);
 });
 
-test("more than the limit at one time is refused, then served again", async () => {
-	const slow = [get("slow"), get("slow")];
-	await until(() => waiting === 2);
-	expect(await refusal(get("video"))).toEqual(["unavailable", "2 requests are under way: try again"]);
+test("more than the limit at one time is refused, then served again; one client has no more than its share", async () => {
+	const other = await server.connect("other");
+	const slow = [get("slow"), get("slow"), get("slow")];
+	await until(() => waiting === 3);
+	expect(await refusal(get("video"))).toEqual(["unavailable", "3 of your requests are under way: try again"]);
+	expect((await get("video", other)).rule?.name).toBe("video");
+	slow.push(get("slow", other));
+	await until(() => waiting === 4);
+	expect(await refusal(get("video", other))).toEqual(["unavailable", "4 requests are under way: try again"]);
 	release();
 	await Promise.all(slow);
 	expect((await get("video")).rule?.name).toBe("video");

@@ -1,6 +1,6 @@
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { type Endpoint, type ServiceMsg, Svcm } from "@nats-io/services";
-import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { httpStatus, SluiceError, toSluiceError } from "./errors.ts";
 import {
 	CONTENT_TYPE_HEADER,
@@ -61,7 +61,7 @@ export interface ServiceOptions {
 	readonly version: string;
 	readonly description?: string;
 	readonly endpoints: readonly ServiceEndpoint[];
-	/** Requests handled at one time; more are refused as `unavailable`. Default 64. */
+	/** Requests handled at one time, three quarters of them from one client; more are refused as `unavailable`. Default 64. */
 	readonly concurrencyLimit?: number;
 	/** Longer requests are refused as `too_large`. Default: what the server takes. */
 	readonly requestLimitBytes?: number;
@@ -124,6 +124,17 @@ export async function serve(nc: NatsConnection, options: ServiceOptions): Promis
 	};
 }
 
+/** One that is made once: in a flood it is sent a hundred thousand times. */
+interface Refusal {
+	readonly error: SluiceError;
+	readonly sent: MsgHdrs;
+}
+
+function busy(text: string): Refusal {
+	const error = new SluiceError("unavailable", text);
+	return { error, sent: errorHeaders(error) };
+}
+
 interface EndpointFigures {
 	errors: number;
 	last_error: string;
@@ -134,6 +145,11 @@ class RequestDesk {
 	readonly #nc: NatsConnection;
 	readonly #options: ServiceOptions;
 	readonly #concurrencyLimit: number;
+	readonly #clientLimit: number;
+	/** Under way, by client. */
+	readonly #shares = new Map<string, number>();
+	readonly #full: Refusal;
+	readonly #clientFull: Refusal;
 	readonly #figures = new Map<string, EndpointFigures>();
 	readonly #underWay = new Set<Promise<void>>();
 
@@ -141,11 +157,36 @@ class RequestDesk {
 		this.#nc = nc;
 		this.#options = options;
 		this.#concurrencyLimit = options.concurrencyLimit ?? 64;
+		this.#clientLimit = Math.ceil(0.75 * this.#concurrencyLimit);
+		this.#full = busy(`${this.#concurrencyLimit} requests are under way: try again`);
+		this.#clientFull = busy(`${this.#clientLimit} of your requests are under way: try again`);
 	}
 
 	take(served: ServiceEndpoint, message: ServiceMsg): void {
-		const work = this.#answer(served, message).finally(() => this.#underWay.delete(work));
+		const client = clientOf(message);
+		const share = this.#shares.get(client) ?? 0;
+		if (this.#underWay.size >= this.#concurrencyLimit) {
+			this.#turnAway(served, message, this.#full);
+			return;
+		}
+		if (share >= this.#clientLimit) {
+			this.#turnAway(served, message, this.#clientFull);
+			return;
+		}
+		this.#shares.set(client, share + 1);
+		const work = this.#answer(served, message).finally(() => {
+			this.#underWay.delete(work);
+			const left = (this.#shares.get(client) ?? 1) - 1;
+			if (left > 0) this.#shares.set(client, left);
+			else this.#shares.delete(client);
+		});
 		this.#underWay.add(work);
+	}
+
+	/** In a flood everybody waits behind all that is turned away: it must cost next to nothing. */
+	#turnAway(served: ServiceEndpoint, message: ServiceMsg, { error, sent }: Refusal): void {
+		this.#refuse(served, message, error, sent);
+		this.#options.onRequest?.({ subject: served.subject, json: false, durationMs: 0, error });
 	}
 
 	async idle(): Promise<void> {
@@ -184,10 +225,6 @@ class RequestDesk {
 		if (limit !== undefined && message.data.length > limit) {
 			throw new SluiceError("too_large", `the request has ${message.data.length} bytes, ${limit} are taken`);
 		}
-		// This request's own work is not yet in the set.
-		if (this.#underWay.size >= this.#concurrencyLimit) {
-			throw new SluiceError("unavailable", `${this.#concurrencyLimit} requests are under way: try again`);
-		}
 	}
 
 	#respond(message: ServiceMsg, payload: Uint8Array, json: boolean): void {
@@ -207,20 +244,34 @@ class RequestDesk {
 		message.respond(payload, { headers: sent });
 	}
 
-	#refuse(served: ServiceEndpoint, message: ServiceMsg, error: SluiceError): void {
+	#refuse(
+		served: ServiceEndpoint,
+		message: ServiceMsg,
+		error: SluiceError,
+		sent = errorHeaders(error),
+	): void {
 		const figures = this.figures(served.subject);
 		figures.errors += 1;
 		figures.last_error = error.message;
-		const sent = headers();
-		sent.set(SERVICE_ERROR_CODE_HEADER, String(httpStatus(error.code)));
-		sent.set(SERVICE_ERROR_HEADER, headerText(error.message));
-		if (error.revision !== undefined) sent.set(SERVICE_REVISION_HEADER, String(error.revision));
 		try {
 			message.respond(new Uint8Array(), { headers: sent });
 		} catch {
 			// The connection is closed: the requester's own timeout speaks.
 		}
 	}
+}
+
+/** Clients have an inbox each, and its last token tells their requests apart. */
+function clientOf({ reply = "" }: ServiceMsg): string {
+	return reply.slice(0, reply.lastIndexOf("."));
+}
+
+function errorHeaders(error: SluiceError): MsgHdrs {
+	const sent = headers();
+	sent.set(SERVICE_ERROR_CODE_HEADER, String(httpStatus(error.code)));
+	sent.set(SERVICE_ERROR_HEADER, headerText(error.message));
+	if (error.revision !== undefined) sent.set(SERVICE_REVISION_HEADER, String(error.revision));
+	return sent;
 }
 
 function isJson(message: ServiceMsg): boolean {
