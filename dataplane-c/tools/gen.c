@@ -268,7 +268,9 @@ static int run(const struct plan *plan, struct sender *sender, uint64_t start_ns
 {
 	const bool terminal = isatty(STDERR_FILENO);
 	const uint64_t bursts = (plan->count + plan->sending.burst - 1) / plan->sending.burst;
-	const uint64_t end = bursts * plan->sending.streams;
+	const unsigned streams = plan->sending.streams;
+	/* Until stopped is more of each stream than all of them together can be counted. */
+	const uint64_t end = bursts > UINT64_MAX / streams ? UINT64_MAX : bursts * streams;
 	uint64_t next = 0;
 	int result = 0;
 
