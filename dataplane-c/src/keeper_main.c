@@ -1,10 +1,12 @@
 /*
- * sluice-keeper [--name NAME] -- COMMAND ARGUMENTS…
+ * sluice-keeper [--name NAME] [--lock FILE] -- COMMAND ARGUMENTS…
  *
  * Keeps one command running, and what the command must not lose: the first line of standard
  * input, which it gets at each start, and the descriptors that it stores (docs/adr/0070).
+ * With a lock, no two keepers' commands run at once; they get it as a descriptor named "lock".
  */
 #include "keeper.h"
+#include "keeper_lock.h"
 #include "keeper_log.h"
 #include "keeper_notify.h"
 
@@ -29,13 +31,17 @@ static bool is_name(const char *name)
 	return bytes > 0 && bytes <= NAME_MAX_BYTES && !name[bytes];
 }
 
-static bool read_arguments(int argc, char *argv[], struct command *command)
+static bool read_arguments(int argc, char *argv[], struct command *command, const char **lock)
 {
 	int at = 1;
 
 	command->name = "command";
 	if (at + 1 < argc && strcmp(argv[at], "--name") == 0) {
 		command->name = argv[at + 1];
+		at += 2;
+	}
+	if (at + 1 < argc && strcmp(argv[at], "--lock") == 0) {
+		*lock = argv[at + 1];
 		at += 2;
 	}
 	if (at + 1 >= argc || strcmp(argv[at], "--") != 0 || !is_name(command->name))
@@ -110,16 +116,30 @@ static int prepare(struct keeper *keeper)
 	return keeper->notify < 0 ? keeper->notify : config_init(&keeper->config);
 }
 
+/* In the store, so that the command has it too, and whoever that hands it on to. */
+static int hold_lock(struct keeper *keeper, const char *path)
+{
+	const int fd = lock_take(path, keeper->signals, keeper->input);
+
+	return fd < 0 ? fd : store_add(&keeper->store, "lock", fd);
+}
+
 int main(int argc, char *argv[])
 {
 	static struct keeper keeper;
+	const char *lock = NULL;
 	int error;
 
-	if (!read_arguments(argc, argv, &keeper.command)) {
-		fputs("usage: sluice-keeper [--name NAME] -- COMMAND ARGUMENTS…\n", stderr);
+	if (!read_arguments(argc, argv, &keeper.command, &lock)) {
+		fputs("usage: sluice-keeper [--name NAME] [--lock FILE] -- COMMAND ARGUMENTS…\n",
+		      stderr);
 		return EXIT_USAGE;
 	}
 	error = prepare(&keeper);
+	if (!error && lock)
+		error = hold_lock(&keeper, lock);
+	if (error == -EINTR)
+		return 0;
 	if (error) {
 		keeper_log("fatal", "\"msg\":\"the keeper cannot start\",\"error\":\"%s\"",
 			   strerror(-error));

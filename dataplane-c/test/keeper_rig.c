@@ -48,7 +48,7 @@ bool rig_has_run(const char *role)
 	return has_run;
 }
 
-static void be_keeper(const char *role, int input, int output)
+static void be_keeper(const char *role, const char *lock, int input, int output)
 {
 	char self[4096], keeper[4200];
 	const ssize_t bytes = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -58,12 +58,21 @@ static void be_keeper(const char *role, int input, int output)
 		 self);
 	dup2(input, STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
-	execl(keeper, "sluice-keeper", "--name", role, "--", self, "command", role, NULL);
+	if (lock)
+		execl(keeper, "sluice-keeper", "--name", role, "--lock", lock, "--", self,
+		      "command", role, NULL);
+	else
+		execl(keeper, "sluice-keeper", "--name", role, "--", self, "command", role, NULL);
 	perror(keeper);
 	_exit(1);
 }
 
 struct keeper_rig rig_start(const char *role)
+{
+	return rig_start_locked(role, NULL);
+}
+
+struct keeper_rig rig_start_locked(const char *role, const char *lock)
 {
 	int input[2], output[2];
 	pid_t pid;
@@ -74,7 +83,7 @@ struct keeper_rig rig_start(const char *role)
 	}
 	pid = fork();
 	if (pid == 0)
-		be_keeper(role, input[0], output[1]);
+		be_keeper(role, lock, input[0], output[1]);
 	close(input[0]);
 	close(output[1]);
 	(void)!write(input[1], CONFIG, strlen(CONFIG));

@@ -25,6 +25,8 @@ struct keeper_rig {
 
 /* The keeper that was built beside the tests, told one line of configuration. */
 struct keeper_rig rig_start(const char *role);
+/* With a lock on that file. */
+struct keeper_rig rig_start_locked(const char *role, const char *lock);
 /* The next line of the command; "" when none comes in 15 s. Static. */
 const char *rig_line(const struct keeper_rig *rig);
 /* Sends the signal and waits, up to 15 s. The exit code, or -signal. */

@@ -293,6 +293,33 @@ static void a_killed_keeper_takes_the_command_along(void)
 	EXPECT(rig_is_gone(command));
 }
 
+/* Its command is deaf: it does not end with the first keeper, so the second one ends it. */
+static void a_second_keeper_begins_when_nothing_of_the_first_is_left(void)
+{
+	char lock[] = "/tmp/sluice-keeper-lock-XXXXXX";
+	struct keeper_rig first, second;
+	pid_t deaf;
+
+	close(mkstemp(lock));
+	first = rig_start_locked("deaf", lock);
+	EXPECT_TEXT(rig_line(&first), "config={\"secret\":1} names=lock texts= count=1");
+	EXPECT_TEXT(rig_line(&first), "deaf");
+	deaf = rig_child_of(first.keeper);
+	EXPECT_EQUAL(rig_stop(&first, SIGKILL), -SIGKILL);
+	second = rig_start_locked("idle", lock);
+	EXPECT_TEXT(rig_line(&second), "config={\"secret\":1} names=lock texts= count=1");
+	EXPECT(rig_is_gone(deaf));
+	EXPECT_EQUAL(rig_stop(&second, SIGTERM), 0);
+
+	/* Who waits can be told to stop. */
+	first = rig_start_locked("idle", lock);
+	(void)rig_line(&first);
+	second = rig_start_locked("idle", lock);
+	EXPECT_EQUAL(rig_end_input(&second), 0);
+	EXPECT_EQUAL(rig_stop(&first, SIGTERM), 0);
+	unlink(lock);
+}
+
 static void only_the_command_is_heard(void)
 {
 	struct keeper_rig rig = rig_start("intrude");
@@ -332,6 +359,7 @@ int main(int argc, char *argv[])
 	a_deaf_command_is_killed_in_the_end();
 	the_end_of_standard_input_ends_everything();
 	a_killed_keeper_takes_the_command_along();
+	a_second_keeper_begins_when_nothing_of_the_first_is_left();
 	only_the_command_is_heard();
 	bad_messages_change_nothing_and_leave_nothing_open();
 	return failures != 0;

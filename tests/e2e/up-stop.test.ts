@@ -35,6 +35,15 @@ function filesOf(dataDir: string): string[] {
 	return all.filter((name) => !/\.(blk|db|sum|inf|dat|key)$/.test(name)).sort();
 }
 
+function isAlive(pid: number): boolean {
+	try {
+		process.kill(pid, 0);
+		return true;
+	} catch {
+		return false;
+	}
+}
+
 describe("sluice up, stopped", () => {
 	test("SIGTERM ends every process and socket, and the exit code is 0", async () => {
 		await relay.up("--workers", "2");
@@ -112,15 +121,17 @@ describe("sluice up, stopped", () => {
 		expect(await processesIn(namespace)).toEqual([]);
 	});
 
-	test("killed itself, it takes every process along, and the next start is an ordinary one", async () => {
-		await relay.up();
+	test("killed itself, it takes every process along, and the next start waits for them", async () => {
+		await relay.up("--workers", "2");
 		await relay.sluice("rule", "add", "video", ...video);
+		const left = (await processesIn(namespace)).filter((pid) => pid !== relay.pid);
+		// One of them takes its time.
+		process.kill(childrenOf(relay.pid).get("stats-aggregator") ?? 0, "SIGSTOP");
 		process.kill(relay.pid, "SIGKILL");
-		await until("nobody is left", async () =>
-			(await processesIn(namespace)).length === 0 ? true : undefined,
-		);
-		await relay.up();
+		await relay.up("--workers", "2");
+		expect(left.filter(isAlive)).toEqual([]);
 		expect((await relay.rules()).map(({ name }) => name)).toEqual(["video"]);
+		expect((await processesIn(namespace)).length).toBe(8);
 	});
 
 	test("files are those of the layout, with its owners and modes", async () => {
@@ -147,6 +158,7 @@ describe("sluice up, stopped", () => {
 				"-rw------- root:root credentials/worker.json",
 				"-rw------- root:root http-token",
 				"-rw-r----- root:root lock",
+				"-rw------- root:root relay-lock",
 				"drwx------ sluice-nats:sluice-nats nats",
 				"drwx------ sluice-nats:sluice-nats nats/jetstream",
 				"-rw-r----- root:sluice-nats nats.conf",

@@ -15,6 +15,8 @@ export interface ChildSpec {
 	readonly configAfter?: Promise<void>;
 	/** Becomes the child's descriptor 3. */
 	readonly fd?: number;
+	/** Another `up` may begin only when it is closed: becomes the descriptor 4. */
+	readonly lockFd?: number;
 	/** Turns a line that is no JSON into a record. */
 	readonly readLine?: (line: string, nowMs: number) => LogRecord;
 	readonly isReady: (record: LogRecord) => boolean;
@@ -72,7 +74,7 @@ export class Child {
 	}
 
 	start(): void {
-		const { argv, cwd, configLine, fd } = this.#spec;
+		const { argv, cwd, configLine, fd, lockFd } = this.#spec;
 		const startedAt = performance.now();
 		let child: Process;
 		try {
@@ -83,7 +85,8 @@ export class Child {
 					configLine === undefined ? "ignore" : "pipe",
 					"ignore",
 					"pipe",
-					...(fd === undefined ? [] : [fd]),
+					fd ?? "ignore",
+					lockFd ?? "ignore",
 				],
 				// The terminal's Ctrl-C is for the keeper, which stops all in order.
 				detached: true,

@@ -72,6 +72,8 @@ export interface SupervisorSettings {
 	/** Undefined: its default. */
 	readonly ringLimitBytes: number | undefined;
 	readonly keepFile: string;
+	/** Locked by whoever relays on this host with this data directory. */
+	readonly lockFile: string;
 }
 
 /** Root: it opens packet sockets, sets buffers beyond the limits, and starts workers as another user. */
@@ -87,15 +89,16 @@ export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec 
 	});
 	return {
 		...spec,
-		argv: launchArgv(undefined, keptArgv(home, "supervisor")),
+		argv: launchArgv(undefined, keptArgv(home, "supervisor", settings.lockFile)),
 		configAfter: Promise.race([home.natsReady, Bun.sleep(COLD_START_MS)]),
 		innerDeath: deathInKeeper,
 	};
 }
 
 /** In the keeper, which outlives it, and keeps what it must not lose (ADR 0070). */
-function keptArgv(home: Home, name: string): string[] {
-	return [join(home.stageDir, "sluice-keeper"), "--name", name, "--", ...serviceArgv(home, name)];
+function keptArgv(home: Home, name: string, lockFile: string): string[] {
+	const keeper = [join(home.stageDir, "sluice-keeper"), "--name", name, "--lock", lockFile];
+	return [...keeper, "--", ...serviceArgv(home, name)];
 }
 
 function deathInKeeper({ service, how }: LogRecord): string | undefined {

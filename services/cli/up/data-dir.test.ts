@@ -15,7 +15,7 @@ afterEach(async () => {
 
 test("a directory in place of the lock is one line that says what to do", async () => {
 	await mkdir(join(path, "lock"));
-	expect(() => new DataDir(path).lock()).toThrow(`${path}/lock is a directory: remove it`);
+	expect(new DataDir(path).lock()).rejects.toThrow(`${path}/lock is a directory: remove it`);
 });
 
 test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and modes back", async () => {

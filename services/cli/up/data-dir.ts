@@ -1,9 +1,11 @@
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, realpathSync, truncateSync, writeFileSync } from "node:fs";
 import { chmod, chown, lchown, lstat, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import type { Accounts } from "./accounts.ts";
 import { tryLock } from "./flock.ts";
+import { hasOpen, outlive } from "./leftovers.ts";
+import type { KeeperLog } from "./log-stream.ts";
 
 /** Where everything lies that outlives `up`. Owners and modes are part of the security: ADR 0022. */
 export class DataDir {
@@ -32,6 +34,11 @@ export class DataDir {
 		return join(this.path, "supervisor", "desired");
 	}
 
+	/** Locked by the supervisor's keeper, the supervisor and its workers, as long as one of them lives. */
+	get relayLock(): string {
+		return join(this.path, "relay-lock");
+	}
+
 	credentials(name: string): string {
 		return join(this.path, "credentials", `${name}.json`);
 	}
@@ -50,34 +57,43 @@ export class DataDir {
 	}
 
 	/**
-	 * Takes the directory for this process, for as long as it lives.
+	 * Takes the directory for this process and those that it hands the lock on to, for as
+	 * long as one of them lives. Waits for what an `up` left that died.
 	 * @throws CommandFailure naming the `up` that has it.
 	 */
-	lock(): DataDirLock {
+	async lock(log?: Pick<KeeperLog, "warn">): Promise<DataDirLock> {
 		const path = join(this.path, "lock");
 		const fd = this.#openLock(path);
-		if (!tryLock(fd)) {
-			const holder = readFileSync(path, "utf8").trim();
+		if (!tryLock(fd) && !(await this.#inherit(fd, path, log))) {
 			closeSync(fd);
 			throw new CommandFailure(
 				exitCodes.failed,
-				`${this.path} is in use by another sluice up (pid ${holder || "unknown"}): ` +
+				`${this.path} is in use by another sluice up (pid ${holderOf(path) ?? "unknown"}): ` +
 					"stop it, or choose another directory with --data-dir",
 			);
 		}
-		ftruncateSync(fd);
-		writeSync(fd, `${process.pid}\n`);
+		writeFileSync(path, `${process.pid}\n`);
 		return {
+			fd,
 			release() {
-				ftruncateSync(fd);
+				truncateSync(path);
 				closeSync(fd);
 			},
 		};
 	}
 
+	async #inherit(fd: number, path: string, log?: Pick<KeeperLog, "warn">): Promise<boolean> {
+		const holder = holderOf(path);
+		if (holder === undefined || hasOpen(holder, realpathSync(path))) return false;
+		log?.warn("waiting for the end of what an up left that died", { pid: holder });
+		return await outlive(fd, path, (pid) => log?.warn("what an up left is killed", { pid }));
+	}
+
 	#openLock(path: string): number {
 		try {
-			return openSync(path, "a+", 0o640);
+			closeSync(openSync(path, "a", 0o640));
+			// Others get it who have no business in it: the lock needs no more.
+			return openSync(path, "r");
 		} catch (error) {
 			const code = error instanceof Error && "code" in error ? String(error.code) : "";
 			const what = code === "EISDIR" ? "is a directory" : `cannot be opened (${code})`;
@@ -124,7 +140,14 @@ export class DataDir {
 	}
 }
 
+/** The pid in a lock file. */
+function holderOf(path: string): number | undefined {
+	return Number(readFileSync(path, "utf8")) || undefined;
+}
+
 export interface DataDirLock {
+	/** For whoever must have ended before another `up` begins. */
+	readonly fd: number;
 	release(): void;
 }
 

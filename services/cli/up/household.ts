@@ -73,7 +73,15 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 
 function relayOf(home: Home, { plan, dataDir }: HouseholdParts, seed: string, workerSeed: string): ChildSpec {
 	const { labels, workers, ringLimitBytes } = plan;
-	return supervisor(home, { seed, workerSeed, labels, workers, ringLimitBytes, keepFile: dataDir.keptRules });
+	return supervisor(home, {
+		seed,
+		workerSeed,
+		labels,
+		workers,
+		ringLimitBytes,
+		keepFile: dataDir.keptRules,
+		lockFile: dataDir.relayLock,
+	});
 }
 
 function homeOf(

@@ -37,7 +37,7 @@ export async function runUp(options: UpOptions): Promise<void> {
 	const accounts = await readAccounts();
 	const dataDir = new DataDir(plan.dataDir);
 	await dataDir.prepare(accounts);
-	const lock = dataDir.lock();
+	const lock = await dataDir.lock(log);
 	owned.defer(() => lock.release());
 	await checkPorts(plan);
 	const { sources, natsServer } = findStageSources();
@@ -48,7 +48,7 @@ export async function runUp(options: UpOptions): Promise<void> {
 		accounts,
 		dataDir,
 		stageDir: stage.path,
-		adopt: (spec) => new Child(spec, plan.hostId, stream, log),
+		adopt: (spec) => new Child({ ...spec, lockFd: lock.fd }, plan.hostId, stream, log),
 		owned,
 	});
 	const preparedMs = performance.now() - startedAt;
