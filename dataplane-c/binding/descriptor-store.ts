@@ -36,3 +36,8 @@ export function listenDescriptors(): number[] {
 	const count = succeed(supervisorSymbols().sluice_listen_fds(), "take over descriptors");
 	return Array.from({ length: count }, (_, index) => FIRST_LISTEN_FD + index);
 }
+
+/** Empty memory that grows as it is written (pwrite), to be stored. */
+export function createMemory(): number {
+	return succeed(supervisorSymbols().sluice_memory_create(), "create memory");
+}

@@ -17,7 +17,8 @@ const minus = (errno: bigint) => BigInt.asUintN(64, -errno);
 
 const STREAM = Buffer.concat([
 	encode(1, 0, 0, 0n, 0n),
-	encode(2, 7, 123, 3n, BigInt(ABI_VERSION)),
+	encode(2, 7, 123, 3n, BigInt(ABI_VERSION) | (2n << 32n)),
+	encode(6, 7, 123, 12n, 0n),
 	encode(3, 7, 123, 99n, 0n),
 	encode(3, 7, 123, 2n ** 63n, minus(22n)),
 	encode(5, 7, 123, minus(19n), 0n),
@@ -26,7 +27,8 @@ const STREAM = Buffer.concat([
 
 const EVENTS: DataplaneEvent[] = [
 	{ kind: "links" },
-	{ kind: "hello", connection: 7, pid: 123, worker: 3, abiVersion: ABI_VERSION },
+	{ kind: "hello", connection: 7, pid: 123, worker: 3, abiVersion: ABI_VERSION, holds: 2 },
+	{ kind: "holds", connection: 7, shard: 12 },
 	{ kind: "ack", connection: 7, sequence: 99n, errno: 0 },
 	{ kind: "ack", connection: 7, sequence: 2n ** 63n, errno: 22 },
 	{ kind: "failed", connection: 7, pid: 123, errno: 19 },

@@ -15,6 +15,14 @@ export interface HelloEvent {
 	/** Its slot. */
 	readonly worker: number;
 	readonly abiVersion: number;
+	/** As many "holds" events follow. */
+	readonly holds: number;
+}
+/** It drives that shard, which a supervisor before this one gave it. */
+export interface HoldsEvent {
+	readonly kind: "holds";
+	readonly connection: number;
+	readonly shard: number;
 }
 export interface AckEvent {
 	readonly kind: "ack";
@@ -36,11 +44,16 @@ export interface FailedEvent {
 	readonly pid: number;
 	readonly errno: number;
 }
-export type DataplaneEvent = LinksEvent | HelloEvent | AckEvent | GoneEvent | FailedEvent;
+export type DataplaneEvent = LinksEvent | HelloEvent | HoldsEvent | AckEvent | GoneEvent | FailedEvent;
 
 /** A negative errno that C stored in a u64. */
 function errnoOf(value: bigint): number {
 	return Number(-BigInt.asIntN(64, value));
+}
+
+/** Version in the low half, the number of shards it holds in the high one. */
+function helloParts(b: bigint) {
+	return { abiVersion: Number(b & 0xffffffffn), holds: Number(b >> 32n) };
 }
 
 function decode(view: DataView): DataplaneEvent | undefined {
@@ -52,13 +65,15 @@ function decode(view: DataView): DataplaneEvent | undefined {
 		case 1:
 			return { kind: "links" };
 		case 2:
-			return { kind: "hello", connection, pid, worker: Number(a), abiVersion: Number(b) };
+			return { kind: "hello", connection, pid, worker: Number(a), ...helloParts(b) };
 		case 3:
 			return { kind: "ack", connection, sequence: a, errno: errnoOf(b) };
 		case 4:
 			return { kind: "gone", connection, pid };
 		case 5:
 			return { kind: "failed", connection, pid, errno: errnoOf(a) };
+		case 6:
+			return { kind: "holds", connection, shard: Number(a) };
 		default:
 			// Of a newer library; the ABI version guards what matters.
 			return undefined;

@@ -110,6 +110,26 @@ export function startEvents(channelName: string, workerUid: number): number {
 	);
 }
 
+/** The same in two steps: the listener may be one that workers already knock at. Takes it. */
+export function listenForWorkers(channelName: string): number {
+	return succeed(
+		supervisorSymbols().sluice_channel_listen(
+			check.cString(channelName, "channelName", check.MAX_CHANNEL_NAME_BYTES),
+		),
+		`listen for workers on @${channelName}`,
+	);
+}
+
+export function startEventsOn(listener: number, workerUid: number): number {
+	return succeed(
+		supervisorSymbols().sluice_events_start_on(
+			check.fd(listener, "listener"),
+			check.u32(workerUid, "workerUid"),
+		),
+		"accept workers",
+	);
+}
+
 /** Closes every connection; the events end. */
 export function stopEvents(): void {
 	supervisorSymbols().sluice_events_stop();
@@ -198,6 +218,16 @@ export function dismissAddress(filter: CaptureFilter, address: number): boolean 
 		swap32(check.address(address, "address")),
 	);
 	return isExpected(result, "ENOENT", "dismiss address from capture filter");
+}
+
+/** Every address that passes the filter. */
+export function admittedAddresses(filter: CaptureFilter, capacity: number): number[] {
+	const addresses = new Uint32Array(check.count(capacity, "capacity", 1 << 24));
+	const found = succeed(
+		supervisorSymbols().sluice_filter_list(check.fd(filter.mapFd, "mapFd"), addresses, addresses.length),
+		"read capture filter",
+	);
+	return Array.from(addresses.subarray(0, found), swap32);
 }
 
 /** True for success, false for the one error that is an answer too. */

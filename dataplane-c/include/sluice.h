@@ -287,17 +287,25 @@ SLUICE_API int sluice_links(struct sluice_link *links, uint32_t capacity);
  * thread waits. One per process: -EBUSY otherwise. -EADDRINUSE: the name is taken.
  */
 SLUICE_API int sluice_events_start(const char *channel_name, uint32_t worker_uid);
+/*
+ * The same in two steps, for a listener that outlives this process: workers whose
+ * supervisor died connect to it meanwhile, and are accepted by the next one. Takes it.
+ */
+SLUICE_API int sluice_channel_listen(const char *channel_name);
+SLUICE_API int sluice_events_start_on(int listener, uint32_t worker_uid);
 /* Ends the thread, closes listener and connections. The pipe then ends. */
 SLUICE_API void sluice_events_stop(void);
 
 enum sluice_event_kind {
 	SLUICE_EVENT_LINKS = 1, /* links or addresses changed: dump again */
 	SLUICE_EVENT_HELLO =
-		2, /* a worker connected: connection, pid, a = worker slot, b = ABI version */
+		2, /* a worker connected: connection, pid, a = worker slot, b = ABI version | n << 32 */
 	SLUICE_EVENT_ACK =
 		3, /* connection, a = sequence of the command, b = 0 or -errno (as u64) */
-	SLUICE_EVENT_GONE = 4,  /* connection closed */
-	SLUICE_EVENT_FAILED = 5 /* worker says its packet thread failed: a = -errno */
+	SLUICE_EVENT_GONE = 4,   /* connection closed */
+	SLUICE_EVENT_FAILED = 5, /* worker says its packet thread failed: a = -errno */
+	SLUICE_EVENT_HOLDS =
+		6 /* after HELLO, n times: it drives shard a, given by another supervisor */
 };
 
 /* 32 bytes. */
@@ -357,6 +365,12 @@ SLUICE_API int sluice_notify_send(const char *message, uint32_t bytes, const int
  * started. -EBADF: one of them is not open. -EINVAL: more than SLUICE_LISTEN_MAX_FDS.
  */
 SLUICE_API int sluice_listen_fds(void);
+/* Empty memory that grows as it is written: what a supervisor notes for the next one. A memfd. */
+SLUICE_API int sluice_memory_create(void);
+/* A process as a descriptor, readable when it has ended: a worker may be another's child. */
+SLUICE_API int sluice_process_open(int32_t pid);
+SLUICE_API int sluice_process_has_ended(int fd); /* 1, 0, or -errno */
+SLUICE_API int sluice_process_signal(int fd, int32_t signal);
 
 /* ---- supervisor: capture ---------------------------------------------------- */
 
@@ -376,6 +390,8 @@ SLUICE_API int sluice_filter_create(uint32_t capacity, int *map_fd);
 SLUICE_API int sluice_filter_add(int map_fd, uint32_t address_be);
 /* -ENOENT: was not in it. */
 SLUICE_API int sluice_filter_remove(int map_fd, uint32_t address_be);
+/* The addresses in it, at most `capacity`. How many were written. */
+SLUICE_API int sluice_filter_list(int map_fd, uint32_t *addresses_be, uint32_t capacity);
 /* What the kernel's verifier said when sluice_filter_create last failed; else empty. Static. */
 SLUICE_API const char *sluice_filter_log(void);
 
@@ -534,13 +550,15 @@ struct sluice_worker;
 enum sluice_worker_state {
 	SLUICE_WORKER_BOOT = 0, /* connecting */
 	SLUICE_WORKER_RUN = 1,
-	SLUICE_WORKER_HALT = 2, /* stopped as asked, or the supervisor closed the channel */
+	SLUICE_WORKER_HALT = 2, /* stopped as asked, or without a supervisor (see start) */
 	SLUICE_WORKER_FAIL = 3
 };
 
 /*
  * Starts the packet thread, pinned to `core` (-1: not pinned), all signals blocked. It
  * connects to the supervisor's channel, for up to 5 s (BOOT), and says HELLO (RUN).
+ * When the channel closes and it was given counters before, it goes on with all it holds,
+ * connects again and says what that is; 60 s without a command from anybody end it.
  * Returns 0 and sets *worker, which the caller frees with sluice_worker_stop();
  * -EINVAL (name, slot or core), -ENOMEM.
  */

@@ -6,6 +6,7 @@
  *   worker                              supervisor (events.c)
  *   connect ──────────────────────────▶ SO_PEERCRED checked, else closed
  *   REPORT_HELLO slot, ABI version ───▶ SLUICE_EVENT_HELLO
+ *   REPORT_HOLDS shard, n times ──────▶ SLUICE_EVENT_HOLDS: it had another supervisor before
  *           ◀────────────────────────── commands
  *   REPORT_ACK sequence, result ──────▶ SLUICE_EVENT_ACK
  *   REPORT_FAILED -errno ─────────────▶ SLUICE_EVENT_FAILED
@@ -25,9 +26,11 @@
 #define CHANNEL_MAX_FDS 4u
 
 enum report_kind {
-	REPORT_HELLO = 0x101, /* a = worker slot, b = SLUICE_ABI_VERSION */
-	REPORT_ACK = 0x102,   /* a = sequence of the command, b = 0 or -errno (as u64) */
-	REPORT_FAILED = 0x103 /* a = -errno (as u64): the packet thread is about to end */
+	/* a = worker slot, b = SLUICE_ABI_VERSION | how many HOLDS follow << 32 */
+	REPORT_HELLO = 0x101,
+	REPORT_ACK = 0x102,    /* a = sequence of the command, b = 0 or -errno (as u64) */
+	REPORT_FAILED = 0x103, /* a = -errno (as u64): the packet thread is about to end */
+	REPORT_HOLDS = 0x104   /* a = a shard that it drives */
 };
 
 struct report {

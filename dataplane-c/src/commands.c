@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "mapping.h"
+#include "reconnect.h"
 #include "worker.h"
 
 /* After so many commands packets get their turn. */
@@ -42,11 +43,20 @@ static int attach_shard(struct sluice_worker *worker, struct command *command)
 	if (!error) {
 		command->fd_count = 0;
 		worker->waits_changed = true;
+		/* The engine has no room for more than this. */
+		worker->held[worker->held_count++] = message->shard;
 	}
 	journal_write(&worker->journal, error ? JOURNAL_ERROR : JOURNAL_DEBUG,
 		      SLUICE_FACILITY_CAPTURE, "shard %u of interface %u attached: %s",
 		      message->shard, message->ifindex, sluice_error_text(error));
 	return error;
+}
+
+static void let_go(struct sluice_worker *worker, uint32_t shard)
+{
+	for (uint32_t at = 0; at < worker->held_count; at++)
+		if (worker->held[at] == shard)
+			worker->held[at--] = worker->held[--worker->held_count];
 }
 
 static int detach_shard(struct sluice_worker *worker, const struct command *command)
@@ -55,6 +65,8 @@ static int detach_shard(struct sluice_worker *worker, const struct command *comm
 	int error = worker->engine->ops->detach(worker->engine, shard);
 
 	worker->waits_changed = true;
+	if (!error)
+		let_go(worker, shard);
 	journal_write(&worker->journal, error ? JOURNAL_ERROR : JOURNAL_DEBUG,
 		      SLUICE_FACILITY_CAPTURE, "shard %u detached: %s", shard,
 		      sluice_error_text(error));
@@ -176,6 +188,7 @@ static int take_one(struct sluice_worker *worker, bool *taken)
 	if (!*taken)
 		return result;
 	if (result == 1) {
+		heard(worker);
 		result = carry_out(worker, command);
 		command_close(command);
 	}

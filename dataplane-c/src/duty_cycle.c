@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "counters.h"
+#include "reconnect.h"
 #include "time_slice.h"
 #include "worker.h"
 
@@ -17,8 +18,8 @@
 /* The kernel's shortest. */
 #define TIME_SLICE_NS          100000u
 #define WAIT_MS                100
-#define CONNECT_PATIENCE_NS    5000000000u
-#define CONNECT_PERIOD_NS      10000000
+/* While there is no channel: as often as a connection is tried. */
+#define WAIT_CUT_OFF_MS        10
 
 /* The channel, the stop event, and what the engine waits for. */
 #define WAIT_CHANNEL 0u
@@ -42,32 +43,11 @@ static uint64_t monotonic_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static bool must_stop(const struct sluice_worker *worker)
+bool worker_must_stop(const struct sluice_worker *worker)
 {
 	/* Not before the ACK of the STOP is out. */
 	return (worker->stopped && !worker->ack_waits) ||
 	       __atomic_load_n(&worker->stop, __ATOMIC_ACQUIRE);
-}
-
-static int connect_patiently(struct sluice_worker *worker)
-{
-	const struct timespec period = { .tv_nsec = CONNECT_PERIOD_NS };
-	const uint64_t deadline_ns = monotonic_ns() + CONNECT_PATIENCE_NS;
-	int channel;
-
-	for (;;) {
-		channel = worker_channel_connect(worker->channel_name);
-		if (channel >= 0)
-			break;
-		/* EAGAIN: its backlog is full. */
-		if (channel != -ECONNREFUSED && channel != -EAGAIN)
-			return channel;
-		if (monotonic_ns() > deadline_ns || must_stop(worker))
-			return channel;
-		nanosleep(&period, NULL);
-	}
-	worker->channel = channel;
-	return worker_channel_report(channel, REPORT_HELLO, worker->slot, SLUICE_ABI_VERSION);
 }
 
 static void refresh_waits(struct cycle *cycle)
@@ -111,7 +91,8 @@ static int wait_for_work(struct cycle *cycle)
 {
 	struct sluice_worker *worker = cycle->worker;
 	/* A table that waits for a snapshot to end is tried again soon. */
-	const int timeout_ms = worker->next_table.memory ? 1 : WAIT_MS;
+	const int table_ms = worker->next_table.memory ? 1 : WAIT_MS;
+	const int timeout_ms = worker->channel >= 0 ? table_ms : WAIT_CUT_OFF_MS;
 	int woken;
 
 	if (spin(cycle))
@@ -136,13 +117,18 @@ static int wait_for_work(struct cycle *cycle)
 static int tend(struct cycle *cycle)
 {
 	struct sluice_worker *worker = cycle->worker;
-	int error = 0;
+	int error = worker->cut_off_ns ? reconnect(worker, cycle->now_ns) : 0;
+
+	if (error)
+		return error;
 
 	if (cycle->now_ns - cycle->commands_ns >= COMMANDS_PERIOD_NS ||
 	    cycle->rounds >= COMMANDS_PERIOD_ROUNDS) {
 		cycle->commands_ns = cycle->now_ns;
 		cycle->rounds = 0;
-		error = commands_take(worker);
+		error = worker->channel >= 0 ? commands_take(worker) : 0;
+		if (error == -ENOTCONN)
+			error = cut_off(worker, cycle->now_ns);
 	}
 	if (!error && cycle->now_ns - cycle->sample_ns >= SAMPLE_PERIOD_NS) {
 		cycle->sample_ns = cycle->now_ns;
@@ -157,7 +143,7 @@ static int run(struct sluice_worker *worker)
 	int error = 0;
 
 	worker->waits_changed = true;
-	while (!error && !must_stop(worker)) {
+	while (!error && !worker_must_stop(worker)) {
 		cycle.now_ns = monotonic_ns();
 		if (worker->counters)
 			counter_set(&worker->counters[SLUICE_WORKER_HEARTBEAT_NS], cycle.now_ns);
@@ -186,7 +172,7 @@ void *duty_cycle(void *argument)
 	/* The slots and counters of the last batch are whole: a successor may begin. */
 	worker->engine->ops->close(worker->engine);
 	worker->engine = NULL;
-	if (error && error != -ENOTCONN && !must_stop(worker)) {
+	if (error && error != -ENOTCONN && !worker_must_stop(worker)) {
 		if (worker->channel >= 0)
 			worker_channel_report(worker->channel, REPORT_FAILED,
 					      (uint64_t)(int64_t)error, 0);

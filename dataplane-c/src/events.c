@@ -174,6 +174,8 @@ static struct sluice_event translate(struct connection *connection, const struct
 		event.kind = SLUICE_EVENT_ACK;
 	else if (report->kind == REPORT_FAILED)
 		event.kind = SLUICE_EVENT_FAILED;
+	else if (report->kind == REPORT_HOLDS)
+		event.kind = SLUICE_EVENT_HOLDS;
 	return event;
 }
 
@@ -208,7 +210,7 @@ static bool on_connection(uint32_t id)
 	return true;
 }
 
-static int open_listener(const char *channel_name)
+int sluice_channel_listen(const char *channel_name)
 {
 	struct sockaddr_un address;
 	socklen_t length;
@@ -299,15 +301,12 @@ static void close_all(void)
 	}
 }
 
-static int open_all(const char *channel_name)
+static int open_all(int listener)
 {
 	struct epoll_event interest = { .events = EPOLLIN, .data.u64 = READY_STOP };
 	int error;
 
-	events.listener =
-		(struct source){ .fd = open_listener(channel_name), .ready = READY_LISTENER };
-	if (events.listener.fd < 0)
-		return events.listener.fd;
+	events.listener = (struct source){ .fd = listener, .ready = READY_LISTENER };
 	events.netlink = (struct source){ .fd = link_watch_open(), .ready = READY_NETLINK };
 	if (events.netlink.fd < 0)
 		return events.netlink.fd;
@@ -337,13 +336,25 @@ static int start_thread(void)
 
 int sluice_events_start(const char *channel_name, uint32_t worker_uid)
 {
-	int pipe_fds[2] = { -1, -1 };
-	int error;
+	int listener;
 
 	if (events.running)
 		return -EBUSY;
+	listener = sluice_channel_listen(channel_name);
+	return listener < 0 ? listener : sluice_events_start_on(listener, worker_uid);
+}
+
+int sluice_events_start_on(int listener, uint32_t worker_uid)
+{
+	int pipe_fds[2] = { -1, -1 };
+	int error;
+
+	if (events.running) {
+		close(listener);
+		return -EBUSY;
+	}
 	events.worker_uid = worker_uid;
-	error = open_all(channel_name);
+	error = open_all(listener);
 	if (!error && pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK))
 		error = -errno;
 	events.pipe = pipe_fds[1];

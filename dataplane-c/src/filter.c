@@ -202,6 +202,29 @@ int sluice_filter_add(int map_fd, uint32_t address_be)
 	return bpf(BPF_MAP_UPDATE_ELEM, &attribute);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the kernel writes there. */
+int sluice_filter_list(int map_fd, uint32_t *addresses_be, uint32_t capacity)
+{
+	uint32_t count = 0;
+	union bpf_attr attribute;
+
+	memset(&attribute, 0, sizeof(attribute));
+	attribute.map_fd = (uint32_t)map_fd;
+	while (count < capacity) {
+		int error;
+
+		attribute.key = count ? (uintptr_t)&addresses_be[count - 1] : 0;
+		attribute.next_key = (uintptr_t)&addresses_be[count];
+		error = bpf(BPF_MAP_GET_NEXT_KEY, &attribute);
+		if (error == -ENOENT)
+			break;
+		if (error < 0)
+			return error;
+		count++;
+	}
+	return (int)count;
+}
+
 int sluice_filter_remove(int map_fd, uint32_t address_be)
 {
 	union bpf_attr attribute;

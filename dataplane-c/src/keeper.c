@@ -15,7 +15,7 @@
 /* Waits before a restart, and how long a command must have run to be forgiven. */
 #define FIRST_WAIT_MS     250
 #define LONGEST_WAIT_MS   16000
-#define FORGIVEN_AFTER_MS 10000
+#define FORGIVEN_AFTER_MS 2000
 /* From being asked to stop until what is left is killed. */
 #define STOP_LIMIT_MS     8000
 /* Between looks at what was killed: its own children become ours, one generation a time. */

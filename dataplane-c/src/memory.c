@@ -38,6 +38,13 @@ static int write_all(int fd, const void *bytes, size_t count, off_t offset)
 	return (size_t)written == count ? 0 : -EIO;
 }
 
+int sluice_memory_create(void)
+{
+	int fd = memfd_create("sluice-memory", MFD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int sluice_shard_state_create(void)
 {
 	const uint32_t magic = SHARD_STATE_MAGIC;

@@ -48,12 +48,20 @@ struct sluice_worker {
 	uint64_t ack_sequence;
 	int ack_result;
 	bool waits_changed;
+	/* Since when no supervisor has said anything, 0: the last one is there; next attempt. */
+	uint64_t cut_off_ns, retry_ns;
+	/* Shards that it drives, for the next supervisor. */
+	uint32_t held[ENGINE_MAX_SHARDS];
+	uint32_t held_count;
 	bool stopped; /* by SLUICE_MESSAGE_STOP */
 	struct command command;
 };
 
-/* The packet thread: until stopped, or the channel is gone, or something failed. */
+/* The packet thread: until stopped, or nobody is there for too long, or something failed. */
 void *duty_cycle(void *argument);
+
+/* Told so by the supervisor, which has its ACK, or by the process. */
+bool worker_must_stop(const struct sluice_worker *worker);
 
 /*
  * Carries out what the supervisor has sent so far. 0; -ENOTCONN: the channel is gone;

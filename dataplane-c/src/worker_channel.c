@@ -28,6 +28,16 @@ static const struct shape shapes[] = {
 	[SLUICE_MESSAGE_STOP] = { sizeof(struct sluice_message), sizeof(struct sluice_message), 0 },
 };
 
+/* Anybody may take a free abstract name. */
+static bool is_supervisor(int channel)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	return getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
+}
+
 int worker_channel_connect(const char *name)
 {
 	struct sockaddr_un address;
@@ -40,9 +50,12 @@ int worker_channel_connect(const char *name)
 	channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (channel < 0)
 		return -errno;
-	if (connect(channel, (struct sockaddr *)&address, length) == 0)
+	if (connect(channel, (struct sockaddr *)&address, length))
+		error = -errno;
+	else if (!is_supervisor(channel))
+		error = -ECONNREFUSED;
+	else
 		return channel;
-	error = -errno;
 	close(channel);
 	return error;
 }

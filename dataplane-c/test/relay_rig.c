@@ -268,6 +268,24 @@ void rig_open(struct rig *rig, bool vnet)
 	rig_start_worker(rig);
 }
 
+void rig_supervisor_dies(struct rig *rig)
+{
+	sluice_events_stop();
+	sluice_close(rig->events);
+}
+
+void rig_supervisor_returns(struct rig *rig, uint32_t shard)
+{
+	struct sluice_event hello;
+
+	rig->events = require_ok(sluice_events_start(CHANNEL, 0), "events_start");
+	hello = await_event(rig, SLUICE_EVENT_HELLO);
+	rig_require(hello.a == WORKER_SLOT && hello.b == (SLUICE_ABI_VERSION | UINT64_C(1) << 32),
+		    "hello again");
+	rig->connection = hello.connection;
+	rig_require(await_event(rig, SLUICE_EVENT_HOLDS).a == shard, "holds");
+}
+
 void rig_await_gone(struct rig *rig)
 {
 	await_event(rig, SLUICE_EVENT_GONE);

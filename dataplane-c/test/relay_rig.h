@@ -70,6 +70,9 @@ pid_t rig_start_worker_process(struct rig *rig);
 /* Ends it and waits until the supervisor half has seen it go. */
 void rig_stop_worker(struct rig *rig);
 void rig_await_gone(struct rig *rig);
+/* The supervisor half is gone, and another comes that the worker tells of its one shard. */
+void rig_supervisor_dies(struct rig *rig);
+void rig_supervisor_returns(struct rig *rig, uint32_t shard);
 
 /* A rule 239.77.0.N:5000+N with counters of its own, and an output to 239.78.0.N:6000+N. */
 struct sluice_rule_record rig_rule(const struct rig *rig, uint32_t number, uint32_t output_first,

@@ -241,6 +241,26 @@ static void packets_flow_while_acknowledgements_wait(void)
 	sluice_close(receiver);
 }
 
+/* It forwards on, and takes commands of the next one. */
+static void a_worker_outlives_supervisors(void)
+{
+	int receiver = traffic_receiver(&rig, 86);
+	uint32_t sequence = 0;
+
+	EXPECT_EQUAL(install_one(86, SLOT), 0);
+	for (unsigned life = 0; life < 3; life++) {
+		rig_supervisor_dies(&rig);
+		for (uint32_t end = sequence + 100; sequence < end; sequence++) {
+			traffic_send_numbered(sender, 86, sequence, 100);
+			EXPECT(traffic_expect(receiver, sequence, 100));
+		}
+		rig_supervisor_returns(&rig, SHARD);
+		EXPECT_EQUAL(install_one(86, SLOT), 0);
+	}
+	EXPECT(traffic_is_over(receiver));
+	sluice_close(receiver);
+}
+
 static void a_stopped_worker_halts(void)
 {
 	struct sluice_message stop = { .kind = SLUICE_MESSAGE_STOP };
@@ -274,6 +294,7 @@ int main(void)
 	what_was_sent_is_not_sent_again();
 	a_copy_that_no_slot_claims_is_thrown_away();
 	packets_flow_while_acknowledgements_wait();
+	a_worker_outlives_supervisors();
 	a_stopped_worker_halts();
 	relay_close(failures);
 	return failures ? 1 : 0;

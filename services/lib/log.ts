@@ -6,6 +6,8 @@ import type { FacilityName } from "./facilities.ts";
 export interface LoggerOptions {
 	readonly service: string;
 	readonly host?: string;
+	/** In every line. */
+	readonly fields?: Readonly<Record<string, unknown>>;
 	/** What holds where no setting says otherwise. */
 	readonly level?: LogLevelName;
 	/** Where lines go; standard error unless a test listens. */
@@ -30,11 +32,11 @@ const nameOfLevel: Readonly<Record<LogLevel_Level, LogLevelName | undefined>> = 
 
 /** JSON lines {level, time (ms), service, host, facility, msg, …}. One per process. */
 export function createLogger(options: LoggerOptions): ServiceLogger {
-	const { service, host, level: defaultLevel = "info" } = options;
+	const { service, host, fields, level: defaultLevel = "info" } = options;
 	const root = pino(
 		{
 			level: defaultLevel,
-			base: host === undefined ? { service } : { service, host },
+			base: { service, ...(host === undefined ? {} : { host }), ...fields },
 			formatters: { level: (label) => ({ level: label }) },
 		},
 		// Synchronous: the last lines before a crash are the ones that matter.

@@ -4,10 +4,16 @@ import {
 	RULE_COUNTERS,
 	WORKER_COUNTERS,
 } from "@sluice/dataplane/counters";
-import { LIMITS } from "@sluice/dataplane/layout";
+import { createMemory } from "@sluice/dataplane/descriptor-store";
+import { ABI_VERSION, LIMITS } from "@sluice/dataplane/layout";
 import { TableBuilder } from "@sluice/dataplane/records";
 import * as dataplane from "@sluice/dataplane/supervisor";
 import type { ServiceLogger } from "@sluice/lib/log";
+import type { Inheritance } from "./adopt/inheritance.ts";
+import type { Keeping } from "./adopt/keeping.ts";
+import { KeptSockets } from "./adopt/kept-sockets.ts";
+import { ATTEMPT, countersName, membershipName, NOTES } from "./adopt/names.ts";
+import { NotesMemory } from "./adopt/notes.ts";
 import { Applier } from "./apply/applier.ts";
 import { EgressOpener } from "./apply/egress.ts";
 import { MembershipPool } from "./apply/membership-pool.ts";
@@ -18,6 +24,7 @@ import { TableInstaller } from "./apply/tables.ts";
 import type { Workers } from "./apply/workers.ts";
 import { SHARD_MINIMUM_BYTES, type SupervisorConfig } from "./config.ts";
 import { sourcesPerGroup } from "./observe/kernel-limits.ts";
+import { destinationKey } from "./reconcile/keys.ts";
 import type { Limits } from "./reconcile/types.ts";
 
 /** A worker's engine has room for as many (ENGINE_MAX_SHARDS): its own and those of dead ones. */
@@ -33,16 +40,35 @@ export interface Relay {
 	/** By worker slot. */
 	readonly counterMemories: readonly number[];
 	readonly limits: Limits;
+	/** Everything that was taken over has its place, what replaced it is open: lets go of the rest. */
+	settle(): void;
 }
 
-export function makeRelay(config: SupervisorConfig, workers: Workers, logger: ServiceLogger): Relay {
+export interface RelayParts {
+	readonly config: SupervisorConfig;
+	readonly workers: Workers;
+	readonly logger: ServiceLogger;
+	readonly keeping: Keeping;
+	/** Undefined: a fresh start. */
+	readonly inheritance: Inheritance | undefined;
+	readonly linkName: (ifindex: number) => string;
+}
+
+export function makeRelay(parts: RelayParts): Relay {
+	const { config, workers, logger, keeping, inheritance } = parts;
 	const open = new OpenResources();
 	const features = dataplane.probeFeatures();
 	logger.facility("interfaces").debug(features, "kernel features");
-	const memberships = new MembershipPool(dataplane);
-	const counterMemories = Array.from({ length: config.workers }, () =>
-		dataplane.createCounters(LIMITS.counters),
+	const oldMemberships = inheritance?.memberships ?? [];
+	const sockets = new KeptSockets(
+		dataplane,
+		keeping,
+		1 + Math.max(-1, ...oldMemberships.map((m) => m.number)),
 	);
+	const { openMembership, openDrain, closeDescriptor } = sockets;
+	const kernel = { ...dataplane, openMembership, openDrain, closeDescriptor };
+	const memberships = new MembershipPool(kernel);
+	const counterMemories = inheritance?.counters ?? createCounters(config.workers, keeping);
 	const drivers = new ShardDrivers(
 		dataplane,
 		counterMemories,
@@ -51,32 +77,96 @@ export function makeRelay(config: SupervisorConfig, workers: Workers, logger: Se
 		SHARDS_PER_WORKER,
 		logger.facility("workers"),
 	);
-	const shards = new ShardOpener(dataplane, workers, open, drivers, {
+	const shards = new ShardOpener(kernel, workers, open, drivers, {
 		workers: config.workers,
 		filterCapacity: LIMITS.rules,
 		minimumBytes: SHARD_MINIMUM_BYTES,
 		vnetHeader: features.vnetUdp,
+		keeping,
 	});
-	const tables = new TableInstaller(dataplane, new TableBuilder(), workers, open, {
+	const memory = inheritance?.memory ?? createNotes(keeping);
+	const note = () =>
+		memory.write({
+			incarnation: String(config.incarnation),
+			abiVersion: ABI_VERSION,
+			egress: [...open.egress.values()],
+			...tables.notes(),
+		});
+	const tables = new TableInstaller(kernel, new TableBuilder(), workers, open, {
 		counterCapacity: LIMITS.counters,
 		workerCounters: WORKER_COUNTERS,
 		blockSizes: { rule: RULE_COUNTERS, output: OUTPUT_COUNTERS, interface: INTERFACE_COUNTERS },
 		counterMemories,
+		note,
 	});
+	const egress = new EgressOpener(kernel, workers, open, LIMITS.egress, note);
+	if (inheritance === undefined) note();
+	else adopt(inheritance, parts, { open, shards, tables, egress, sockets });
 	const applier = new Applier({
-		dataplane,
+		dataplane: kernel,
 		workers,
 		open,
 		shards,
 		drivers,
-		egress: new EgressOpener(dataplane, workers, open, LIMITS.egress),
+		egress,
 		tables,
 		memberships,
 		counterMemories,
 		reconcileLog: logger.facility("reconcile"),
 		membershipLog: logger.facility("membership"),
 	});
-	return { open, applier, drivers, memberships, tables, counterMemories, limits: limitsOf(config) };
+	let settled = inheritance === undefined;
+	const settle = () => {
+		if (settled) return;
+		settled = true;
+		// Their groups are joined on sockets of our own by now: the network hears of no leave.
+		for (const { fd } of oldMemberships) closeDescriptor(fd);
+		keeping.release(ATTEMPT);
+	};
+	return { open, applier, drivers, memberships, tables, counterMemories, limits: limitsOf(config), settle };
+}
+
+interface Adopters {
+	readonly open: OpenResources;
+	readonly shards: ShardOpener;
+	readonly tables: TableInstaller;
+	readonly egress: EgressOpener;
+	readonly sockets: KeptSockets;
+}
+
+/** Puts what was taken over where it would be if we had opened it. */
+function adopt(inheritance: Inheritance, parts: RelayParts, adopters: Adopters): void {
+	const { open, shards, tables, egress, sockets } = adopters;
+	const { notes } = inheritance;
+	tables.adopt(notes);
+	egress.adopt(notes.egress);
+	for (const inherited of inheritance.shards) {
+		const { ifindex } = inherited;
+		const { filter } = shards.adopt(inherited, parts.linkName(ifindex));
+		for (const address of dataplane.admittedAddresses(filter, LIMITS.rules)) {
+			const key = destinationKey(ifindex, address);
+			open.destinations.set(key, { key, ifindex, address });
+		}
+	}
+	for (const { key, ifindex, address, port, fd } of inheritance.drains) {
+		sockets.adopt(key, fd);
+		open.drains.set(key, { key, ifindex, address, port, socket: fd });
+	}
+	for (const { number, fd } of inheritance.memberships) sockets.adopt(membershipName(number), fd);
+}
+
+function createCounters(workers: number, keeping: Keeping): number[] {
+	return Array.from({ length: workers }, (_, slot) => {
+		const memory = dataplane.createCounters(LIMITS.counters);
+		keeping.keep(countersName(slot), [memory]);
+		return memory;
+	});
+}
+
+function createNotes(keeping: Keeping): NotesMemory {
+	const fds = [createMemory(), createMemory()];
+	keeping.keep(NOTES, fds);
+	return new NotesMemory(fds);
 }
 
 function limitsOf(config: SupervisorConfig): Limits {

@@ -2,10 +2,15 @@ import { join } from "node:path";
 import { readEvents } from "@sluice/dataplane/events";
 import { ABI_VERSION } from "@sluice/dataplane/layout";
 import { stopMessage } from "@sluice/dataplane/messages";
+import { openProcess } from "@sluice/dataplane/process";
 import * as dataplane from "@sluice/dataplane/supervisor";
 import { errorText } from "@sluice/lib/errors";
 import type { ServiceLogger } from "@sluice/lib/log";
 import type { LogLevels } from "@sluice/proto/gen/log";
+import { adoptProcess } from "./adopt/adopted-process.ts";
+import { type Inheritance, takeInheritance } from "./adopt/inheritance.ts";
+import { type Keeping, keepWithKeeper } from "./adopt/keeping.ts";
+import { channelName, workerName } from "./adopt/names.ts";
 import type { SupervisorConfig } from "./config.ts";
 import type { ClusterView } from "./keep/desired-state.ts";
 import { logStates } from "./log-states.ts";
@@ -28,6 +33,8 @@ import { type Replaced, WorkerReplacement } from "./worker-processes/worker-repl
 const DEADLINE_CHECK_MS = 1_000;
 const HEARTBEAT_CHECK_MS = 25;
 const STOP_LIMIT_MS = 2_000;
+/** A worker whose channel closed looks for the next one each 10 ms. */
+const ADOPT_LIMIT_MS = 2_000;
 
 /** One relay host: its links, workers and sockets, kept at what the cluster desires. */
 export class Supervisor {
@@ -38,6 +45,9 @@ export class Supervisor {
 	readonly #relay: Relay;
 	readonly #replacement: WorkerReplacement;
 	readonly #channelName: string;
+	readonly #keeping: Keeping;
+	readonly #lock: number | undefined;
+	readonly #inheritance: Inheritance | undefined;
 	#cluster: ClusterView | undefined;
 	#reconciler: Reconciler | undefined;
 	#deadlines: ReturnType<typeof setInterval> | undefined;
@@ -50,14 +60,21 @@ export class Supervisor {
 	constructor(config: SupervisorConfig, logger: ServiceLogger) {
 		this.#config = config;
 		this.#logger = logger;
+		const log = logger.facility("workers");
+		this.#keeping = keepWithKeeper(log);
+		const { lock, inheritance } = takeInheritance(config, this.#keeping, log);
+		this.#lock = lock;
+		this.#inheritance = inheritance;
 		// Abstract names live in the network namespace; the pid tells supervisors of one namespace apart.
-		this.#channelName = `sluice-${config.hostId}-${process.pid}`;
+		this.#channelName = inheritance?.channel ?? `sluice-${config.hostId}-${process.pid}`;
 		this.#links = new LinkObserver(reportedLinks);
 		const cores = allowedCores();
 		this.#fleet = new Fleet({
 			workers: config.workers,
 			coreOf: (slot) => coreOf(slot, cores),
 			start: (slot, core, onExit) => this.#startWorker(slot, core, onExit),
+			adopt: (slot, onExit) => this.#adoptWorker(slot, onExit),
+			onHolds: (worker, shard) => this.#relay.drivers.adopt(worker, shard),
 			heartbeat: (slot) => readHeartbeat(this.#relay.counterMemories[slot]),
 			isStopped: isStoppedProcess,
 			onEnded: (channel) => this.#relay.drivers.ended(channel),
@@ -65,7 +82,14 @@ export class Supervisor {
 			onChange: () => this.#changed(),
 			log: logger.facility("workers"),
 		});
-		this.#relay = makeRelay(config, this.#fleet, logger);
+		this.#relay = makeRelay({
+			config,
+			workers: this.#fleet,
+			logger,
+			keeping: this.#keeping,
+			inheritance,
+			linkName: (ifindex) => this.#links.links.find((link) => link.ifindex === ifindex)?.name ?? "",
+		});
 		this.#replacement = new WorkerReplacement({
 			host: config.hostId,
 			fleet: this.#fleet,
@@ -77,7 +101,8 @@ export class Supervisor {
 
 	/** Watches links and starts the workers; they wait for what the cluster desires. */
 	start(): void {
-		const events = dataplane.startEvents(this.#channelName, uidOf(this.#config.workerUser));
+		const listener = this.#inheritance?.listener ?? this.#listen();
+		const events = dataplane.startEventsOn(listener, uidOf(this.#config.workerUser));
 		// After the watch began, so that nothing changes unseen in between.
 		this.#refreshLinks();
 		void this.#follow(events);
@@ -95,6 +120,8 @@ export class Supervisor {
 
 	/** Goes on counting where the supervisor before this one stopped. Before `join`. */
 	restore(known: readonly KnownCounters[]): void {
+		// The memory itself is here: it knows more.
+		if (this.#inheritance !== undefined) return;
 		this.#relay.tables.restore(known);
 		const rules = new Set(known.flatMap(({ uids }) => [...uids])).size;
 		if (rules > 0) this.#logger.facility("workers").info({ rules }, "counters go on where they were");
@@ -110,6 +137,8 @@ export class Supervisor {
 				if (this.#fleet.allRunning()) resolve();
 			};
 		});
+		// A ring that seems to be nobody's may be driven by a worker that has not come back yet.
+		await this.#fleet.adopted(ADOPT_LIMIT_MS);
 		if (this.#cluster === undefined) this.#begin(cluster);
 		this.#reconciler?.poke();
 		await Promise.race([settled, Bun.sleep(limitMs)]);
@@ -163,9 +192,31 @@ export class Supervisor {
 		dataplane.stopEvents();
 	}
 
+	#listen(): number {
+		const listener = dataplane.listenForWorkers(this.#channelName);
+		this.#keeping.keep(channelName(this.#channelName), [listener]);
+		return listener;
+	}
+
+	#adoptWorker(slot: number, onExit: (how: string) => void): WorkerProcess | undefined {
+		const worker = this.#inheritance?.workers.get(slot);
+		if (worker === undefined) return undefined;
+		const { pid, pidfd } = worker;
+		this.#logger.facility("workers").info({ worker: slot, pid }, "worker is taken over");
+		return adoptProcess(pidfd, pid, this.#forgetting(slot, onExit));
+	}
+
+	/** When it has ended, the keeper need not know it any more. */
+	#forgetting(slot: number, onExit: (how: string) => void): (how: string) => void {
+		return (how) => {
+			this.#keeping.release(workerName(slot));
+			onExit(how);
+		};
+	}
+
 	#startWorker(slot: number, core: number, onExit: (how: string) => void): WorkerProcess {
 		const { hostId, incarnation, natsUrl, workerCredentials, logLevel, stageDir, workerUser } = this.#config;
-		return startWorkerProcess({
+		const worker = startWorkerProcess({
 			bun: join(stageDir, "bun"),
 			bundle: join(stageDir, "worker.js"),
 			stageDir,
@@ -180,11 +231,17 @@ export class Supervisor {
 				worker: slot,
 				core,
 				channel: this.#channelName,
+				keeper: process.ppid,
 			},
-			origin: { host: hostId, worker: slot, core },
-			writeLine: (line) => process.stderr.write(`${line}\n`),
-			onExit,
+			lock: this.#lock,
+			onExit: this.#forgetting(slot, onExit),
 		});
+		const pidfd = openProcess(worker.pid);
+		if (pidfd !== undefined) {
+			this.#keeping.keep(workerName(slot), [pidfd]);
+			dataplane.closeDescriptor(pidfd);
+		}
+		return worker;
 	}
 
 	async #follow(events: number): Promise<void> {
@@ -211,7 +268,7 @@ export class Supervisor {
 	}
 
 	#sendLevels(): void {
-		for (const worker of this.#fleet.running()) {
+		for (const worker of this.#fleet.reachable()) {
 			sendLevels(worker, this.#levels, this.#logger.facility("workers"));
 		}
 	}
@@ -237,6 +294,7 @@ export class Supervisor {
 		logStates(this.#rules, rules, this.#logger.facility("reconcile"));
 		this.#rules = rules;
 		this.#appliedSequence = desired.sequence;
+		this.#relay.settle();
 		this.#cluster?.record.touch();
 		this.#readyCheck();
 	}

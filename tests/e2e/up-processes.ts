@@ -27,7 +27,7 @@ export function childrenOf(keeper: number): Map<string, number> {
 }
 
 /** Empty for one that ended after it was listed. */
-function argvOf(pid: string): string[] {
+export function argvOf(pid: number | string): string[] {
 	try {
 		return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
 	} catch {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { childrenOf } from "../e2e/up-processes.ts";
+import { readFileSync } from "node:fs";
+import { argvOf, childrenOf, processesIn } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -41,15 +42,52 @@ async function send(count: number): Promise<void> {
 	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
 }
 
-test("a killed supervisor's figures go on where they were", async () => {
+/** Its supervisor's parent. */
+function keeperPid(): number {
+	const stat = readFileSync(`/proc/${supervisorPid()}/stat`, "utf8");
+	return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+}
+
+/** Supervisors and workers that run in the relay's namespace, by pid. */
+async function relaying(): Promise<{ supervisors: number[]; workers: number[] }> {
+	const pids = await processesIn(lab.relay);
+	const running = (bundle: string) =>
+		pids.filter((pid) => {
+			const argv = argvOf(pid);
+			// A keeper names what it keeps.
+			return (
+				argv.some((word) => word.endsWith(bundle)) && !argv.some((word) => word.endsWith("/sluice-keeper"))
+			);
+		});
+	return { supervisors: running("/supervisor.js"), workers: running("/worker.js") };
+}
+
+test("a killed keeper's relay ends before another begins, whose figures go on where they were", async () => {
 	await send(3_000);
 	await relay.figuresAfter(3_000);
-	const before = (await relay.workers()).map(({ pid }) => pid);
-	process.kill(supervisorPid(), "SIGKILL");
-	await until("its successor's workers run", async () => {
+	const before = await relaying();
+	const [slow = 0] = before.supervisors;
+	const keeper = keeperPid();
+	// It takes its time to end, so that the next keeper has to wait for it.
+	process.kill(slow, "SIGSTOP");
+	process.kill(keeper, "SIGKILL");
+	await until("another keeper waits", async () => {
+		const { supervisors, workers } = await relaying();
+		expect([supervisors, workers]).toEqual([before.supervisors, before.workers]);
+		return relay.log.includes("waiting for the end of what another keeper left") ? true : undefined;
+	});
+	process.kill(slow, "SIGCONT");
+	await until("others run", async () => {
 		expect((await relay.figures()).rules[0]?.receivedPackets).toBe(3_000);
-		const workers = await relay.workers();
-		return workers.every(({ state, pid }) => state === "RUNNING" && !before.includes(pid)) ? true : undefined;
+		const { supervisors, workers } = await relaying();
+		const old = [...before.supervisors, ...before.workers];
+		const among = [...supervisors, ...workers].map((pid) => old.includes(pid));
+		// Never some of these and some of those.
+		expect(new Set(among).size).toBeLessThanOrEqual(1);
+		if (among.length === 0 || among.includes(true)) return undefined;
+		return (await relay.workers()).every(({ state, pid }) => state === "RUNNING" && workers.includes(pid))
+			? true
+			: undefined;
 	});
 	await untilActive("video");
 	await send(1_000);

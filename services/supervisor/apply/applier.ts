@@ -4,7 +4,7 @@ import { TableError } from "@sluice/dataplane/records";
 import type { Logger } from "../logger.ts";
 import { driverKey, ruleKey, shardsKey, TABLE_KEY } from "../reconcile/keys.ts";
 import type { Command, Destination, Drain, Membership, Table } from "../reconcile/types.ts";
-import { WorkerGone } from "../worker-processes/worker-channel.ts";
+import { CommandRefused, WorkerGone } from "../worker-processes/worker-channel.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { EgressOpener } from "./egress.ts";
 import type { MembershipPool } from "./membership-pool.ts";
@@ -14,6 +14,8 @@ import type { ShardDrivers } from "./shard-drivers.ts";
 import type { ShardOpener } from "./shards.ts";
 import type { TableInstaller } from "./tables.ts";
 import type { ConnectedWorker, Workers } from "./workers.ts";
+
+const EBUSY = 16;
 
 export interface ApplierParts {
 	readonly dataplane: Dataplane;
@@ -115,14 +117,14 @@ export class Applier {
 		}
 	}
 
-	/** Gives a worker that just came everything its predecessor had. */
+	/** Gives a worker that just came everything its predecessor had, or, as far as it is taken over, what it lacks. */
 	async #welcome(slot: number): Promise<void> {
 		const { dataplane, workers, open, drivers, tables, counterMemories } = this.#parts;
 		const worker = workers.connected(slot);
 		const memory = counterMemories[slot];
 		if (worker === undefined || memory === undefined) return;
 		try {
-			await worker.channel.command(countersMessage, [memory]);
+			await giveCounters(worker, memory);
 			dataplane.watchWorker(worker.channel.connection, memory);
 			await handOver(worker, open.egress.values(), (opened) => this.#giveEgress(worker, opened));
 			await tables.handOver(worker);
@@ -199,6 +201,15 @@ export class Applier {
 		open.memberships.delete(membership.key);
 		memberships.leave(membership);
 		membershipLog.debug(membership, "left");
+	}
+}
+
+/** One that is taken over has them, and goes on counting. */
+async function giveCounters({ channel }: ConnectedWorker, memory: number): Promise<void> {
+	try {
+		await channel.command(countersMessage, [memory]);
+	} catch (thrown) {
+		if (!(thrown instanceof CommandRefused && thrown.errno === EBUSY)) throw thrown;
 	}
 }
 

@@ -7,6 +7,14 @@ export interface CounterBlock {
 	readonly count: number;
 }
 
+export interface BlockLayout {
+	readonly next: number;
+	/** Owner, index, count. */
+	readonly owned: readonly (readonly [string, number, number])[];
+	/** Count, indices. */
+	readonly free: readonly (readonly [number, readonly number[]])[];
+}
+
 /**
  * Who owns which part of the counter memory; the same layout in every worker's.
  *
@@ -25,6 +33,22 @@ export class CounterBlocks {
 	constructor(capacity: number, reserved: number) {
 		this.#capacity = capacity;
 		this.#next = roundUp(reserved);
+	}
+
+	/** All of it, for a successor. */
+	layout(): BlockLayout {
+		return {
+			next: this.#next,
+			owned: [...this.#owned].map(([owner, { index, count }]) => [owner, index, count]),
+			free: [...this.#free].map(([count, indices]) => [count, [...indices]]),
+		};
+	}
+
+	/** A predecessor's. Before any is assigned. */
+	adopt({ next, owned, free }: BlockLayout): void {
+		this.#next = next;
+		for (const [owner, index, count] of owned) this.#owned.set(owner, { index, count });
+		for (const [count, indices] of free) this.#free.set(count, [...indices]);
 	}
 
 	/** Index of the owner's block; a new one when it has none, or undefined when the memory is used up. */

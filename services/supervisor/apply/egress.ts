@@ -1,10 +1,13 @@
 import { addEgressMessage, removeEgressMessage } from "@sluice/dataplane/messages";
 import type { Egress } from "../reconcile/types.ts";
+import { CommandRefused } from "../worker-processes/worker-channel.ts";
 import { broadcast } from "./broadcast.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { OpenEgress, OpenResources } from "./open-resources.ts";
 import { Slots } from "./slots.ts";
 import type { ConnectedWorker, Workers } from "./workers.ts";
+
+const EBUSY = 16;
 
 /**
  * Egress sockets: made here, since workers may not, and handed over. None is kept:
@@ -16,12 +19,30 @@ export class EgressOpener {
 	readonly #workers: Workers;
 	readonly #open: OpenResources;
 	readonly #slots: Slots;
+	/** Numbers under which a worker may have the right socket already. */
+	readonly #adopted = new Set<number>();
 
-	constructor(dataplane: Dataplane, workers: Workers, open: OpenResources, limit: number) {
+	/** @param note writes down which sockets have which numbers, for a successor. */
+	constructor(
+		dataplane: Dataplane,
+		workers: Workers,
+		open: OpenResources,
+		limit: number,
+		note: () => void = () => {},
+	) {
 		this.#dataplane = dataplane;
 		this.#workers = workers;
 		this.#open = open;
-		this.#slots = new Slots(limit);
+		this.#slots = new Slots(limit, note);
+	}
+
+	/** What workers hold by the word of the supervisor before this one. */
+	adopt(egress: readonly OpenEgress[]): void {
+		for (const each of egress) {
+			this.#open.egress.set(each.key, each);
+			this.#adopted.add(each.slot);
+		}
+		this.#slots.reserve(this.#adopted);
 	}
 
 	async open(egress: Egress): Promise<void> {
@@ -38,7 +59,19 @@ export class EgressOpener {
 		this.#open.egress.set(egress.key, opened);
 	}
 
-	async add({ channel }: ConnectedWorker, egress: OpenEgress): Promise<void> {
+	async add(worker: ConnectedWorker, egress: OpenEgress): Promise<void> {
+		try {
+			await this.#give(worker, egress);
+		} catch (thrown) {
+			if (!(thrown instanceof CommandRefused && thrown.errno === EBUSY)) throw thrown;
+			if (this.#adopted.has(egress.slot)) return;
+			// Of a supervisor that died before it wrote this down; no table names it.
+			await worker.channel.command((sequence) => removeEgressMessage(sequence, egress.slot));
+			await this.#give(worker, egress);
+		}
+	}
+
+	async #give({ channel }: ConnectedWorker, egress: OpenEgress): Promise<void> {
 		const socket = this.#dataplane.openEgress(egress.ifindex, egress.bindAddress, egress.sourcePort);
 		try {
 			await channel.command((sequence) => addEgressMessage(sequence, egress.slot, egress.ifindex), [socket]);
@@ -66,6 +99,7 @@ export class EgressOpener {
 		await broadcast(this.#workers, ({ channel }) =>
 			channel.command((sequence) => removeEgressMessage(sequence, slot)),
 		);
+		this.#adopted.delete(slot);
 		this.#slots.give(slot);
 	}
 }

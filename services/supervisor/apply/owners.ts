@@ -4,6 +4,11 @@ export function ruleOwner(uid: string): string {
 	return `rule/${uid}`;
 }
 
+/** Undefined: not a rule's. */
+export function uidOfOwner(owner: string): string | undefined {
+	return /^rule\/(.+)$/.exec(owner)?.[1];
+}
+
 export function outputOwner(uid: string, key: bigint): string {
 	return `output/${uid}/${key}`;
 }

@@ -130,11 +130,30 @@ export class ShardDrivers {
 		return this.#workers.draining().includes(slot);
 	}
 
-	async #attach({ slot, channel }: ConnectedWorker, { ifindex, ring }: OpenShards, shard: OpenShard) {
-		if (channel.gone) throw new WorkerGone();
+	/** The worker says that it drives this one, by the word of a supervisor before this one. */
+	adopt(worker: ConnectedWorker, id: number): void {
+		const all = [...this.#open.shards.values()].flatMap(({ shards }) => shards);
+		const shard = all.find((candidate) => candidate.id === id);
+		if (shard === undefined) {
+			// Its interface's were being opened or closed: nobody has them any more.
+			worker.channel.command((sequence) => detachShardMessage(sequence, id)).catch(() => {});
+		} else if (shard.driver !== undefined) {
+			this.#workers.restart(worker.slot, "it drives a shard that another one drives");
+		} else {
+			this.#drive(worker, shard);
+		}
+	}
+
+	#drive({ slot, channel }: ConnectedWorker, shard: OpenShard): void {
 		const { promise, resolve } = Promise.withResolvers<void>();
 		shard.driver = { slot, channel, ended: promise, end: resolve };
 		this.#driven.add(shard);
+	}
+
+	async #attach(worker: ConnectedWorker, { ifindex, ring }: OpenShards, shard: OpenShard) {
+		const { channel } = worker;
+		if (channel.gone) throw new WorkerGone();
+		this.#drive(worker, shard);
 		try {
 			await channel.command(
 				(sequence) => attachShardMessage(sequence, shard.id, ifindex, ring),

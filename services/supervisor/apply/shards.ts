@@ -1,5 +1,8 @@
 import { DataplaneError } from "@sluice/dataplane/errors";
 import type { CaptureFilter } from "@sluice/dataplane/supervisor";
+import type { InheritedShards } from "../adopt/inheritance.ts";
+import { type Keeping, NOTHING_KEPT } from "../adopt/keeping.ts";
+import { shardsName } from "../adopt/names.ts";
 import type { Link } from "../reconcile/types.ts";
 import { broadcast } from "./broadcast.ts";
 import type { Dataplane } from "./dataplane.ts";
@@ -16,6 +19,8 @@ export interface ShardsOptions {
 	readonly minimumBytes: number;
 	/** The kernel describes UDP super-packets in the header before each frame. */
 	readonly vnetHeader: boolean;
+	/** Has them too, so that they outlive the supervisor. */
+	readonly keeping?: Keeping;
 }
 
 /**
@@ -29,6 +34,7 @@ export class ShardOpener {
 	readonly #open: OpenResources;
 	readonly #drivers: ShardDrivers;
 	readonly #options: ShardsOptions;
+	readonly #keeping: Keeping;
 	#lastId = 0;
 
 	constructor(
@@ -43,10 +49,28 @@ export class ShardOpener {
 		this.#open = open;
 		this.#drivers = drivers;
 		this.#options = options;
+		this.#keeping = options.keeping ?? NOTHING_KEPT;
+	}
+
+	/** Those of a supervisor before this one; who drives them, the workers will say. */
+	adopt({ ifindex, firstId, ring, mapFd, shards }: InheritedShards, name: string): OpenShards {
+		this.#lastId = Math.max(this.#lastId, firstId + shards.length - 1);
+		const opened = {
+			ifindex,
+			name,
+			ringBytes: ring.blockBytes * ring.blockCount,
+			filter: { programFd: -1, mapFd },
+			ring,
+			shards: shards.map(({ socket, state }, slot) => openShard(firstId + slot, socket, state)),
+		};
+		this.#open.shards.set(ifindex, opened);
+		return opened;
 	}
 
 	async open(link: Link, ringBytes: number): Promise<void> {
 		const opened = this.#create(link, ringBytes);
+		const fds = opened.shards.flatMap(({ socket, state }) => [socket, state]);
+		this.#keeping.keep(nameOf(opened), [opened.filter.mapFd, ...fds]);
 		const plan = this.#drivers.plan([opened]).filter(({ ifindex }) => ifindex === link.ifindex);
 		const { refusals } = await broadcast(this.#workers, async (worker) => {
 			const own = plan.filter(({ to }) => to === worker.slot);
@@ -84,14 +108,7 @@ export class ShardOpener {
 				const state = this.#dataplane.createShardState();
 				opened.push(state);
 				this.#lastId += 1;
-				shards.push({
-					id: this.#lastId,
-					socket,
-					state,
-					driver: undefined,
-					turn: Promise.resolve(),
-					closed: false,
-				});
+				shards.push(openShard(this.#lastId, socket, state));
 			}
 			return {
 				ifindex: link.ifindex,
@@ -124,12 +141,22 @@ export class ShardOpener {
 		}
 	}
 
-	async #closeAll({ shards, filter }: OpenShards): Promise<void> {
+	async #closeAll(opened: OpenShards): Promise<void> {
+		const { shards, filter } = opened;
 		await Promise.all(shards.map((shard) => this.#drivers.take(shard)));
+		this.#keeping.release(nameOf(opened));
 		for (const { socket, state } of shards) {
 			this.#dataplane.closeDescriptor(socket);
 			this.#dataplane.closeDescriptor(state);
 		}
 		this.#dataplane.closeDescriptor(filter.mapFd);
 	}
+}
+
+function openShard(id: number, socket: number, state: number): OpenShard {
+	return { id, socket, state, driver: undefined, turn: Promise.resolve(), closed: false };
+}
+
+function nameOf({ ifindex, shards, ring }: OpenShards): string {
+	return shardsName({ ifindex, firstId: shards[0]?.id ?? 0, ring });
 }

@@ -3,10 +3,10 @@ import { installTableMessage } from "@sluice/dataplane/messages";
 import type { KnownCounters } from "../observe/decode-counters.ts";
 import type { Table } from "../reconcile/types.ts";
 import { broadcast } from "./broadcast.ts";
-import { CounterBlocks } from "./counter-blocks.ts";
+import { type BlockLayout, CounterBlocks } from "./counter-blocks.ts";
 import type { Dataplane, Tables } from "./dataplane.ts";
 import type { OpenResources } from "./open-resources.ts";
-import { interfaceOwner, isInterfaceOwner } from "./owners.ts";
+import { interfaceOwner, isInterfaceOwner, uidOfOwner } from "./owners.ts";
 import { type BlockSizes, buildRecords } from "./table-records.ts";
 import type { ConnectedWorker, Workers } from "./workers.ts";
 
@@ -20,6 +20,15 @@ export interface TablesOptions {
 	readonly blockSizes: BlockSizes;
 	/** One counter memory per worker slot. */
 	readonly counterMemories: readonly number[];
+	/** Writes down what a successor must know of a table, before a worker has it. */
+	readonly note?: () => void;
+}
+
+/** What a successor must know of tables. */
+export interface TableNotes {
+	readonly generation: string;
+	readonly blocks: BlockLayout;
+	readonly interfaces: readonly string[];
 }
 
 /** Builds tables and puts them in force; owns the counter memory's layout. */
@@ -67,6 +76,25 @@ export class TableInstaller {
 		}
 	}
 
+	notes(): TableNotes {
+		return {
+			generation: String(this.#generation),
+			blocks: this.#blocks.layout(),
+			interfaces: [...this.#interfaces],
+		};
+	}
+
+	/** Workers have tables and counters by the word of the supervisor before this one. */
+	adopt({ generation, blocks, interfaces }: TableNotes): void {
+		this.#generation = BigInt(generation);
+		this.#blocks.adopt(blocks);
+		for (const owner of interfaces) this.#interfaces.add(owner);
+		for (const [owner] of blocks.owned) {
+			const uid = uidOfOwner(owner);
+			if (uid !== undefined) this.#open.restored.add(uid);
+		}
+	}
+
 	async install(table: Table, egressSlot: (key: string) => number): Promise<void> {
 		const { blockSizes } = this.#options;
 		const { rules, interfaces, owners } = buildRecords(table, egressSlot, this.#blocks, blockSizes);
@@ -78,6 +106,7 @@ export class TableInstaller {
 		if (this.#open.tableDescriptor !== undefined) {
 			this.#dataplane.closeDescriptor(this.#open.tableDescriptor);
 		}
+		this.#options.note?.();
 		this.#open.table = table;
 		this.#open.tableDescriptor = descriptor;
 		this.#open.tableInForce = false;

@@ -22,6 +22,10 @@ export interface FleetOptions {
 	readonly workers: number;
 	readonly coreOf: (slot: number) => number;
 	readonly start: (slot: number, core: number, onExit: (how: string) => void) => WorkerProcess;
+	/** One that a supervisor before this one started. */
+	readonly adopt?: (slot: number, onExit: (how: string) => void) => WorkerProcess | undefined;
+	/** The worker drives a shard that a supervisor before this one gave it. */
+	readonly onHolds?: (worker: ConnectedWorker, shard: number) => void;
 	/** Moves as long as the worker's packet thread works. */
 	readonly heartbeat: (slot: number) => bigint;
 	readonly isStopped: (pid: number) => boolean;
@@ -39,6 +43,12 @@ interface Slot {
 	readonly core: number;
 	readonly backoff: Backoff;
 	process: WorkerProcess | undefined;
+	/** Taken over, and has not said yet what it holds. */
+	adopting: boolean;
+	/** The process has said hello before. */
+	hadChannel: boolean;
+	/** Shards that it is still to name. */
+	unnamed: number;
 	channel: WorkerChannel | undefined;
 	/** Of the process, also when commands go to it no more. */
 	lastChannel: WorkerChannel | undefined;
@@ -59,6 +69,10 @@ const LAST_WORDS_MS = 1_000;
 /** A restart takes less; after this long without any worker its rules are not ACTIVE. */
 const DOWN_AFTER_MS = 1_500;
 
+const ADOPTED_LOOK_MS = 5;
+/** ENGINE_MAX_SHARDS: who says more is no worker of ours. */
+const MOST_HELD = 128;
+
 /** The worker processes of this host: starts them, ends what hangs, starts them again. */
 export class Fleet implements Workers {
 	readonly #options: FleetOptions;
@@ -73,6 +87,9 @@ export class Fleet implements Workers {
 			core: options.coreOf(slot),
 			backoff: new Backoff(RESTART_BACKOFF),
 			process: undefined,
+			adopting: false,
+			hadChannel: false,
+			unnamed: 0,
 			channel: undefined,
 			lastChannel: undefined,
 			pulse: new Pulse(),
@@ -85,18 +102,59 @@ export class Fleet implements Workers {
 	}
 
 	startAll(): void {
-		for (const slot of this.#slots) this.#start(slot);
+		for (const slot of this.#slots) {
+			slot.process = this.#options.adopt?.(slot.slot, (how) => this.#exited(slot, how));
+			if (slot.process === undefined) {
+				this.#start(slot);
+				continue;
+			}
+			slot.adopting = true;
+			slot.startedAtMs = Date.now();
+		}
+	}
+
+	/**
+	 * Resolves when of every worker that was taken over it is known what it holds, or that
+	 * it has ended. Those that don't say so within the time are ended.
+	 */
+	async adopted(limitMs: number): Promise<void> {
+		const deadline = Date.now() + limitMs;
+		let ended = false;
+		while (this.#slots.some(({ adopting }) => adopting)) {
+			if (Date.now() > deadline && !ended) {
+				ended = true;
+				for (const { slot, adopting } of this.#slots)
+					if (adopting) this.restart(slot, "it did not come back");
+			}
+			await Bun.sleep(ADOPTED_LOOK_MS);
+		}
 	}
 
 	/** Said hello on the channel; false when it is none of ours. */
-	connect(slotNumber: number, pid: number, channel: WorkerChannel): boolean {
+	connect(slotNumber: number, pid: number, channel: WorkerChannel, holds = 0): boolean {
 		const slot = this.#slots[slotNumber];
 		if (slot === undefined || slot.process?.pid !== pid || slot.channel !== undefined) return false;
+		// A channel that closes means that nobody drives its shards: it must not come back.
+		if (slot.hadChannel || holds > MOST_HELD) return false;
+		slot.hadChannel = true;
 		slot.channel = channel;
 		slot.lastChannel = channel;
 		slot.pulse = new Pulse();
+		slot.unnamed = holds;
+		if (holds === 0) slot.adopting = false;
 		this.#options.onChange();
 		return true;
+	}
+
+	/** One of the shards that it drives. */
+	hold(connection: number, shard: number): void {
+		const slot = this.#slots.find((candidate) => candidate.channel?.connection === connection);
+		if (slot?.channel === undefined || slot.unnamed === 0) return;
+		this.#options.onHolds?.({ slot: slot.slot, channel: slot.channel }, shard);
+		slot.unnamed -= 1;
+		if (slot.unnamed > 0) return;
+		slot.adopting = false;
+		this.#options.onChange();
 	}
 
 	/** The channel closed; the process usually follows. */
@@ -146,6 +204,11 @@ export class Fleet implements Workers {
 		return { slot: slotNumber, channel: slot.channel };
 	}
 
+	/** Whoever can be told something. */
+	reachable(): readonly ConnectedWorker[] {
+		return this.#slots.flatMap(({ slot, channel }) => (channel === undefined ? [] : [{ slot, channel }]));
+	}
+
 	connected(slotNumber: number): ConnectedWorker | undefined {
 		const channel = this.#slots[slotNumber]?.channel;
 		return channel === undefined ? undefined : { slot: slotNumber, channel };
@@ -172,8 +235,8 @@ export class Fleet implements Workers {
 	}
 
 	views(): WorkerView[] {
-		return this.#slots.map(({ slot, state, channel }) => {
-			if (channel === undefined) return { slot, phase: "absent" };
+		return this.#slots.map(({ slot, state, channel, unnamed }) => {
+			if (channel === undefined || unnamed > 0) return { slot, phase: "absent" };
 			if (state === "DRAINING") return { slot, phase: "draining" };
 			return { slot, phase: state === "RUNNING" ? "running" : "connected" };
 		});
@@ -249,6 +312,7 @@ export class Fleet implements Workers {
 	#start(slot: Slot): void {
 		slot.startedAtMs = Date.now();
 		slot.state = "STARTING";
+		slot.hadChannel = false;
 		try {
 			slot.process = this.#options.start(slot.slot, slot.core, (how) => this.#exited(slot, how));
 		} catch (thrown) {
@@ -262,6 +326,7 @@ export class Fleet implements Workers {
 
 	#exited(slot: Slot, how: string): void {
 		const pid = slot.process?.pid;
+		slot.adopting = false;
 		slot.process = undefined;
 		slot.lastExit = how;
 		this.#dropChannel(slot);

@@ -32,7 +32,14 @@ function make() {
 	return { fleet, options, disconnected, linksSeen: () => links };
 }
 
-const hello = { kind: "hello", connection: 5, pid: 77, worker: 0, abiVersion: ABI_VERSION } as const;
+const hello = {
+	kind: "hello",
+	connection: 5,
+	pid: 77,
+	worker: 0,
+	abiVersion: ABI_VERSION,
+	holds: 0,
+} as const;
 
 test("hello connects the slot, gone takes it away", () => {
 	const { fleet, options, disconnected } = make();

@@ -24,6 +24,9 @@ export function dispatch(event: DataplaneEvent, options: HubOptions): void {
 		case "ack":
 			fleet.acknowledge(event.connection, event.sequence, event.errno);
 			return;
+		case "holds":
+			fleet.hold(event.connection, event.shard);
+			return;
 		case "gone":
 			fleet.disconnect(event.connection);
 			return;
@@ -34,9 +37,9 @@ export function dispatch(event: DataplaneEvent, options: HubOptions): void {
 			);
 			return;
 		case "hello": {
-			const { connection, pid, worker } = event;
+			const { connection, pid, worker, holds } = event;
 			const known = event.abiVersion === abiVersion;
-			if (known && fleet.connect(worker, pid, new WorkerChannel(connection, send))) return;
+			if (known && fleet.connect(worker, pid, new WorkerChannel(connection, send), holds)) return;
 			const why = known ? "is none of ours" : `speaks ABI version ${event.abiVersion}, not ${abiVersion}`;
 			log.warn({ worker, pid }, `a process that ${why} was turned away`);
 			disconnect(connection);

@@ -1,5 +1,3 @@
-import { type LineOrigin, relayLines } from "./log-relay.ts";
-
 export interface WorkerProcessOptions {
 	/** The Bun binary and the bundle, where the worker's user can read them. */
 	readonly bun: string;
@@ -8,8 +6,8 @@ export interface WorkerProcessOptions {
 	readonly user: string;
 	/** One JSON value, written to standard input. */
 	readonly config: unknown;
-	readonly origin: LineOrigin;
-	readonly writeLine: (line: string) => void;
+	/** Held by whoever relays on this host; undefined: nobody asked for that. */
+	readonly lock: number | undefined;
 	/** "SIGKILL" or "exit 1". */
 	readonly onExit: (how: string) => void;
 }
@@ -21,11 +19,12 @@ export interface WorkerProcess {
 
 /**
  * Starts a worker as its own user with no capability at all, and none to be had:
- * no new privileges, empty bounding set. It dies with the supervisor. Its
- * configuration holds a credential, so it travels on standard input.
+ * no new privileges, empty bounding set. It outlives the supervisor, so its log goes
+ * where the supervisor's goes. Its configuration holds a credential, so it travels on
+ * standard input.
  */
 export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess {
-	const { bun, bundle, stageDir, user, config, origin, writeLine, onExit } = options;
+	const { bun, bundle, stageDir, user, config, lock, onExit } = options;
 	const child = Bun.spawn({
 		cmd: [
 			...priority,
@@ -38,15 +37,11 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
 		],
 		cwd: stageDir,
 		env: environment(),
-		stdin: "pipe",
-		stdout: "ignore",
-		stderr: "pipe",
+		stdio: ["pipe", "ignore", "inherit", ...(lock === undefined ? [] : [lock])],
 		onExit: (_child, code, signal) => onExit(signal === null ? `exit ${code}` : signalName(signal)),
 	});
-	void relayLines(child.stderr, origin, writeLine).catch(() => {});
-	// Held open: its end would tell the worker that we are gone.
 	child.stdin.write(`${JSON.stringify(config)}\n`);
-	child.stdin.flush();
+	child.stdin.end();
 	return { pid: child.pid, kill: () => child.kill("SIGKILL") };
 }
 
@@ -59,7 +54,6 @@ const priority = ["nice", "--adjustment=-5"];
 function privilegeDrop(user: string): string[] {
 	return [
 		"setpriv",
-		"--pdeathsig=TERM",
 		`--reuid=${user}`,
 		`--regid=${user}`,
 		"--clear-groups",

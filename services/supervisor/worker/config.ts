@@ -9,4 +9,6 @@ export const workerConfig = serviceConfig.extend({
 	core: z.int().nonnegative(),
 	/** Abstract socket of the supervisor's channel. */
 	channel: z.string().min(1),
+	/** Process that starts supervisors; who outlives both has nobody left to work for. */
+	keeper: z.int().positive(),
 });

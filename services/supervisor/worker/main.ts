@@ -1,6 +1,6 @@
 import { fromJsonString } from "@bufbuild/protobuf";
 import { Worker } from "@sluice/dataplane/worker";
-import { onParentGone, readStartupConfig } from "@sluice/lib/config";
+import { readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
 import { createLogger } from "@sluice/lib/log";
@@ -18,7 +18,13 @@ const config = await readStartupConfig(workerConfig).catch((thrown: unknown) => 
 	createLogger({ service: "worker" }).facility("channel").fatal(errorText(thrown));
 	process.exit(1);
 });
-const logger = createLogger({ service: config.service, host: config.hostId, level: config.logLevel });
+const logger = createLogger({
+	service: config.service,
+	host: config.hostId,
+	level: config.logLevel,
+	fields: { worker: config.worker, core: config.core },
+});
+const supervisor = process.ppid;
 const channelLog = logger.facility("channel");
 const countersLog = logger.facility("counters");
 
@@ -50,6 +56,11 @@ function confine(thread: Worker): void {
 	}
 }
 
+/** Of a dead supervisor the keeper inherits us; of a dead keeper somebody who knows nothing of us. */
+function isAlone(): boolean {
+	return process.ppid !== supervisor && process.ppid !== config.keeper;
+}
+
 function run(): void {
 	const thread = Worker.start(config.channel, config.worker, config.core);
 	confine(thread);
@@ -68,6 +79,10 @@ function run(): void {
 	const publishing = setInterval(() => publisher.publish(), PUBLISH_MS);
 	const watching = setInterval(() => {
 		passOn(thread);
+		if (isAlone()) {
+			channelLog.warn("supervisor and keeper are gone");
+			void end(0);
+		}
 		const { state, errno } = thread.state();
 		if (state === "halt") void end(0);
 		else if (state === "fail") {
@@ -90,7 +105,6 @@ function run(): void {
 	process.on("SIGTERM", () => void end(0));
 	// The terminal's Ctrl-C reaches everybody; the supervisor decides who stops when.
 	process.on("SIGINT", () => {});
-	onParentGone(() => void end(0));
 }
 
 try {

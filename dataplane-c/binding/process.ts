@@ -1,0 +1,31 @@
+/** Processes that may be somebody else's children, by descriptors that no other process can take over. */
+import * as check from "./check.ts";
+import { DataplaneError } from "./errors.ts";
+import { errorText, succeed, supervisorSymbols } from "./library.ts";
+
+const SIGNAL_NUMBERS = { SIGTERM: 15, SIGKILL: 9 } as const;
+
+/** Undefined when there is no such process. */
+export function openProcess(pid: number): number | undefined {
+	const result = supervisorSymbols().sluice_process_open(check.within(pid, "pid", 1, 2 ** 22));
+	return isNoProcess(result, "open process") ? undefined : result;
+}
+
+export function hasEnded(fd: number): boolean {
+	return succeed(supervisorSymbols().sluice_process_has_ended(check.fd(fd, "fd")), "watch process") === 1;
+}
+
+/** One that has ended is passed over. */
+export function signalProcess(fd: number, signal: keyof typeof SIGNAL_NUMBERS): void {
+	isNoProcess(
+		supervisorSymbols().sluice_process_signal(check.fd(fd, "fd"), SIGNAL_NUMBERS[signal]),
+		`send ${signal}`,
+	);
+}
+
+function isNoProcess(result: number, operation: string): boolean {
+	if (result >= 0) return false;
+	const error = new DataplaneError(operation, -result, errorText(-result));
+	if (error.code === "ESRCH") return true;
+	throw error;
+}

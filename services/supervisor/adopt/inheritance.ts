@@ -1,0 +1,152 @@
+import { createMemory } from "@sluice/dataplane/descriptor-store";
+import { ABI_VERSION } from "@sluice/dataplane/layout";
+import { hasEnded, signalProcess } from "@sluice/dataplane/process";
+import { closeDescriptor } from "@sluice/dataplane/supervisor";
+import type { SupervisorConfig } from "../config.ts";
+import { type StoredDescriptor, takeStored } from "../fd-store.ts";
+import type { Logger } from "../logger.ts";
+import { pidOf } from "./adopted-process.ts";
+import type { Keeping } from "./keeping.ts";
+import { ATTEMPT, type Kept, parseName, type ShardsName, workerName } from "./names.ts";
+import { type Notes, NotesMemory } from "./notes.ts";
+
+export interface InheritedShards extends ShardsName {
+	readonly mapFd: number;
+	/** By worker slot. */
+	readonly shards: readonly { readonly socket: number; readonly state: number }[];
+}
+
+/** What a supervisor before this one left. */
+export interface Inheritance {
+	readonly channel: string;
+	readonly listener: number;
+	/** By worker slot. */
+	readonly counters: readonly number[];
+	readonly memory: NotesMemory;
+	readonly notes: Notes;
+	readonly shards: readonly InheritedShards[];
+	readonly drains: readonly (Kept & { readonly kind: "drain"; readonly fd: number })[];
+	readonly memberships: readonly { readonly number: number; readonly fd: number }[];
+	/** Processes that live, by slot. */
+	readonly workers: ReadonlyMap<number, { readonly pid: number; readonly pidfd: number }>;
+}
+
+export interface Taken {
+	/** What makes sure that nobody else is at work; for the workers too. */
+	readonly lock: number | undefined;
+	/** Undefined: a fresh start. */
+	readonly inheritance: Inheritance | undefined;
+}
+
+type Identity = Pick<SupervisorConfig, "incarnation" | "workers">;
+type Named = { readonly kept: Kept; readonly fd: number };
+
+/**
+ * Takes what the keeper kept. When that is not all there, or another's, its workers are
+ * ended and all of it is let go: a fresh start. Once, before anything else.
+ */
+export function takeInheritance(identity: Identity, keeping: Keeping, log: Logger): Taken {
+	const stored = takeStored();
+	const named = stored.flatMap(({ name, fd }): Named[] => {
+		const kept = parseName(name);
+		return kept === undefined ? [] : [{ kept, fd }];
+	});
+	const lock = named.find(({ kept }) => kept.kind === "lock")?.fd;
+	const others = stored.filter(({ fd }) => fd !== lock);
+	if (others.length === 0) return { lock, inheritance: undefined };
+	const inheritance = named.length === stored.length ? complete(named, identity, keeping) : undefined;
+	if (inheritance === undefined) {
+		log.warn({ descriptors: others.length }, "what was kept cannot be taken over: a fresh start");
+		letGo(others, named, keeping);
+	} else {
+		const attempt = createMemory();
+		keeping.keep(ATTEMPT, [attempt]);
+		closeDescriptor(attempt);
+	}
+	return { lock, inheritance };
+}
+
+/** So many successors died before they had settled: what they inherit may be why. */
+const MOST_ATTEMPTS = 5;
+
+function complete(
+	named: readonly Named[],
+	{ incarnation, workers }: Identity,
+	keeping: Keeping,
+): Inheritance | undefined {
+	const of = <Kind extends Kept["kind"]>(kind: Kind) =>
+		named.flatMap(({ kept, fd }) =>
+			kept.kind === kind ? [{ ...(kept as Extract<Kept, { kind: Kind }>), fd }] : [],
+		);
+	const [listener] = of("channel");
+	const counters = of("counters")
+		.toSorted((a, b) => a.slot - b.slot)
+		.map(({ fd }) => fd);
+	const noteFds = of("notes").map(({ fd }) => fd);
+	const memory = new NotesMemory(noteFds);
+	const notes = memory.read();
+	const shards = shardsOf(of("shards"), workers);
+	const attempts = of("attempt").map(({ fd }) => fd);
+	if (attempts.length >= MOST_ATTEMPTS) return undefined;
+	if (listener === undefined || counters.length !== workers || noteFds.length !== 2) return undefined;
+	if (notes?.incarnation !== String(incarnation) || notes.abiVersion !== ABI_VERSION) return undefined;
+	if (shards === undefined) return undefined;
+	for (const fd of attempts) closeDescriptor(fd);
+	return {
+		channel: listener.channel,
+		listener: listener.fd,
+		counters,
+		memory,
+		notes,
+		shards,
+		drains: of("drain"),
+		memberships: of("membership"),
+		workers: living(of("worker"), keeping),
+	};
+}
+
+/** Those that ended meanwhile are started anew. */
+function living(workers: readonly { readonly slot: number; readonly fd: number }[], keeping: Keeping) {
+	const all = new Map<number, { readonly pid: number; readonly pidfd: number }>();
+	for (const { slot, fd } of workers) {
+		const pid = pidOf(fd);
+		if (pid !== undefined) {
+			all.set(slot, { pid, pidfd: fd });
+			continue;
+		}
+		keeping.release(workerName(slot));
+		closeDescriptor(fd);
+	}
+	return all;
+}
+
+/** Each interface's were stored in one message, so they are all there; undefined: they are not. */
+function shardsOf(
+	kept: readonly (ShardsName & { readonly fd: number })[],
+	workers: number,
+): InheritedShards[] | undefined {
+	const byInterface = Map.groupBy(kept, ({ ifindex }) => ifindex);
+	const all: InheritedShards[] = [];
+	for (const group of byInterface.values()) {
+		const [first, ...rest] = group;
+		if (first === undefined || rest.length !== 2 * workers) return undefined;
+		const shards = Array.from({ length: workers }, (_, slot) => ({
+			socket: rest[2 * slot]?.fd ?? -1,
+			state: rest[2 * slot + 1]?.fd ?? -1,
+		}));
+		all.push({ ifindex: first.ifindex, firstId: first.firstId, ring: first.ring, mapFd: first.fd, shards });
+	}
+	return all;
+}
+
+const KILL_LIMIT_MS = 2_000;
+
+/** Nobody may drive a ring that is made anew, so its workers go first. */
+function letGo(stored: readonly StoredDescriptor[], named: readonly Named[], keeping: Keeping): void {
+	const workers = named.filter(({ kept }) => kept.kind === "worker").map(({ fd }) => fd);
+	for (const pidfd of workers) signalProcess(pidfd, "SIGKILL");
+	const deadline = performance.now() + KILL_LIMIT_MS;
+	while (workers.some((pidfd) => !hasEnded(pidfd)) && performance.now() < deadline) Bun.sleepSync(5);
+	for (const name of new Set(stored.map(({ name }) => name))) keeping.release(name);
+	for (const { fd } of stored) closeDescriptor(fd);
+}
