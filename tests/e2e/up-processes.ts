@@ -35,6 +35,12 @@ export function argvOf(pid: number | string): string[] {
 	}
 }
 
+export function parentOf(pid: number): number {
+	const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+	// The name, in brackets, may hold anything.
+	return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+}
+
 /** The namespace's sockets of every kind that a process could have left; TCP's own memory of closed ones aside. */
 export async function socketsIn(namespace: Namespace): Promise<string[]> {
 	const tables = ["tcp", "tcp6", "udp", "udp6", "raw", "unix", "packet", "netlink"];

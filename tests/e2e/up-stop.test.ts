@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { until } from "../netns/lab/commands.ts";
 import { Namespace } from "../netns/lab/namespace.ts";
 import { Relay } from "../netns/lab/relay.ts";
-import { childrenOf, processesIn, socketsIn } from "./up-processes.ts";
+import { childrenOf, parentOf, processesIn, socketsIn } from "./up-processes.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const READY_LIMIT_MS = 3000;
@@ -131,6 +131,18 @@ describe("sluice up, stopped", () => {
 		await relay.up("--workers", "2");
 		expect(left.filter(isAlive)).toEqual([]);
 		expect((await relay.rules()).map(({ name }) => name)).toEqual(["video"]);
+		expect((await processesIn(namespace)).length).toBe(8);
+	});
+
+	test("killed with its keeper and its supervisor, it leaves no worker that goes on", async () => {
+		await relay.up("--workers", "2");
+		const left = (await processesIn(namespace)).filter((pid) => pid !== relay.pid);
+		const supervisor = childrenOf(relay.pid).get("supervisor") ?? 0;
+		for (const pid of [relay.pid, parentOf(supervisor), supervisor]) process.kill(pid, "SIGKILL");
+		await relay.up("--workers", "2");
+		expect(left.filter(isAlive)).toEqual([]);
+		// They ended by themselves.
+		expect(relay.log).not.toContain("is killed");
 		expect((await processesIn(namespace)).length).toBe(8);
 	});
 

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { argvOf, childrenOf, processesIn } from "../e2e/up-processes.ts";
+import { argvOf, parentOf, processesIn } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -22,12 +21,6 @@ afterAll(async () => {
 	await lab?.remove();
 });
 
-function supervisorPid(): number {
-	const pid = childrenOf(relay.pid).get("supervisor");
-	if (pid === undefined) throw new Error("no supervisor runs");
-	return pid;
-}
-
 async function state(name: string) {
 	return (await relay.rules()).find((rule) => rule.name === name)?.hosts[0];
 }
@@ -40,12 +33,6 @@ async function send(count: number): Promise<void> {
 	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: count });
 	await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 2_000, count });
 	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
-}
-
-/** Its supervisor's parent. */
-function keeperPid(): number {
-	const stat = readFileSync(`/proc/${supervisorPid()}/stat`, "utf8");
-	return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
 }
 
 /** Supervisors and workers that run in the relay's namespace, by pid. */
@@ -67,7 +54,7 @@ test("a killed keeper's relay ends before another begins, whose figures go on wh
 	await relay.figuresAfter(3_000);
 	const before = await relaying();
 	const [slow = 0] = before.supervisors;
-	const keeper = keeperPid();
+	const keeper = parentOf(slow);
 	// It takes its time to end, so that the next keeper has to wait for it.
 	process.kill(slow, "SIGSTOP");
 	process.kill(keeper, "SIGKILL");
