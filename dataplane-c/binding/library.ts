@@ -44,6 +44,7 @@ const SUPERVISOR_SYMBOLS = {
 	sluice_shards_open: { args: [u32, u32, ptr, i32, ptr], returns: i32 },
 	sluice_shard_state_create: { args: [], returns: i32 },
 	sluice_shard_settle: { args: [i32, i32], returns: i32 },
+	sluice_shard_driver: { args: [i32], returns: i32 },
 	sluice_counters_create: { args: [u32], returns: i32 },
 	sluice_counters_zero: { args: [i32, u32, u32], returns: i32 },
 	sluice_membership_open: { args: [], returns: i32 },

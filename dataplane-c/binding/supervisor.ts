@@ -311,6 +311,12 @@ export function settleShard(state: number, counters: number): void {
 	);
 }
 
+/** Slot of the worker that drives a shard, or was the last to; undefined: nobody ever did. */
+export function driverOfShard(state: number): number | undefined {
+	const slot = supervisorSymbols().sluice_shard_driver(check.fd(state, "state"));
+	return isExpected(slot, "ENOENT", "read a shard's driver") ? slot : undefined;
+}
+
 /** Counter memory of one worker slot, all zero. Pages come with the first write: ask for what may ever be needed. */
 export function createCounters(count: number): number {
 	return succeed(

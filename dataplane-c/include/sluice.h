@@ -436,6 +436,8 @@ SLUICE_API int sluice_shard_state_create(void); /* memfd */
  * that are not there (only a worker in foreign hands writes such).
  */
 SLUICE_API int sluice_shard_settle(int state_fd, int counters_fd);
+/* Slot of the worker that drives the shard, or was the last to. -ENOENT: nobody ever did. -EINVAL: as above. */
+SLUICE_API int sluice_shard_driver(int state_fd);
 
 /*
  * Counter memory of one worker slot: `count` u64, all 0, in a memfd, sealed against

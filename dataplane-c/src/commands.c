@@ -34,6 +34,7 @@ static int attach_shard(struct sluice_worker *worker, struct command *command)
 	const struct engine_shard shard = {
 		.shard = message->shard,
 		.ifindex = message->ifindex,
+		.driver = worker->slot,
 		.ring = message->ring,
 		.socket = command->fds[0],
 		.state = command->fds[1],

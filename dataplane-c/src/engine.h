@@ -21,6 +21,7 @@ struct engine;
 struct engine_shard {
 	uint32_t shard;
 	uint32_t ifindex;
+	uint32_t driver; /* worker slot */
 	struct sluice_ring ring;
 	int socket;
 	int state;

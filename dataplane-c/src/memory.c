@@ -104,6 +104,26 @@ int sluice_shard_settle(int state_fd, int counters_fd)
 	return error;
 }
 
+int sluice_shard_driver(int state_fd)
+{
+	void *memory;
+	size_t bytes;
+	uint32_t driver;
+	int error =
+		mapping_open(state_fd, MAPPING_SHARED, sizeof(struct shard_state), &memory, &bytes);
+
+	if (error)
+		return error;
+	driver = ((const struct shard_state *)memory)->driver;
+	if (((const struct shard_state *)memory)->magic != SHARD_STATE_MAGIC ||
+	    driver > SLUICE_MAX_WORKERS)
+		error = -EINVAL;
+	mapping_close(memory, bytes);
+	if (error)
+		return error;
+	return driver ? (int)driver - 1 : -ENOENT;
+}
+
 int sluice_counters_create(uint32_t count)
 {
 	/* Pages come on first write: a generous count costs nothing. */

@@ -26,6 +26,7 @@ int packet_shard_open(const struct engine_shard *described, struct packet_shard 
 		free(shard);
 		return error;
 	}
+	shard->ring.state->driver = described->driver + 1;
 	shard->id = described->shard;
 	shard->ifindex = described->ifindex;
 	*result = shard;

@@ -52,7 +52,7 @@ struct shard_state {
 	uint32_t sent;   /* first slot not sent yet; apart from cursor only while slots go back */
 	uint32_t open;   /* 1: a batch is being sent */
 	uint32_t batch_end;
-	uint32_t reserved;
+	uint32_t driver; /* worker slot whose counters it changes, + 1; 0: nobody drove it yet */
 	uint64_t generation; /* of the table that the batch was looked up in */
 
 	/* Steps of the batch, see ledger.h. */

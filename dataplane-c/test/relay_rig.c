@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define CHANNEL     "sluice-rig"
-#define WORKER_SLOT 3u
 #define PATIENCE_MS 10000
 
 void rig_require(bool holds, const char *what)
@@ -128,7 +127,7 @@ static void welcome(struct rig *rig)
 	struct sluice_message counters = { .kind = SLUICE_MESSAGE_COUNTERS };
 	struct sluice_event hello = await_event(rig, SLUICE_EVENT_HELLO);
 
-	rig_require(hello.a == WORKER_SLOT && hello.b == SLUICE_ABI_VERSION, "hello");
+	rig_require(hello.a == RIG_WORKER_SLOT && hello.b == SLUICE_ABI_VERSION, "hello");
 	rig->connection = hello.connection;
 	require_ok(rig_command(rig, &counters, sizeof(counters), &rig->counters_fd, 1), "counters");
 	require_ok(sluice_life_watch(rig->connection, rig->counters_fd), "life_watch");
@@ -136,7 +135,7 @@ static void welcome(struct rig *rig)
 
 void rig_start_worker(struct rig *rig)
 {
-	require_ok(sluice_worker_start(CHANNEL, WORKER_SLOT, -1, &rig->worker), "worker_start");
+	require_ok(sluice_worker_start(CHANNEL, RIG_WORKER_SLOT, -1, &rig->worker), "worker_start");
 	welcome(rig);
 }
 
@@ -149,7 +148,8 @@ pid_t rig_start_worker_process(struct rig *rig)
 	if (child == 0) {
 		/* Dies with its parent, should that fail. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		require_ok(sluice_worker_start(CHANNEL, WORKER_SLOT, -1, &worker), "worker_start");
+		require_ok(sluice_worker_start(CHANNEL, RIG_WORKER_SLOT, -1, &worker),
+			   "worker_start");
 		for (;;)
 			pause();
 	}
@@ -280,7 +280,8 @@ void rig_supervisor_returns(struct rig *rig, uint32_t shard)
 
 	rig->events = require_ok(sluice_events_start(CHANNEL, 0), "events_start");
 	hello = await_event(rig, SLUICE_EVENT_HELLO);
-	rig_require(hello.a == WORKER_SLOT && hello.b == (SLUICE_ABI_VERSION | UINT64_C(1) << 32),
+	rig_require(hello.a == RIG_WORKER_SLOT &&
+			    hello.b == (SLUICE_ABI_VERSION | UINT64_C(1) << 32),
 		    "hello again");
 	rig->connection = hello.connection;
 	rig_require(await_event(rig, SLUICE_EVENT_HOLDS).a == shard, "holds");

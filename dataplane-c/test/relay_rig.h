@@ -17,6 +17,7 @@
 
 #include "sluice.h"
 
+#define RIG_WORKER_SLOT        3u
 #define RIG_COUNTERS           16384u
 #define RIG_INTERFACE_COUNTERS SLUICE_WORKER_COUNTERS
 /* The egress socket of slot N sends from this port + N. */

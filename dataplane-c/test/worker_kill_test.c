@@ -111,6 +111,7 @@ static void a_killed_workers_successor_loses_nothing(void)
 		send_some(&sequence, PER_LIFE / 2);
 		EXPECT_EQUAL(waitpid(worker, NULL, 0), worker);
 		rig_await_gone(&rig);
+		EXPECT_EQUAL(sluice_shard_driver(rig.shard_state), RIG_WORKER_SLOT);
 		EXPECT_EQUAL(sluice_shard_settle(rig.shard_state, rig.counters_fd), 0);
 	}
 	rig_start_worker(&rig);

@@ -9,6 +9,7 @@ import { ABI_VERSION, LIMITS } from "@sluice/dataplane/layout";
 import { TableBuilder } from "@sluice/dataplane/records";
 import * as dataplane from "@sluice/dataplane/supervisor";
 import type { ServiceLogger } from "@sluice/lib/log";
+import { fingerprintOf } from "./adopt/fingerprint.ts";
 import type { Inheritance } from "./adopt/inheritance.ts";
 import type { Keeping } from "./adopt/keeping.ts";
 import { KeptSockets } from "./adopt/kept-sockets.ts";
@@ -98,6 +99,7 @@ export function makeRelay(parts: RelayParts): Relay {
 		blockSizes: { rule: RULE_COUNTERS, output: OUTPUT_COUNTERS, interface: INTERFACE_COUNTERS },
 		counterMemories,
 		note,
+		fingerprint: fingerprintOf,
 	});
 	const egress = new EgressOpener(kernel, workers, open, LIMITS.egress, note);
 	if (inheritance === undefined) note();

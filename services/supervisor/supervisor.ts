@@ -48,6 +48,8 @@ export class Supervisor {
 	readonly #keeping: Keeping;
 	readonly #lock: number | undefined;
 	readonly #inheritance: Inheritance | undefined;
+	/** Before, nothing is given to anybody. */
+	#takenOver: Promise<void> | undefined;
 	#cluster: ClusterView | undefined;
 	#reconciler: Reconciler | undefined;
 	#deadlines: ReturnType<typeof setInterval> | undefined;
@@ -107,6 +109,7 @@ export class Supervisor {
 		this.#refreshLinks();
 		void this.#follow(events);
 		this.#fleet.startAll();
+		this.#takenOver = this.#takeOver();
 		this.#heartbeats = setInterval(() => this.#fleet.checkHeartbeats(), HEARTBEAT_CHECK_MS);
 		this.#deadlines = setInterval(() => {
 			const now = Date.now();
@@ -137,8 +140,7 @@ export class Supervisor {
 				if (this.#fleet.allRunning()) resolve();
 			};
 		});
-		// A ring that seems to be nobody's may be driven by a worker that has not come back yet.
-		await this.#fleet.adopted(ADOPT_LIMIT_MS);
+		await this.#takenOver;
 		if (this.#cluster === undefined) this.#begin(cluster);
 		this.#reconciler?.poke();
 		await Promise.race([settled, Bun.sleep(limitMs)]);
@@ -190,6 +192,12 @@ export class Supervisor {
 		this.#relay.memberships.close();
 		await this.#fleet.stop((channel) => channel.command(stopMessage), STOP_LIMIT_MS);
 		dataplane.stopEvents();
+	}
+
+	/** A ring that seems to be nobody's may be driven by a worker that has not come back yet. */
+	async #takeOver(): Promise<void> {
+		await this.#fleet.adopted(ADOPT_LIMIT_MS);
+		await this.#relay.drivers.adoptOrphans();
 	}
 
 	#listen(): number {

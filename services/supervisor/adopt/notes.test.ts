@@ -18,6 +18,7 @@ function notesOf(generation: string): Notes {
 		incarnation: "1790000000000",
 		abiVersion: 1,
 		generation,
+		fingerprint: "f00d",
 		egress: [{ key: "egress/2/6001/0", ifindex: 2, sourcePort: 6001, bindAddress: 0, slot: 5 }],
 		blocks: { next: 96, owned: [["rule/a", 64, 16]], free: [[8, [80, 88]]] },
 		interfaces: ["interface/r0"],

@@ -10,6 +10,8 @@ const notes = z.object({
 	abiVersion: count,
 	/** Of the last table. */
 	generation: z.string().regex(/^[0-9]{1,19}$/),
+	/** Of its bytes; "": there was none. */
+	fingerprint: z.string(),
 	/** Sockets that workers have, by the number that tables name them by. */
 	egress: z
 		.array(z.object({ key: z.string(), ifindex: count, sourcePort: count, bindAddress: count, slot: count }))

@@ -26,14 +26,9 @@ function make(workers = 2) {
 	const host = new FakeHost(workers);
 	const open = new OpenResources();
 	const counterMemories = Array.from({ length: workers }, () => host.make("createCounters", "counters"));
-	const drivers = new ShardDrivers(
-		host.dataplane,
-		counterMemories,
-		host,
-		open,
-		LIMITS.shardsPerWorker,
-		silentLog,
-	);
+	const makeDrivers = () =>
+		new ShardDrivers(host.dataplane, counterMemories, host, open, LIMITS.shardsPerWorker, silentLog);
+	const drivers = makeDrivers();
 	host.onEnded = (channel) => drivers.ended(channel);
 	const tables = new TableInstaller(host.dataplane, host.builder, host, open, {
 		counterCapacity: 4096,
@@ -80,6 +75,12 @@ function make(workers = 2) {
 		host,
 		open,
 		drivers,
+		counterMemories,
+		/** As another supervisor begins: it does not know who drives what. */
+		forgetDrivers: () => {
+			for (const { shards } of open.shards.values()) for (const shard of shards) shard.driver = undefined;
+			return makeDrivers();
+		},
 		settle,
 		setLinks: (...changed: Link[]) => {
 			links = changed;
@@ -321,6 +322,37 @@ describe("a worker that ends", () => {
 		host.end(1);
 		await settle();
 		expect(host.kinds()).toEqual(before);
+	});
+});
+
+describe("shards that a supervisor before this one gave away", () => {
+	test("stay with who says that it drives them; those of the dead are settled, and go on with a survivor", async () => {
+		const { host, open, counterMemories, settle, forgetDrivers } = make(3);
+		await settle(ruleA);
+		const shards = open.shards.get(2)?.shards ?? fail();
+		const drivers = forgetDrivers();
+		// The first has no worker of its own any more, and was driven by the second, which ended as well.
+		for (const slot of [0, 1]) host.runningSlots.delete(slot);
+		for (const { state } of shards.slice(0, 2)) host.lastDrivers.set(state, 1);
+		drivers.adopt({ slot: 2, channel: host.channel(2) }, shards[2]?.id ?? fail());
+		host.takeMessages();
+		await drivers.adoptOrphans();
+		expect(host.settled).toEqual(shards.slice(0, 2).map(({ state }) => [state, counterMemories[1] ?? -1]));
+		expect(host.takeMessages()).toEqual(["2 attach", "2 attach"]);
+		expect(shards.map(({ driver }) => driver?.slot)).toEqual([2, 2, 2]);
+	});
+
+	test("wait when nobody is left", async () => {
+		const { host, open, counterMemories, settle, forgetDrivers } = make(1);
+		await settle(ruleA);
+		const [shard = fail()] = open.shards.get(2)?.shards ?? [];
+		const drivers = forgetDrivers();
+		host.lastDrivers.set(shard.state, 0);
+		host.takeMessages();
+		await drivers.adoptOrphans();
+		expect(host.settled).toEqual([[shard.state, counterMemories[0] ?? -1]]);
+		expect(host.takeMessages()).toEqual([]);
+		expect(shard.driver).toBeUndefined();
 	});
 });
 

@@ -18,6 +18,7 @@ export type Dataplane = Pick<
 	| "planRing"
 	| "settleShard"
 	| "watchWorker"
+	| "driverOfShard"
 	| "zeroCounters"
 >;
 

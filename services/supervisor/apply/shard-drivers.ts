@@ -24,7 +24,7 @@ const ENOENT = 2;
  * detaching, or its process has ended; being cut off is not enough.
  */
 export class ShardDrivers {
-	readonly #dataplane: Pick<Dataplane, "settleShard">;
+	readonly #dataplane: Pick<Dataplane, "settleShard" | "driverOfShard">;
 	readonly #counterMemories: readonly number[];
 	readonly #workers: Workers;
 	readonly #open: OpenResources;
@@ -35,7 +35,7 @@ export class ShardDrivers {
 
 	/** @param counterMemories By worker slot. */
 	constructor(
-		dataplane: Pick<Dataplane, "settleShard">,
+		dataplane: Pick<Dataplane, "settleShard" | "driverOfShard">,
 		counterMemories: readonly number[],
 		workers: Workers,
 		open: OpenResources,
@@ -77,7 +77,7 @@ export class ShardDrivers {
 		const startedMs = performance.now();
 		const released = [...this.#driven].filter(({ driver }) => driver?.channel === channel);
 		for (const shard of released) {
-			this.#settle(shard);
+			this.#settle(shard, shard.driver?.slot);
 			this.#release(shard);
 		}
 		const plan = this.plan();
@@ -144,6 +144,41 @@ export class ShardDrivers {
 		}
 	}
 
+	/**
+	 * All have said what they drive. Whoever drove the rest died while there was no supervisor:
+	 * survivors go on there with the table that they have, which is the one it had.
+	 */
+	async adoptOrphans(): Promise<void> {
+		const interfaces = [...this.#open.shards.values()];
+		const orphans = new Set(interfaces.flatMap(({ shards }) => shards.filter(({ driver }) => !driver)));
+		if (orphans.size === 0) return;
+		for (const shard of orphans) this.#settle(shard, this.#lastDriver(shard));
+		// Who drives something has all that it takes.
+		const survivors = new Set([...this.#driven].flatMap(({ driver }) => driver?.slot ?? []));
+		const plan = planDrivers(interfaces, [...survivors], this.#mostPerWorker).flatMap((handOver) => {
+			const shards = this.#open.shards.get(handOver.ifindex);
+			const shard = shards?.shards[handOver.shard];
+			const worker = this.#workers.connected(handOver.to);
+			const isMeant = shards !== undefined && shard !== undefined && orphans.has(shard);
+			return isMeant && worker !== undefined ? [this.give(worker, shards, handOver.shard)] : [];
+		});
+		// Whom a survivor refuses, or does not live to take, the first round hands over.
+		const given = await Promise.allSettled(plan);
+		this.#log.warn(
+			{ shards: orphans.size, handedOver: given.filter(({ status }) => status === "fulfilled").length },
+			"shards of workers that ended without a supervisor",
+		);
+	}
+
+	#lastDriver({ id, state }: OpenShard): number | undefined {
+		try {
+			return this.#dataplane.driverOfShard(state);
+		} catch (thrown) {
+			this.#log.error({ shard: id }, `nobody knows who drove it: ${errorText(thrown)}`);
+			return undefined;
+		}
+	}
+
 	#drive({ slot, channel }: ConnectedWorker, shard: OpenShard): void {
 		const { promise, resolve } = Promise.withResolvers<void>();
 		shard.driver = { slot, channel, ended: promise, end: resolve };
@@ -181,14 +216,14 @@ export class ShardDrivers {
 	}
 
 	/** Its driver died, perhaps in the middle of counting. */
-	#settle({ id, state, driver }: OpenShard): void {
-		const counters = driver === undefined ? undefined : this.#counterMemories[driver.slot];
+	#settle({ id, state }: OpenShard, slot: number | undefined): void {
+		const counters = slot === undefined ? undefined : this.#counterMemories[slot];
 		if (counters === undefined) return;
 		try {
 			this.#dataplane.settleShard(state, counters);
 		} catch (thrown) {
 			// Only a worker in foreign hands writes such a state; its successor goes on all the same.
-			this.#log.error({ shard: id, worker: driver?.slot }, `its last counts are lost: ${errorText(thrown)}`);
+			this.#log.error({ shard: id, worker: slot }, `its last counts are lost: ${errorText(thrown)}`);
 		}
 	}
 

@@ -22,11 +22,14 @@ export interface TablesOptions {
 	readonly counterMemories: readonly number[];
 	/** Writes down what a successor must know of a table, before a worker has it. */
 	readonly note?: () => void;
+	/** The same for tables that are the same to the byte. */
+	readonly fingerprint?: (descriptor: number) => string;
 }
 
 /** What a successor must know of tables. */
 export interface TableNotes {
 	readonly generation: string;
+	readonly fingerprint: string;
 	readonly blocks: BlockLayout;
 	readonly interfaces: readonly string[];
 }
@@ -42,6 +45,8 @@ export class TableInstaller {
 	/** Interfaces keep their counters for good: there are few, and figures must not step back. */
 	readonly #interfaces = new Set<string>();
 	#generation = 0n;
+	/** Of that generation's table. */
+	#fingerprint = "";
 
 	constructor(
 		dataplane: Dataplane,
@@ -79,14 +84,16 @@ export class TableInstaller {
 	notes(): TableNotes {
 		return {
 			generation: String(this.#generation),
+			fingerprint: this.#fingerprint,
 			blocks: this.#blocks.layout(),
 			interfaces: [...this.#interfaces],
 		};
 	}
 
 	/** Workers have tables and counters by the word of the supervisor before this one. */
-	adopt({ generation, blocks, interfaces }: TableNotes): void {
+	adopt({ generation, fingerprint, blocks, interfaces }: TableNotes): void {
 		this.#generation = BigInt(generation);
+		this.#fingerprint = fingerprint;
 		this.#blocks.adopt(blocks);
 		for (const owner of interfaces) this.#interfaces.add(owner);
 		for (const [owner] of blocks.owned) {
@@ -98,11 +105,10 @@ export class TableInstaller {
 	async install(table: Table, egressSlot: (key: string) => number): Promise<void> {
 		const { blockSizes } = this.#options;
 		const { rules, interfaces, owners } = buildRecords(table, egressSlot, this.#blocks, blockSizes);
-		this.#generation += 1n;
 		this.#builder.reset();
 		for (const record of rules) this.#builder.addRule(record);
 		for (const record of interfaces) this.#builder.addInterface(record);
-		const descriptor = this.#builder.build(this.#generation);
+		const descriptor = this.#build();
 		if (this.#open.tableDescriptor !== undefined) {
 			this.#dataplane.closeDescriptor(this.#open.tableDescriptor);
 		}
@@ -117,6 +123,23 @@ export class TableInstaller {
 		if (acknowledged > 0) this.#open.tableInForce = true;
 		this.#recycle(table, owners);
 		this.#open.restored.clear();
+	}
+
+	/**
+	 * The table of a supervisor before this one keeps its generation when it is the same: a batch
+	 * that a worker left half sent is finished only with the table that it was begun with.
+	 */
+	#build(): number {
+		const { fingerprint = () => "" } = this.#options;
+		if (this.#open.table === undefined && this.#fingerprint !== "") {
+			const descriptor = this.#builder.build(this.#generation);
+			if (fingerprint(descriptor) === this.#fingerprint) return descriptor;
+			this.#dataplane.closeDescriptor(descriptor);
+		}
+		const descriptor = this.#builder.build(this.#generation + 1n);
+		this.#generation += 1n;
+		this.#fingerprint = fingerprint(descriptor);
+		return descriptor;
 	}
 
 	/** Resolves when the worker has the current table in force. */

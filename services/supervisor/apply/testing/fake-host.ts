@@ -17,6 +17,8 @@ export class FakeHost implements Workers {
 	readonly zeroed: number[] = [];
 	/** Shard state and counter memory. */
 	readonly settled: [number, number][] = [];
+	/** By shard state: the worker that drove it last. */
+	readonly lastDrivers = new Map<number, number>();
 	readonly restarted: string[] = [];
 	/** Workers that hold everything. */
 	readonly runningSlots = new Set<number>();
@@ -131,6 +133,7 @@ export class FakeHost implements Workers {
 		openShards: (_ifindex, count) => Array.from({ length: count }, () => this.make("openShards", "shard")),
 		createShardState: () => this.make("createShardState", "state"),
 		watchWorker: () => {},
+		driverOfShard: (state) => this.lastDrivers.get(state),
 		settleShard: (state, counters) => {
 			this.settled.push([state, counters]);
 		},
