@@ -61,14 +61,13 @@ int sluice_shard_state_create(void)
 }
 
 /* Absolute values: carrying them out once more changes nothing. */
-static int carry_out(struct shard_state *state, uint64_t *counters, uint64_t counter_count)
+static int carry_out(struct shard_state *state, uint32_t count, uint64_t *counters,
+		     uint64_t counter_count)
 {
 	struct ledger_entry entries[LEDGER_ENTRIES];
-	const uint32_t count = state->entry_count;
 
 	if (count > LEDGER_ENTRIES)
 		return -EINVAL;
-	/* Read once: the memory may still change under us. */
 	memcpy(entries, state->entries, sizeof(entries));
 	for (uint32_t at = 0; at < count; at++) {
 		if (entries[at].index >= counter_count)
@@ -86,18 +85,21 @@ int sluice_shard_settle(int state_fd, int counters_fd)
 	struct shard_state *state;
 	void *memory, *counters;
 	size_t state_bytes, counters_bytes;
+	uint32_t count;
 	int error = mapping_open(state_fd, MAPPING_SHARED, sizeof(*state), &memory, &state_bytes);
 
 	if (error)
 		return error;
 	state = memory;
+	/* Read once: whoever else has mapped it may still change it. */
+	count = __atomic_load_n(&state->entry_count, __ATOMIC_RELAXED);
 	if (state->magic != SHARD_STATE_MAGIC)
 		error = -EINVAL;
-	else if (state->entry_count)
+	else if (count)
 		error = mapping_open(counters_fd, MAPPING_SHARED, sizeof(uint64_t), &counters,
 				     &counters_bytes);
-	if (!error && state->entry_count) {
-		error = carry_out(state, counters, counters_bytes / sizeof(uint64_t));
+	if (!error && count) {
+		error = carry_out(state, count, counters, counters_bytes / sizeof(uint64_t));
 		mapping_close(counters, counters_bytes);
 	}
 	mapping_close(memory, state_bytes);

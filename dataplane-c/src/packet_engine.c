@@ -273,7 +273,7 @@ static uint32_t work_shard(struct packet_engine *packet, struct packet_shard *sh
 
 	if (!taken) {
 		/* A batch to resume without frames is none. */
-		shard->ring.resuming = false;
+		ring_return(&shard->ring);
 		return 0;
 	}
 	shard->barren = 0;

@@ -134,6 +134,14 @@ static void adopt_batch(struct ring *ring)
 		release_copies(ring);
 }
 
+static void lay_out(struct ring *ring, const struct sluice_ring *geometry)
+{
+	ring->geometry = *geometry;
+	ring->per_block = geometry->frame_count / geometry->block_count;
+	ring->contiguous = geometry->block_bytes % geometry->frame_bytes == 0;
+	ring->slots_bytes = (size_t)geometry->block_bytes * geometry->block_count;
+}
+
 static int adopt(struct ring *ring)
 {
 	int error = adopt_cursor(ring);
@@ -141,6 +149,19 @@ static int adopt(struct ring *ring)
 	if (!error)
 		adopt_batch(ring);
 	return error;
+}
+
+int ring_adopt(struct ring *ring, int fd, void *slots, struct shard_state *state,
+	       const struct sluice_ring *geometry)
+{
+	memset(ring, 0, sizeof(*ring));
+	if (!geometry_is_valid(geometry))
+		return -EINVAL;
+	lay_out(ring, geometry);
+	ring->fd = fd;
+	ring->slots = slots;
+	ring->state = state;
+	return adopt(ring);
 }
 
 static void unmap_all(struct ring *ring)
@@ -171,10 +192,7 @@ int ring_map(struct ring *ring, int fd, int state_fd, const struct sluice_ring *
 		return -EINVAL;
 	if (!is_packet_socket(fd))
 		return -ENOTSOCK;
-	ring->geometry = *geometry;
-	ring->per_block = geometry->frame_count / geometry->block_count;
-	ring->contiguous = geometry->block_bytes % geometry->frame_bytes == 0;
-	ring->slots_bytes = (size_t)geometry->block_bytes * geometry->block_count;
+	lay_out(ring, geometry);
 	error = mapping_open(state_fd, MAPPING_SHARED, sizeof(*ring->state), &memory,
 			     &ring->state_bytes);
 	if (error)
@@ -411,8 +429,11 @@ void ring_return(struct ring *ring)
 	struct shard_state *state = ring->state;
 
 	ring->resuming = false;
-	if (!ring->taken)
+	if (!ring->taken) {
+		/* A batch to resume that has no frames has no copies either: they would stay lent. */
+		release_copies(ring);
 		return;
+	}
 	state->sent = ring->cursor;
 	state_fence();
 	state->open = 0;

@@ -57,6 +57,12 @@ enum ring_take {
  */
 int ring_map(struct ring *ring, int fd, int state_fd, const struct sluice_ring *geometry);
 void ring_unmap(struct ring *ring);
+/*
+ * ring_map() without the mapping: `slots` and `state` are of the geometry's size, and stay
+ * the caller's, as fd does.
+ */
+int ring_adopt(struct ring *ring, int fd, void *slots, struct shard_state *state,
+	       const struct sluice_ring *geometry);
 
 /* Is there a frame to take? One load. */
 bool ring_ready(const struct ring *ring);
@@ -66,7 +72,7 @@ bool ring_ready(const struct ring *ring);
  * no more: all slots of the ring, or all buffers for copies, are out.
  */
 enum ring_take ring_take(struct ring *ring, struct frame *frame);
-/* All frames taken so far have been sent and counted: gives their slots back. */
+/* All frames taken so far have been sent and counted: gives their slots back. None: no batch is resumed any more. */
 void ring_return(struct ring *ring);
 
 /* Frames the kernel dropped since the last call (PACKET_STATISTICS clears on read). */
