@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <linux/virtio_net.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <string.h>
 
 /* Linux 6.2; older uapi headers lack it. */
@@ -136,6 +137,26 @@ static inline enum sluice_drop parse_ethernet(const struct frame *frame, struct 
 	return ethertype == ETHERTYPE_IPV4 ? FRAME_OK : SLUICE_DROP_NOT_UDP;
 }
 
+/*
+ * RFC 791, 3.1: one byte, or a type, the option's length and the rest. They are not sent on.
+ * A source route lets a sender choose the way; hosts take none by default (RFC 7126, 4.3).
+ */
+static bool options_hold(const uint8_t *option, const uint8_t *end)
+{
+	while (option < end && option[0] != IPOPT_END) {
+		if (option[0] == IPOPT_NOOP) {
+			option++;
+			continue;
+		}
+		if (end - option < 2 || option[1] < 2 || option[1] > end - option)
+			return false;
+		if (option[0] == IPOPT_LSRR || option[0] == IPOPT_SSRR)
+			return false;
+		option += option[1];
+	}
+	return true;
+}
+
 /* Leaves the cursor on the UDP header, its end where the IP packet ends. */
 static inline enum sluice_drop parse_ipv4(const struct frame *frame, struct cursor *cursor,
 					  struct datagrams *datagrams)
@@ -155,6 +176,9 @@ static inline enum sluice_drop parse_ipv4(const struct frame *frame, struct curs
 	/* Only the UDP checksum is ever left to the hardware; this one is always there. */
 	if (fold(sum_words(ip, header_bytes, 0)) != 0xffffu)
 		return SLUICE_DROP_BAD_IP_CHECKSUM;
+	if (__builtin_expect(header_bytes > IPV4_MIN_BYTES, 0) &&
+	    !options_hold(ip + IPV4_MIN_BYTES, ip + header_bytes))
+		return SLUICE_DROP_BAD_IP_HEADER;
 	if (load_be16(ip + 6) & FRAGMENT_MASK)
 		return SLUICE_DROP_FRAGMENT;
 	if (ip[9] != IPPROTO_UDP)

@@ -162,15 +162,12 @@ static void bad_ip_headers_are_dropped(void)
 		if (first >> 4 != 4 || (first & 15) < 5) {
 			expected = SLUICE_DROP_BAD_IP_HEADER;
 		} else {
-			/* With options the UDP header moves: what lies there is payload bytes. */
+			/* What lies there as options is the UDP header: 4000 is no option of any length. */
 			seal_ip(sample.bytes + IP);
 			if ((first & 15) > 5)
-				expected = SLUICE_DROP_COUNT + 1;
+				expected = SLUICE_DROP_BAD_IP_HEADER;
 		}
-		if (expected <= FRAME_OK)
-			EXPECT_EQUAL(drop_of(&sample), expected);
-		else
-			EXPECT(drop_of(&sample) != SLUICE_DROP_BAD_IP_HEADER);
+		EXPECT_EQUAL(drop_of(&sample), expected);
 	}
 	for (uint16_t total = 0; total < 28; total++) {
 		struct sample sample = sample_of(64);
@@ -182,21 +179,66 @@ static void bad_ip_headers_are_dropped(void)
 	}
 }
 
-static void ip_options_are_stepped_over(void)
+/* `count` bytes of options, a multiple of 4, in a header that says so. */
+static struct sample with_options(const uint8_t *options, uint32_t count)
 {
 	struct sample sample = sample_of(64);
-	struct datagrams datagrams;
 
-	memmove(sample.bytes + UDP + 40, sample.bytes + UDP, 72);
-	memset(sample.bytes + UDP, 1, 40); /* no-operation */
-	sample.bytes[IP] = 0x4f;
-	put16(sample.bytes + IP + 2, 28 + 64 + 40);
+	memmove(sample.bytes + UDP + count, sample.bytes + UDP, 72);
+	memcpy(sample.bytes + UDP, options, count);
+	sample.bytes[IP] = (uint8_t)(0x45 + count / 4);
+	put16(sample.bytes + IP + 2, (uint16_t)(28 + 64 + count));
 	seal_ip(sample.bytes + IP);
-	sample.frame.captured += 40;
-	sample.frame.length += 40;
-	EXPECT_EQUAL(parse(&sample, &datagrams), FRAME_OK);
-	EXPECT(datagrams.payload == sample.bytes + PAYLOAD + 40);
-	EXPECT_EQUAL(datagrams.payload_bytes, 64);
+	sample.frame.captured += count;
+	sample.frame.length += count;
+	return sample;
+}
+
+static void ip_options_are_stepped_over(void)
+{
+	static const uint8_t valid[][12] = {
+		{ 1, 1, 1, 1 },                           /* no-operation */
+		{ 148, 4, 0, 0 },                         /* router alert */
+		{ 7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0 },     /* record route, and the end */
+		{ 1, 68, 8, 5, 0, 0, 0, 0, 0, 0, 0, 99 }, /* timestamp; behind the end is nothing */
+		{ 222, 2, 223, 10 },                      /* of nobody's, one empty */
+	};
+	uint8_t longest[40];
+
+	for (size_t at = 0; at < sizeof(valid) / sizeof(valid[0]); at++) {
+		struct sample sample = with_options(valid[at], 12);
+		struct datagrams datagrams;
+
+		EXPECT_EQUAL(parse(&sample, &datagrams), FRAME_OK);
+		EXPECT(datagrams.payload == sample.bytes + PAYLOAD + 12);
+		EXPECT_EQUAL(datagrams.payload_bytes, 64);
+	}
+	memset(longest, 1, sizeof(longest));
+	for (uint32_t count = 0; count <= sizeof(longest); count += 4) {
+		struct sample sample = with_options(longest, count);
+
+		EXPECT_EQUAL(drop_of(&sample), FRAME_OK);
+	}
+}
+
+static void options_that_do_not_fit_are_dropped(void)
+{
+	static const uint8_t invalid[][4] = {
+		{ 148, 0, 0, 0 },   /* no length at all */
+		{ 148, 1, 0, 0 },   /* shorter than type and length */
+		{ 148, 5, 0, 0 },   /* longer than the header */
+		{ 1, 68, 255, 5 },  /* much longer */
+		{ 1, 1, 1, 148 },   /* the length is missing */
+		{ 131, 3, 4, 0 },   /* loose source route */
+		{ 137, 3, 4, 0 },   /* strict source route */
+		{ 1, 131, 3, 200 }, /* behind another */
+	};
+
+	for (size_t at = 0; at < sizeof(invalid) / sizeof(invalid[0]); at++) {
+		struct sample sample = with_options(invalid[at], 4);
+
+		EXPECT_EQUAL(drop_of(&sample), SLUICE_DROP_BAD_IP_HEADER);
+	}
 }
 
 static void udp_lengths_are_checked_against_the_packet(void)
@@ -403,6 +445,7 @@ int main(void)
 	padding_is_no_payload();
 	bad_ip_headers_are_dropped();
 	ip_options_are_stepped_over();
+	options_that_do_not_fit_are_dropped();
 	udp_lengths_are_checked_against_the_packet();
 	fragments_are_dropped();
 	other_protocols_are_dropped();

@@ -40,7 +40,8 @@ export enum Drop_Reason {
   SHORT_FRAME = 0,
 
   /**
-   * Version, header length or total length of the IP header do not fit the frame.
+   * Version, header length or total length of the IP header do not fit the frame, an
+   * option does not fit the header, or the options hold a source route.
    *
    * @generated from enum value: BAD_IP_HEADER = 1;
    */
