@@ -5,6 +5,8 @@ export interface FrameOptions {
 	sourcePort?: number;
 	port: number;
 	payload?: Uint8Array;
+	/** IP options; the header's length follows. */
+	ipOptions?: number[];
 	/** Overrides, each making the frame wrong in one way. */
 	version?: number;
 	headerWords?: number;
@@ -16,6 +18,7 @@ export interface FrameOptions {
 	udpChecksum?: number;
 	/** VLAN tags, outermost first, as [ethertype, vlan id]. */
 	tags?: [number, number][];
+	etherType?: number;
 	/** Cuts the frame after so many bytes. */
 	cut?: number;
 }
@@ -50,19 +53,22 @@ export function frame(options: FrameOptions): string {
 	const pseudo = [...source, ...destination, 0, 17, ...word(udp.length), ...udp];
 	const udpSum = options.udpChecksum ?? (checksum(Uint8Array.from(pseudo)) || 0xffff);
 	udp.splice(6, 2, ...word(udpSum));
+	const ipOptions = [...(options.ipOptions ?? [])];
+	while (ipOptions.length % 4 !== 0) ipOptions.push(0);
 	const ip = [
-		((options.version ?? 4) << 4) | (options.headerWords ?? 5),
+		((options.version ?? 4) << 4) | (options.headerWords ?? 5 + ipOptions.length / 4),
 		0,
-		...word(options.totalLength ?? 20 + udp.length),
+		...word(options.totalLength ?? 20 + ipOptions.length + udp.length),
 		...[0, 0],
 		...word(options.fragment ?? 0),
 		...[16, options.protocol ?? 17, 0, 0],
 		...source,
 		...destination,
+		...ipOptions,
 	];
 	ip.splice(10, 2, ...word(options.ipChecksum ?? checksum(Uint8Array.from(ip))));
 	const mac = [0x01, 0x00, 0x5e, (destination[1] ?? 0) & 127, destination[2] ?? 0, destination[3] ?? 0];
 	const tags = (options.tags ?? []).flatMap(([type, vlan]) => [...word(type), ...word(vlan)]);
-	const bytes = [...mac, 2, 0, 0, 0, 0, 2, ...tags, ...word(0x0800), ...ip, ...udp];
+	const bytes = [...mac, 2, 0, 0, 0, 0, 2, ...tags, ...word(options.etherType ?? 0x0800), ...ip, ...udp];
 	return Buffer.from(bytes.slice(0, options.cut)).toString("hex");
 }
