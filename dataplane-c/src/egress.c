@@ -13,10 +13,9 @@
 #define UDP_SEGMENT 103
 #endif
 
-/* System calls of a sample, and of a send that was refused: messages, and sockets looked at. */
-#define ANSWERS_PER_SAMPLE  256u
-#define SLOTS_PER_SAMPLE    64u
-#define ANSWERS_PER_REFUSAL 1024u
+/* System calls of a sample: messages, and sockets looked at. */
+#define ANSWERS_PER_SAMPLE 256u
+#define SLOTS_PER_SAMPLE   64u
 
 #define NO_PLAN          UINT32_MAX
 #define WITHOUT_SEGMENTS offsetof(struct egress_control, segment_header)
@@ -175,16 +174,12 @@ static void report(struct egress *egress, struct egress_socket *socket, int erro
 
 /* ---- sending ----------------------------------------------------------- */
 
-/* An ICMP error of an earlier datagram is reported on a later send, and lies in the error queue. */
-static void drain_error_queue(struct egress *egress, const struct egress_socket *socket)
+/* Is the refused send to be tried once more? */
+static bool tries_again(struct egress *egress, const struct egress_socket *socket, int error,
+			uint32_t tries)
 {
-	(void)answers_take(&egress->answers, (uint32_t)(socket - egress->sockets), socket->fd,
-			   ANSWERS_PER_REFUSAL);
-}
-
-static bool is_full(int error)
-{
-	return error == EAGAIN || error == ENOBUFS;
+	return answers_allow_retry(&egress->answers, (uint32_t)(socket - egress->sockets),
+				   socket->fd, error, tries);
 }
 
 /* One datagram of a refused send: the message as it is, but with one vector and no segments. */
@@ -192,18 +187,19 @@ static int send_one(struct egress *egress, const struct egress_socket *socket,
 		    const struct msghdr *refused, struct iovec *vector)
 {
 	struct msghdr message = *refused;
-	int error;
 
 	message.msg_iov = vector;
 	message.msg_iovlen = 1;
 	message.msg_controllen = WITHOUT_SEGMENTS;
-	if (sendmsg(socket->fd, &message, MSG_DONTWAIT) >= 0)
-		return 0;
-	error = errno;
-	if (is_full(error))
-		return error;
-	drain_error_queue(egress, socket);
-	return sendmsg(socket->fd, &message, MSG_DONTWAIT) >= 0 ? 0 : errno;
+	for (uint32_t tries = 1;; tries++) {
+		int error;
+
+		if (sendmsg(socket->fd, &message, MSG_DONTWAIT) >= 0)
+			return 0;
+		error = errno;
+		if (!tries_again(egress, socket, error, tries))
+			return error;
+	}
 }
 
 /* Each vector holds whole segments, but for the very last. */
@@ -257,9 +253,9 @@ static uint32_t sendable(const struct egress *egress, const struct egress_socket
 	return end - index;
 }
 
-/* The send of message `index` was refused. True: it is dealt with. False: try it once more. */
+/* The send of message `index` was refused for the `tries`th time. True: it is dealt with. False: try it again. */
 static bool answer_error(struct egress *egress, struct egress_socket *socket, uint32_t index,
-			 int error, bool tried_again)
+			 int error, uint32_t tries)
 {
 	const bool segments = egress->accounts[index].segment_bytes != 0;
 
@@ -282,10 +278,8 @@ static bool answer_error(struct egress *egress, struct egress_socket *socket, ui
 		send_plainly(egress, socket, index);
 		return true;
 	}
-	if (!is_full(error) && !tried_again) {
-		drain_error_queue(egress, socket);
+	if (tries_again(egress, socket, error, tries))
 		return false;
-	}
 	report(egress, socket, error);
 	count_failed(egress, &egress->accounts[index], error);
 	return true;
@@ -294,7 +288,7 @@ static bool answer_error(struct egress *egress, struct egress_socket *socket, ui
 static void send_gathered(struct egress *egress, struct egress_socket *socket)
 {
 	uint32_t index = 0;
-	bool tried_again = false;
+	uint32_t tries = 0;
 
 	while (index < egress->message_count) {
 		uint32_t datagrams;
@@ -308,13 +302,13 @@ static void send_gathered(struct egress *egress, struct egress_socket *socket)
 		ledger_begin(egress->ledger, datagrams);
 		sent = sendmmsg(socket->fd, &egress->messages[index], count, MSG_DONTWAIT);
 		if (sent < 0) {
-			bool dealt_with = answer_error(egress, socket, index, errno, tried_again);
-
-			tried_again = !dealt_with;
-			index += dealt_with;
+			if (answer_error(egress, socket, index, errno, ++tries)) {
+				index++;
+				tries = 0;
+			}
 			continue;
 		}
-		tried_again = false;
+		tries = 0;
 		for (uint32_t end = index + (uint32_t)sent; index < end; index++) {
 			if (egress->accounts[index].segment_bytes)
 				socket->refused_segments = 0;

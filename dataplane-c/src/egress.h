@@ -16,7 +16,8 @@
  *   EINVAL, with segments        sent plainly; many in a row are taken as EIO
  *   EMSGSIZE, with segments      sent plainly
  *   any other                    the error queue is emptied and the send tried once more:
- *                                it may be an earlier datagram's (ECONNREFUSED by ICMP)
+ *                                it may be an earlier datagram's
+ *   ECONNREFUSED and others      by ICMP, so that it is an earlier one's: ANSWERS_TRIES times
  *
  * What failed is counted by reason as well, and what ICMP answered apart (egress_errors.h).
  */

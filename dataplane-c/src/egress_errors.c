@@ -11,6 +11,9 @@
 
 #include "counters.h"
 
+/* System calls of a send that was refused. */
+#define ANSWERS_PER_REFUSAL 1024u
+
 enum sluice_failure failure_of(int error)
 {
 	switch (error) {
@@ -115,6 +118,21 @@ uint32_t answers_take(struct answers *answers, uint32_t egress_slot, int fd, uin
 		}
 	}
 	return taken;
+}
+
+bool answers_allow_retry(struct answers *answers, uint32_t egress_slot, int fd, int error,
+			 uint32_t tries)
+{
+	const enum sluice_failure failure = failure_of(error);
+	/* They can come faster than sends are tried. */
+	const uint32_t limit = failure == SLUICE_FAILURE_UNREACHABLE ? ANSWERS_TRIES : 2;
+
+	if (failure == SLUICE_FAILURE_QUEUE_FULL || tries >= limit)
+		return false;
+	/* Not before each: that takes longer than sending, and the refusal itself took the error. */
+	if (tries == 1)
+		(void)answers_take(answers, egress_slot, fd, ANSWERS_PER_REFUSAL);
+	return true;
 }
 
 void answers_count(struct answers *answers, const struct table *table, uint64_t *counters)

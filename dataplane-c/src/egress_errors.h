@@ -12,11 +12,16 @@
 #ifndef SLUICE_EGRESS_ERRORS_H
 #define SLUICE_EGRESS_ERRORS_H
 
+#include <stdbool.h>
+
 #include "sluice.h"
 #include "table.h"
 
 /* Different destinations until the next sample; answers of further ones are not counted. */
 #define ANSWERS_DESTINATIONS 32u
+
+/* So often a send is tried that answers to others refuse. */
+#define ANSWERS_TRIES 16u
 
 struct answers {
 	uint32_t count;
@@ -30,6 +35,13 @@ struct answers {
 
 /* Why a send failed; error is positive. */
 enum sluice_failure failure_of(int error);
+
+/*
+ * Is a send that was refused for the `tries`th time to be tried again? The error of an
+ * answer to an earlier datagram is reported on a later send, whatever that is for.
+ */
+bool answers_allow_retry(struct answers *answers, uint32_t egress_slot, int fd, int error,
+			 uint32_t tries);
 
 /* Takes at most `limit` messages from the error queue of a slot's socket; how many there were. */
 uint32_t answers_take(struct answers *answers, uint32_t egress_slot, int fd, uint32_t limit);

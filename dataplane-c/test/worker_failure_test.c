@@ -5,6 +5,13 @@
 #include "relay_fixture.h"
 
 #include <arpa/inet.h>
+#include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/udp.h>
+#include <pthread.h>
+#include <time.h>
+
+static bool forging;
 
 static void an_output_without_socket_fails_and_hurts_no_other(void)
 {
@@ -161,6 +168,68 @@ static void an_earlier_datagrams_refusal_fails_no_later_one(void)
 	EXPECT_EQUAL(output_counter(85, SLUICE_OUTPUT_FAILED_PACKETS), 0);
 }
 
+/* Port unreachable, as anybody can forge it, of a datagram that the unicast socket might have sent. */
+static void *forge_answers(void *unused)
+{
+	uint8_t answer[36] = { ICMP_DEST_UNREACH, ICMP_PORT_UNREACH };
+	struct iphdr *quoted = (void *)(answer + 8);
+	struct udphdr *header = (void *)(answer + 28);
+	struct sockaddr_in relay = { .sin_family = AF_INET,
+				     .sin_addr.s_addr = htonl(RIG_OUT_ADDRESS) };
+	uint32_t sum = 0;
+	int fd;
+
+	(void)unused;
+	rig_enter(rig.far_namespace);
+	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+	rig_require(fd >= 0, "a socket for ICMP");
+	*quoted = (struct iphdr){ .version = 4,
+				  .ihl = 5,
+				  .tot_len = htons(100),
+				  .ttl = 16,
+				  .protocol = IPPROTO_UDP,
+				  .saddr = htonl(RIG_OUT_ADDRESS),
+				  .daddr = htonl(RIG_FAR_OUT_ADDRESS) };
+	*header = (struct udphdr){ .source = htons(RIG_SOURCE_PORT + SLOT_UNICAST),
+				   .dest = htons(9),
+				   .len = htons(80) };
+	for (size_t at = 0; at < sizeof(answer); at += 2)
+		sum += (uint32_t)(answer[at] << 8 | answer[at + 1]);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = ~(sum + (sum >> 16));
+	answer[2] = (uint8_t)(sum >> 8);
+	answer[3] = (uint8_t)sum;
+	while (__atomic_load_n(&forging, __ATOMIC_RELAXED))
+		(void)sendto(fd, answer, sizeof(answer), 0, (struct sockaddr *)&relay,
+			     sizeof(relay));
+	sluice_close(fd);
+	return NULL;
+}
+
+static void answers_however_many_fail_no_datagram(void)
+{
+	enum { PACKETS = 3000 };
+	struct sluice_rule_record rule = rig_rule(&rig, 93, 0, 1);
+	const struct sluice_output_record output = rig_output(&rig, 93, SLOT_UNICAST);
+	const struct timespec gap = { .tv_nsec = 50000 };
+	uint8_t payload[50] = { 0 };
+	pthread_t forger;
+
+	EXPECT_EQUAL(rig_install(&rig, &rule, 1, &output, 1), 0);
+	forging = true;
+	rig_require(pthread_create(&forger, NULL, forge_answers, NULL) == 0, "a thread");
+	for (uint32_t at = 0; at < PACKETS; at++) {
+		traffic_send(sender, 93, payload, sizeof(payload));
+		if (at % 8 == 7)
+			nanosleep(&gap, NULL);
+	}
+	EXPECT(await_forwarded(93, PACKETS));
+	__atomic_store_n(&forging, false, __ATOMIC_RELAXED);
+	pthread_join(forger, NULL);
+	EXPECT_EQUAL(output_counter(93, SLUICE_OUTPUT_FAILED_PACKETS), 0);
+	EXPECT_EQUAL(output_counter(93, SLUICE_OUTPUT_SENT_PACKETS), PACKETS);
+}
+
 static void a_full_queue_is_counted_as_failed(void)
 {
 	enum { PACKETS = 2000 };
@@ -227,6 +296,7 @@ int main(void)
 	what_icmp_answers_is_counted_at_the_output_it_speaks_of();
 	a_unicast_output_that_nobody_listens_on_does_not_disturb_others();
 	an_earlier_datagrams_refusal_fails_no_later_one();
+	answers_however_many_fail_no_datagram();
 	a_full_queue_is_counted_as_failed();
 	an_interface_that_was_down_works_again();
 	relay_close(failures);
