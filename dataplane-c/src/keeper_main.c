@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #define EXIT_USAGE     2
+/* Somebody else holds the lock, whom this process may not see (EX_TEMPFAIL). */
+#define EXIT_LOCKED    75
 #define NAME_MAX_BYTES 63
 
 /* As names of services are: it stands in log lines as it is. */
@@ -142,8 +144,8 @@ int main(int argc, char *argv[])
 		return 0;
 	if (error) {
 		keeper_log("fatal", "\"msg\":\"the keeper cannot start\",\"error\":\"%s\"",
-			   strerror(-error));
-		return 1;
+			   error == -ETIMEDOUT ? "somebody holds its lock" : strerror(-error));
+		return error == -ETIMEDOUT ? EXIT_LOCKED : 1;
 	}
 	return keeper_run(&keeper);
 }

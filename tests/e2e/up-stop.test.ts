@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { until } from "../netns/lab/commands.ts";
 import { Namespace } from "../netns/lab/namespace.ts";
@@ -35,10 +35,10 @@ function filesOf(dataDir: string): string[] {
 	return all.filter((name) => !/\.(blk|db|sum|inf|dat|key)$/.test(name)).sort();
 }
 
+/** Whoever has ended and is not fetched yet is not. */
 function isAlive(pid: number): boolean {
 	try {
-		process.kill(pid, 0);
-		return true;
+		return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
 	} catch {
 		return false;
 	}
@@ -138,11 +138,16 @@ describe("sluice up, stopped", () => {
 		await relay.up("--workers", "2");
 		const left = (await processesIn(namespace)).filter((pid) => pid !== relay.pid);
 		const supervisor = childrenOf(relay.pid).get("supervisor") ?? 0;
-		for (const pid of [relay.pid, parentOf(supervisor), supervisor]) process.kill(pid, "SIGKILL");
+		const stuck = childrenOf(supervisor).get("worker") ?? 0;
+		const keeper = parentOf(supervisor);
+		process.kill(supervisor, "SIGKILL");
+		// One of its workers cannot end by itself, as the other does.
+		process.kill(stuck, "SIGSTOP");
+		for (const pid of [keeper, relay.pid]) process.kill(pid, "SIGKILL");
 		await relay.up("--workers", "2");
 		expect(left.filter(isAlive)).toEqual([]);
-		// They ended by themselves.
-		expect(relay.log).not.toContain("is killed");
+		const killed = relay.log.split("\n").filter((line) => line.includes("is killed"));
+		expect(killed.map((line) => (JSON.parse(line) as { pid: number }).pid)).toEqual([stuck]);
 		expect((await processesIn(namespace)).length).toBe(8);
 	});
 

@@ -24,6 +24,8 @@ export interface ChildSpec {
 	readonly neverHopeless?: boolean;
 	/** For what keeps a process of its own: the record of that one's death, and how it died. */
 	readonly innerDeath?: (record: LogRecord) => string | undefined;
+	/** Before it is started again: what can be done about why it died. */
+	readonly onDeath?: (how: string, log: KeeperLog) => void;
 }
 
 /** Deaths before it was ever ready after which a start is hopeless. */
@@ -165,6 +167,7 @@ export class Child {
 
 	#ended(how: string, ranMs: number): void {
 		if (this.#stopping || this.#isHopelessAfter(how)) return;
+		this.#spec.onDeath?.(how, this.#log);
 		const waitMs = this.#backoff.afterExit(ranMs);
 		this.#log.warn(`${this.name} ended, it is started again`, { how, ranMs: Math.round(ranMs), waitMs });
 		this.#restart = setTimeout(() => this.start(), waitMs);

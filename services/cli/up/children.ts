@@ -3,6 +3,7 @@ import type { Account } from "./accounts.ts";
 import { WORKER_USER } from "./accounts.ts";
 import type { ChildSpec } from "./child.ts";
 import { launchArgv } from "./launch.ts";
+import { endHolders } from "./leftovers.ts";
 import type { ListenAddress } from "./listen-address.ts";
 import { type LogRecord, parseNatsLine } from "./log-line.ts";
 
@@ -92,8 +93,15 @@ export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec 
 		argv: launchArgv(undefined, keptArgv(home, "supervisor", settings.lockFile)),
 		configAfter: Promise.race([home.natsReady, Bun.sleep(COLD_START_MS)]),
 		innerDeath: deathInKeeper,
+		onDeath: (how, log) => {
+			if (how !== KEEPER_IS_LOCKED_OUT) return;
+			endHolders(settings.lockFile, (pid) => log.warn("what another relay left is killed", { pid }));
+		},
 	};
 }
+
+/** It has not the right to see workers, which are another user's; without it, we have. */
+const KEEPER_IS_LOCKED_OUT = "exit code 75";
 
 /** In the keeper, which outlives it, and keeps what it must not lose (ADR 0070). */
 function keptArgv(home: Home, name: string, lockFile: string): string[] {

@@ -30,9 +30,18 @@ export async function outlive(fd: number, path: string, onKill: (pid: number) =>
 		if (waitedMs > PATIENCE_MS + KILLED_MS) return false;
 		if (waitedMs < PATIENCE_MS || killed) continue;
 		killed = true;
-		for (const pid of holdersOf(realpathSync(path))) {
-			onKill(pid);
+		endHolders(path, onKill);
+	}
+}
+
+/** All but this process that have the file open. */
+export function endHolders(path: string, onKill: (pid: number) => void): void {
+	for (const pid of holdersOf(realpathSync(path))) {
+		onKill(pid);
+		try {
 			process.kill(pid, "SIGKILL");
+		} catch {
+			// It ended by itself.
 		}
 	}
 }
