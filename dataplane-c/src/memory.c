@@ -108,6 +108,7 @@ int sluice_shard_settle(int state_fd, int counters_fd)
 
 int sluice_shard_driver(int state_fd)
 {
+	const struct shard_state *state;
 	void *memory;
 	size_t bytes;
 	uint32_t driver;
@@ -116,9 +117,10 @@ int sluice_shard_driver(int state_fd)
 
 	if (error)
 		return error;
-	driver = ((const struct shard_state *)memory)->driver;
-	if (((const struct shard_state *)memory)->magic != SHARD_STATE_MAGIC ||
-	    driver > SLUICE_MAX_WORKERS)
+	state = memory;
+	/* Read once: whoever else has mapped it may still change it. */
+	driver = __atomic_load_n(&state->driver, __ATOMIC_RELAXED);
+	if (state->magic != SHARD_STATE_MAGIC || driver > SLUICE_MAX_WORKERS)
 		error = -EINVAL;
 	mapping_close(memory, bytes);
 	if (error)

@@ -25,6 +25,14 @@ static void a_shard_state_begins_at_slot_0(void)
 	EXPECT_EQUAL(pread(fd, &state, sizeof(state), 0), sizeof(state));
 	EXPECT_EQUAL(size_of(fd), sizeof(state));
 	EXPECT(memcmp(&state, &expected, sizeof(state)) == 0);
+	EXPECT_EQUAL(sluice_shard_driver(fd), -ENOENT);
+	state.driver = SLUICE_MAX_WORKERS;
+	EXPECT_EQUAL(pwrite(fd, &state, sizeof(state), 0), sizeof(state));
+	EXPECT_EQUAL(sluice_shard_driver(fd), SLUICE_MAX_WORKERS - 1);
+	/* What a hostile worker could write. */
+	state.driver = SLUICE_MAX_WORKERS + 1;
+	EXPECT_EQUAL(pwrite(fd, &state, sizeof(state), 0), sizeof(state));
+	EXPECT_EQUAL(sluice_shard_driver(fd), -EINVAL);
 	sluice_close(fd);
 }
 
