@@ -14,6 +14,10 @@ import { failed, type Outcome, passed, type Suite, skipped } from "./runner/suit
 
 /** Folders whose tests need root and the machine for themselves. */
 const HEAVY_FOLDERS = ["tests/netns/", "tests/e2e/"];
+/** Heavy too, and long, but it leaves the machine room: it runs beside all that is not heavy. */
+const BESIDE_OTHERS = "tests/soak/five-minutes.test.ts";
+/** Of commands and their words, not of packets at rate: these bear company as well. */
+const BEARS_COMPANY = "tests/e2e/cli-";
 
 function checkSuite(check: Check): Suite {
 	const name = `check: ${check.name}`;
@@ -46,7 +50,9 @@ async function cSuites(): Promise<Suite[]> {
 async function bunSuites(): Promise<Suite[]> {
 	const all = await scan("{proto,services,dataplane-c,tests,scripts}/**/*.test.ts");
 	const heavyRank = (path: string) => HEAVY_FOLDERS.findIndex((folder) => path.startsWith(folder));
-	return all.sort((a, b) => heavyRank(a) - heavyRank(b)).map((path) => bunFile(path, heavyRank(path) >= 0));
+	return all
+		.sort((a, b) => heavyRank(a) - heavyRank(b))
+		.map((path) => bunFile(path, heavyRank(path) >= 0 || path === BESIDE_OTHERS));
 }
 
 function seconds(sinceMs: number): string {
@@ -69,15 +75,33 @@ async function runSuite(suite: Suite): Promise<Outcome> {
 	return outcome;
 }
 
-function report(suites: readonly Suite[], outcomes: readonly Outcome[]): number {
-	outcomes.forEach((outcome, index) => {
-		if (outcome.failed.length === 0) return;
-		console.log(`\n──── ${suites[index]?.name}`);
+type Results = ReadonlyMap<Suite, Outcome>;
+
+/** One after the other; what runs beside others starts with the first and is awaited before those that do not bear it. */
+async function runSuites(suites: readonly Suite[]): Promise<Results> {
+	const results = new Map<Suite, Outcome>();
+	const run = async (suite: Suite) => {
+		if (!isStopping()) results.set(suite, await runSuite(suite));
+	};
+	const beside = suites.filter(({ name }) => name === BESIDE_OTHERS);
+	const others = suites.filter(({ name }) => name !== BESIDE_OTHERS);
+	const bears = ({ name, heavy }: Suite) => !heavy || name.startsWith(BEARS_COMPANY);
+	const running = Promise.all(beside.map(run));
+	for (const suite of others.filter(bears)) await run(suite);
+	await running;
+	for (const suite of others.filter((suite) => !bears(suite))) await run(suite);
+	return results;
+}
+
+function report(results: Results): number {
+	for (const [suite, outcome] of results) {
+		if (outcome.failed.length === 0) continue;
+		console.log(`\n──── ${suite.name}`);
 		console.log(outcome.output.trimEnd());
 		for (const name of outcome.failed) console.log(`failed: ${name}`);
-	});
+	}
 	const sum = (count: (outcome: Outcome) => number) =>
-		outcomes.reduce((total, outcome) => total + count(outcome), 0);
+		Array.from(results.values()).reduce((total, outcome) => total + count(outcome), 0);
 	const passes = sum((outcome) => outcome.passed);
 	const failures = sum((outcome) => outcome.failed.length);
 	console.log(`\n${passes} passed, ${failures} failed, ${sum((outcome) => outcome.skips.length)} skipped`);
@@ -99,12 +123,7 @@ async function main(patterns: readonly string[]): Promise<number> {
 		console.error("sluice: nothing is built: run ./sluice test, which builds first");
 		return 1;
 	}
-	const outcomes: Outcome[] = [];
-	for (const suite of suites) {
-		if (isStopping()) break;
-		outcomes.push(await runSuite(suite));
-	}
-	return report(suites, outcomes);
+	return report(await runSuites(suites));
 }
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stopAll);

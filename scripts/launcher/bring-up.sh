@@ -19,6 +19,7 @@ first_help() {
 		  sudo ./sluice up      starts NATS and every service on this host
 		  sudo ./sluice demo    half a minute that shows a relay at work, with nothing to set up
 		  sudo ./sluice test    runs every test
+		  sudo ./sluice soak    an hour of load and disturbances, with exact accounts
 		  sudo ./sluice build   builds, nothing more
 
 		Each installs what is missing and builds first. Nothing is built here yet; every other command
@@ -39,6 +40,7 @@ first_answer() {
 refuse_without_root() {
 	case $command in
 	up) why='it opens packet sockets and starts services as their own users' ;;
+	soak) why='it runs a relay on real packets in network namespaces' ;;
 	demo) why='it makes network namespaces and opens packet sockets in them' ;;
 	*) why='its tests and benchmarks run on real packets in network namespaces' ;;
 	esac
@@ -94,7 +96,7 @@ build_all() {
 
 # A user who may read but not write the checkout runs the build that is there, if there is one.
 run_older_build() {
-	[[ -x $tools/bin/bun && -e $build/cli.js && $command != test && $command != build ]] || return 1
+	[[ -x $tools/bin/bun && -e $build/cli.js && $command != test && $command != soak && $command != build ]] || return 1
 	say "the sources are newer than the build and this user cannot write $root: running the older build"
 }
 

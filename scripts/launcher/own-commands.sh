@@ -1,4 +1,4 @@
-# Sourced by ./sluice: help and refusals of test and build, which the launcher runs itself.
+# Sourced by ./sluice: help and refusals of test, soak and build, which the launcher runs itself.
 # shellcheck shell=bash disable=SC2154
 
 help_for_own_command() {
@@ -9,6 +9,15 @@ help_for_own_command() {
 			Installs what is missing, builds, and runs every test of this checkout, or those whose names
 			contain one of the patterns. The last line is "N passed, N failed, N skipped"; the exit code is
 			0 only if something ran and nothing failed. It needs root: the tests run on real packets.
+		TEXT
+	elif [[ $command == soak ]]; then
+		cat <<-'TEXT'
+			Usage: sluice soak [--minutes N] [--seed S]
+
+			Runs a relay of its own under mixed load for N minutes (60), while rules come and go, workers
+			and services are killed, and NATS stands still, as the seed decides. After each round every
+			datagram is accounted for, and what each process holds is compared. The exit code is 0 only if
+			all of it adds up. The same seed repeats the same plan. It needs root.
 		TEXT
 	else
 		cat <<-'TEXT'
@@ -21,8 +30,12 @@ help_for_own_command() {
 }
 
 refuse_unknown_words() {
-	local wrong=''
-	if [[ $unknown_flag ]]; then
+	local wrong='' word
+	if [[ $command == soak ]]; then
+		for word in "${operands[@]}"; do
+			[[ $word == -* && ! $word =~ ^--(minutes|seed)(=|$) ]] && wrong=${wrong:-"unknown option $word"}
+		done
+	elif [[ $unknown_flag ]]; then
 		wrong="unknown option $unknown_flag"
 	elif [[ $command == build ]] && ((${#operands[@]} > 0)); then
 		wrong="build takes no arguments, and was given ${operands[0]}"

@@ -241,7 +241,12 @@ function declareTools(program: Command): void {
 	const test = program
 		.command("test [PATTERN...]")
 		.description("run every test of this checkout, or those whose names contain a pattern");
-	for (const command of [build, test]) {
+	const soak = program
+		.command("soak")
+		.description("load and disturbances for an hour, with exact accounts, in a checkout")
+		.option("--minutes <N>", "how long (default: 60)")
+		.option("--seed <S>", "repeats the plan of another run");
+	for (const command of [build, test, soak]) {
 		command.action(() => {
 			throw new CommandFailure(
 				exitCodes.failed,

@@ -63,6 +63,7 @@ export interface StreamReport {
 	reorderedPackets: number;
 	corruptPackets: number;
 	foreignPackets: number;
+	receiverDroppedPackets: number;
 	sourceAddress: string;
 	sourcePort: number;
 	sourceChanges: number;
@@ -73,7 +74,6 @@ export interface StreamReport {
 }
 
 export interface RecvReport extends Omit<StreamReport, "destination"> {
-	receiverDroppedPackets: number;
 	streams: StreamReport[];
 }
 

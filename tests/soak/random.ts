@@ -1,0 +1,30 @@
+/** Numbers that look random and are the same for the same seed (mulberry32). */
+export class Random {
+	#state: number;
+
+	constructor(seed: number) {
+		this.#state = seed >>> 0;
+	}
+
+	/** From 0 up to, not including, 1. */
+	next(): number {
+		this.#state = (this.#state + 0x6d2b79f5) >>> 0;
+		let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
+		mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+		return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+	}
+
+	/** A whole number from 0 to limit − 1. */
+	below(limit: number): number {
+		return Math.floor(this.next() * limit);
+	}
+
+	pick<T>(choices: readonly [T, ...T[]]): T {
+		return choices[this.below(choices.length)] ?? choices[0];
+	}
+
+	/** For the part of this number, whatever the parts before it took. */
+	static ofPart(seed: number, part: number): Random {
+		return new Random((seed ^ Math.imul(part + 1, 0x9e3779b1)) >>> 0);
+	}
+}
