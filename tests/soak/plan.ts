@@ -10,8 +10,7 @@ export type RuleAction =
 	/** So many rules put one after the other, and then removed. */
 	| { readonly kind: "many-rules"; readonly count: number };
 
-/** A supervisor that is killed belongs here when its successor takes over the running workers. */
-export type Service = "nats-server" | "control-api" | "stats-aggregator";
+export type Service = "nats-server" | "control-api" | "stats-aggregator" | "supervisor";
 
 export type ProcessAction =
 	| {
@@ -50,7 +49,7 @@ const FREEZE_MS = [1_000, 8_000] as const;
 
 const PROCESS_KINDS = [
 	...["end-worker", "end-worker", "end-worker", "end-worker"],
-	...["restart-worker", "kill-nats", "kill-api", "kill-statistics", "freeze-nats"],
+	...["restart-worker", "kill-nats", "kill-api", "kill-statistics", "freeze-nats", "kill-supervisor"],
 ] as unknown as readonly [string, ...string[]];
 
 function between(random: Random, [least, most]: readonly [number, number]): number {
@@ -93,6 +92,8 @@ function nextProcessAction(random: Random): ProcessAction {
 			return { kind: "kill-service", service: "control-api" };
 		case "kill-statistics":
 			return { kind: "kill-service", service: "stats-aggregator" };
+		case "kill-supervisor":
+			return { kind: "kill-service", service: "supervisor" };
 		default:
 			return { kind: "freeze-nats", forMs: between(random, FREEZE_MS) };
 	}
