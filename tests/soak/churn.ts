@@ -16,6 +16,8 @@ import type { Rig } from "./rig.ts";
 
 /** So long after the end of a service the command line may still say that it cannot do its work. */
 const OUTAGE_ECHO_MS = 15_000;
+/** How long a machine that is full may let the command line wait; that it takes 5 s is for other tests to show. */
+export const PATIENCE_SECONDS = 30;
 
 export class Churn {
 	readonly faults: string[] = [];
@@ -94,7 +96,7 @@ export class Churn {
 		const name = `churned-${action.slot}`;
 		const words =
 			action.kind === "remove-rule" ? [name] : ruleWords(churnedRule(action.slot, action.outputs));
-		const outcome = await this.#command("rule", verb, ...words, "--timeout", "8");
+		const outcome = await this.#command("rule", verb, ...words, "--timeout", `${PATIENCE_SECONDS}`);
 		if (!this.#judge(`rule ${verb} ${name}`, askedAtMs, outcome)) this.#unsure.add(action.slot);
 	}
 

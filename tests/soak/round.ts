@@ -4,7 +4,7 @@ import { until } from "../netns/lab/commands.ts";
 import type { Figures } from "../netns/lab/relay.ts";
 import { gen, type Receiver, type RecvReport, recv } from "../netns/lab/traffic.ts";
 import { ALL_FLOWS, bundleLoss, findFaults, kernelDrops, type RoundFigures, stepsBack } from "./accounts.ts";
-import { Churn } from "./churn.ts";
+import { Churn, PATIENCE_SECONDS } from "./churn.ts";
 import { CHURNED, type Flow } from "./flows.ts";
 import type { Memory } from "./memory.ts";
 import type { Plan } from "./plan.ts";
@@ -36,19 +36,19 @@ export interface RoundResult {
 /** Asks for figures all the while; they must not step back, and must be answered unless there is an excuse. */
 async function watch(rig: Rig, churn: Churn, memory: Memory, before: Figures, lasts: () => boolean) {
 	let last = before;
-	let missed = 0;
+	let answeredMs = performance.now();
 	while (lasts()) {
 		const askedAtMs = performance.now();
 		await memory.sample(rig);
 		const figures = await rig.relay.figures().catch((error: Error) => {
 			if (churn.excuses(askedAtMs)) return undefined;
-			missed += 1;
-			if (missed === 1) churn.repeated.push("stats");
-			else churn.faults.push(`figures, ${missed} times in a row: ${error.message.trim()}`);
+			churn.repeated.push("stats");
+			if (performance.now() - answeredMs > PATIENCE_SECONDS * 1_000)
+				churn.faults.push(`no figures for ${PATIENCE_SECONDS} s: ${error.message.trim()}`);
 			return undefined;
 		});
+		if (figures !== undefined || churn.excuses(askedAtMs)) answeredMs = performance.now();
 		if (figures !== undefined) {
-			missed = 0;
 			churn.faults.push(...stepsBack(last, figures));
 			last = figures;
 		}
