@@ -103,21 +103,48 @@ static int prepare_table(struct sluice_worker *worker, const struct command *com
 	return 0;
 }
 
+static void install(struct sluice_worker *worker)
+{
+	const struct table *before = worker->table_before.memory ? &worker->table_before : NULL;
+
+	worker->engine->ops->install(worker->engine, &worker->table, before, worker->counters);
+}
+
+/* Slots of egress sockets that it names may be another's from now on. */
+static void forget_table_before(struct sluice_worker *worker)
+{
+	if (!worker->table_before.memory)
+		return;
+	table_unmap(&worker->table_before);
+	memset(&worker->table_before, 0, sizeof(worker->table_before));
+	install(worker);
+}
+
+static int remove_egress(struct sluice_worker *worker, const struct command *command)
+{
+	int error = worker->engine->ops->remove_egress(worker->engine, command->egress_slot.slot);
+
+	if (!error)
+		forget_table_before(worker);
+	return error;
+}
+
 /* True when no table is waiting any more. */
 static bool swap_tables(struct sluice_worker *worker)
 {
 	const struct table_header *header;
-	struct table old;
+	struct table oldest;
 
 	if (pthread_mutex_trylock(&worker->table_lock))
 		return false;
-	old = worker->table;
+	oldest = worker->table_before;
+	worker->table_before = worker->table;
 	worker->table = worker->next_table;
 	pthread_mutex_unlock(&worker->table_lock);
-	worker->engine->ops->install(worker->engine, &worker->table, worker->counters);
+	install(worker);
 	memset(&worker->next_table, 0, sizeof(worker->next_table));
 	worker->waits_changed = true;
-	table_unmap(&old);
+	table_unmap(&oldest);
 	header = worker->table.header;
 	journal_write(&worker->journal, JOURNAL_DEBUG, SLUICE_FACILITY_TABLE,
 		      "table %llu in force: %u rules, %u outputs",
@@ -138,8 +165,7 @@ static int carry_out(struct sluice_worker *worker, struct command *command)
 	case SLUICE_MESSAGE_ADD_EGRESS:
 		return add_egress(worker, command);
 	case SLUICE_MESSAGE_REMOVE_EGRESS:
-		return worker->engine->ops->remove_egress(worker->engine,
-							  command->egress_slot.slot);
+		return remove_egress(worker, command);
 	case SLUICE_MESSAGE_INSTALL_TABLE:
 		return prepare_table(worker, command);
 	case SLUICE_MESSAGE_NOTE:

@@ -42,10 +42,12 @@ struct engine_ops {
 	int (*remove_egress)(struct engine *engine, uint32_t slot);
 
 	/*
-	 * From now on this table, which table_map() validated against these counters. Both
-	 * stay until another is installed or the engine is closed.
+	 * From now on this table, which table_map() validated against these counters, and the
+	 * one before it (NULL: none) for batches that a dead worker began with that one. All
+	 * stay until others are installed or the engine is closed.
 	 */
-	void (*install)(struct engine *engine, const struct table *table, uint64_t *counters);
+	void (*install)(struct engine *engine, const struct table *table,
+			const struct table *before, uint64_t *counters);
 
 	/* Moves what is ready, a batch of each shard. Returns how many frames. */
 	uint32_t (*work)(struct engine *engine);

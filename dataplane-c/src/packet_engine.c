@@ -24,6 +24,7 @@ struct packet_engine {
 	struct engine engine;
 	struct journal *journal;
 	const struct table *table; /* NULL: none yet */
+	const struct table *table_before;
 	uint64_t *counters;
 	struct egress *egress;
 	struct ledger ledger;
@@ -88,11 +89,13 @@ static int remove_egress(struct engine *engine, uint32_t slot)
 	return egress_remove(packet->egress, slot);
 }
 
-static void install(struct engine *engine, const struct table *table, uint64_t *counters)
+static void install(struct engine *engine, const struct table *table, const struct table *before,
+		    uint64_t *counters)
 {
 	struct packet_engine *packet = (struct packet_engine *)engine;
 
 	packet->table = table;
+	packet->table_before = before;
 	packet->counters = counters;
 	packet->egress->counters = counters;
 	packet->ledger.counters = counters;
@@ -243,8 +246,9 @@ static void count_interface(struct packet_engine *packet, struct packet_shard *s
 }
 
 /*
- * Steps are the same only when the table is. A rule that changed in the moment between a
- * worker's death and its successor's table makes the whole batch be sent again.
+ * Steps are the same only when the table is. Rules that changed more than once in the
+ * moment between a worker's death and its successor's table make the whole batch be
+ * sent again.
  */
 static void open_batch(struct packet_engine *packet, struct packet_shard *shard)
 {
@@ -290,14 +294,35 @@ static uint32_t work_shard(struct packet_engine *packet, struct packet_shard *sh
 	return taken;
 }
 
+/* A batch that a predecessor began: with the table that it had, if that is still here. */
+static uint32_t resume_shard(struct packet_engine *packet, struct packet_shard *shard)
+{
+	const struct table *const now = packet->table;
+	const struct table *const before = packet->table_before;
+	uint32_t taken;
+
+	if (shard->ring.generation != now->header->generation && before &&
+	    shard->ring.generation == before->header->generation)
+		packet->table = before;
+	packet_shard_find_counters(shard, packet->table, packet->counters);
+	taken = shard->counters ? work_shard(packet, shard) : 0;
+	packet->table = now;
+	packet_shard_find_counters(shard, now, packet->counters);
+	return taken;
+}
+
 static uint32_t work(struct engine *engine)
 {
 	struct packet_engine *packet = (struct packet_engine *)engine;
 	uint32_t frames = 0;
 
 	for (uint32_t index = 0; index < packet->shard_count; index++) {
-		if (packet->shards[index]->counters)
-			frames += work_shard(packet, packet->shards[index]);
+		struct packet_shard *shard = packet->shards[index];
+
+		if (!shard->counters)
+			continue;
+		frames += __builtin_expect(shard->ring.resuming, 0) ? resume_shard(packet, shard)
+								    : work_shard(packet, shard);
 	}
 	return frames;
 }

@@ -14,6 +14,7 @@
 static void free_worker(struct sluice_worker *worker)
 {
 	table_unmap(&worker->next_table);
+	table_unmap(&worker->table_before);
 	table_unmap(&worker->table);
 	mapping_close(worker->counters, worker->counters_bytes);
 	if (worker->stop_event >= 0)

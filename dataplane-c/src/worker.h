@@ -29,7 +29,8 @@ struct sluice_worker {
 	 * snapshot, packets do not.
 	 */
 	pthread_mutex_t table_lock;
-	struct table table; /* memory NULL: none */
+	struct table table;        /* memory NULL: none */
+	struct table table_before; /* the packet thread's alone */
 	uint64_t *counters;
 	size_t counters_bytes;
 

@@ -209,6 +209,54 @@ static void a_copy_that_no_slot_claims_is_thrown_away(void)
 	sluice_close(receiver);
 }
 
+/* As a worker leaves a batch that was killed when all of it was sent, and nothing else done. */
+static void leave_sent_batch(uint64_t generation)
+{
+	static struct shard_state state;
+
+	rig_stop_worker(&rig);
+	for (uint32_t sequence = 0; sequence < 5; sequence++)
+		traffic_send_numbered(sender, 83, sequence, 100);
+	read_state(&state);
+	state.batch_end = (state.cursor + 5) % rig.ring.frame_count;
+	state.begun = 5;
+	state.settled = 5;
+	state.generation = generation;
+	state.open = 1;
+	write_state(&state);
+	rig_start_worker(&rig);
+	rig_add_egress(&rig, SLOT, 0);
+	rig.generation = generation - 1;
+	EXPECT_EQUAL(install_one(83, SLOT), 0);
+	EXPECT_EQUAL(install_one(83, SLOT), 0);
+	EXPECT_EQUAL(rig.generation, generation + 1);
+}
+
+/* A survivor has the rules of now when it gets a batch of those before. */
+static void a_batch_goes_on_with_the_table_it_began_with(void)
+{
+	const uint64_t received = rule_counter(83, SLUICE_RULE_RECEIVED_PACKETS);
+	struct sluice_egress_slot remove = { .message = { .kind = SLUICE_MESSAGE_REMOVE_EGRESS },
+					     .slot = SLOT + 1 };
+	int receiver = traffic_receiver(&rig, 83);
+
+	leave_sent_batch(rig.generation);
+	rig_attach(&rig, SHARD);
+	EXPECT(await_forwarded(83, received + 5));
+	traffic_send_numbered(sender, 83, 5, 100);
+	EXPECT(traffic_expect(receiver, 5, 100));
+
+	/* Not with slots of sockets that may be others' by now: then it is sent again. */
+	leave_sent_batch(rig.generation);
+	rig_add_egress(&rig, remove.slot, 0);
+	EXPECT_EQUAL(rig_command(&rig, &remove, sizeof(remove), NULL, 0), 0);
+	rig_attach(&rig, SHARD);
+	for (uint32_t sequence = 0; sequence < 5; sequence++)
+		EXPECT(traffic_expect(receiver, sequence, 100));
+	EXPECT(traffic_is_over(receiver));
+	sluice_close(receiver);
+}
+
 /* A supervisor that is busy elsewhere: its commands wait, packets do not. */
 static void packets_flow_while_acknowledgements_wait(void)
 {
@@ -293,6 +341,7 @@ int main(void)
 	a_ring_out_of_step_is_put_in_step();
 	what_was_sent_is_not_sent_again();
 	a_copy_that_no_slot_claims_is_thrown_away();
+	a_batch_goes_on_with_the_table_it_began_with();
 	packets_flow_while_acknowledgements_wait();
 	a_worker_outlives_supervisors();
 	a_stopped_worker_halts();
