@@ -136,12 +136,16 @@ static void obey(struct notice *notice, struct fd_store *store)
 		else
 			notice->fault = "FDSTOREREMOVE comes without FDNAME";
 	} else if (add) {
+		const unsigned before = store->count;
 		unsigned done = 0;
 
 		while (done < notice->fd_count && !notice->fault)
 			if (store_add(store, name ? name : DEFAULT_NAME, notice->fds[done++]))
 				notice->fault = "the store is full";
 		close_from(notice, done);
+		/* What belongs together and is there in part is worse than nothing. */
+		if (notice->fault)
+			store_shrink(store, before);
 	}
 }
 

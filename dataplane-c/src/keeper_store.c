@@ -95,6 +95,16 @@ int store_add(struct fd_store *store, const char *name, int fd)
 	return error;
 }
 
+void store_shrink(struct fd_store *store, unsigned count)
+{
+	while (store->count > count) {
+		store->count--;
+		store->names_bytes -= strlen(store->names[store->count]) + 1;
+		close(store->fds[store->count]);
+		free(store->names[store->count]);
+	}
+}
+
 unsigned store_remove(struct fd_store *store, const char *name)
 {
 	const unsigned before = store->count;

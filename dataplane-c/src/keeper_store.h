@@ -36,6 +36,9 @@ bool store_is_name(const char *name);
  */
 int store_add(struct fd_store *store, const char *name, int fd);
 
+/* Closes what was stored last, until only so many are left. */
+void store_shrink(struct fd_store *store, unsigned count);
+
 /* Closes every descriptor of that name. How many. */
 unsigned store_remove(struct fd_store *store, const char *name);
 

@@ -154,6 +154,31 @@ static void do_misbehave(bool is_first)
 	kill(getpid(), SIGKILL);
 }
 
+/* The store has room for 4,096 and holds 4,094: three that belong together do not fit. */
+static void do_overflow(bool is_first)
+{
+	int many[SLUICE_NOTIFY_MAX_FDS];
+
+	if (!is_first)
+		return;
+	store_text("g", "FDSTORE=1\nFDNAME=good");
+	for (unsigned stored = 1; stored < 4094;) {
+		unsigned count = 0;
+
+		while (count < SLUICE_NOTIFY_MAX_FDS && stored + count < 4094)
+			many[count++] = memfd_create("many", MFD_CLOEXEC);
+		EXPECT_EQUAL(sluice_notify_send("FDSTORE=1\nFDNAME=m", 18, many, count), 1);
+		for (unsigned i = 0; i < count; i++)
+			close(many[i]);
+		stored += count;
+	}
+	for (unsigned i = 0; i < 3; i++)
+		many[i] = memfd_create("three", MFD_CLOEXEC);
+	EXPECT_EQUAL(sluice_notify_send("FDSTORE=1\nFDNAME=three", 22, many, 3), 1);
+	(void)sluice_notify_send("FDSTOREREMOVE=1\nFDNAME=m", 24, NULL, 0);
+	kill(getpid(), SIGKILL);
+}
+
 static void do_ignore_signals(bool is_first)
 {
 	(void)is_first;
@@ -175,6 +200,7 @@ static const struct {
 	{ "crash", do_crash },         { "orphan", do_orphan },
 	{ "intrude", do_intrude },     { "misbehave", do_misbehave },
 	{ "deaf", do_ignore_signals }, { "idle", do_nothing },
+	{ "overflow", do_overflow },
 };
 
 static void be_command(const char *role)
@@ -343,6 +369,16 @@ static void bad_messages_change_nothing_and_leave_nothing_open(void)
 	EXPECT_EQUAL(rig_stop(&rig, SIGTERM), 0);
 }
 
+static void a_message_is_stored_whole_or_not_at_all(void)
+{
+	struct keeper_rig rig = rig_start("overflow");
+
+	(void)rig_line(&rig);
+	EXPECT_TEXT(rig_line(&rig), "config={\"secret\":1} names=good texts=g count=1");
+	EXPECT_EQUAL(rig_descriptors(rig.keeper), KEEPERS_OWN + 1);
+	EXPECT_EQUAL(rig_stop(&rig, SIGTERM), 0);
+}
+
 int main(int argc, char *argv[])
 {
 	if (argc == 3 && strcmp(argv[1], "command") == 0)
@@ -362,5 +398,6 @@ int main(int argc, char *argv[])
 	a_second_keeper_begins_when_nothing_of_the_first_is_left();
 	only_the_command_is_heard();
 	bad_messages_change_nothing_and_leave_nothing_open();
+	a_message_is_stored_whole_or_not_at_all();
 	return failures != 0;
 }

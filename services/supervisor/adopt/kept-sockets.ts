@@ -1,7 +1,13 @@
 import type { Dataplane } from "../apply/dataplane.ts";
 import { drainKey } from "../reconcile/keys.ts";
 import type { Keeping } from "./keeping.ts";
-import { membershipName } from "./names.ts";
+import { membershipName, parseName } from "./names.ts";
+
+/**
+ * The keeper's store has an end, in descriptors and in bytes of names, and a worker or a ring that
+ * finds no room there costs packets; a drain costs "port unreachable" until its successor opens it.
+ */
+const MOST_DRAINS = 512;
 
 type Sockets = Pick<Dataplane, "openMembership" | "openDrain" | "closeDescriptor">;
 
@@ -11,6 +17,7 @@ export class KeptSockets implements Sockets {
 	readonly #keeping: Keeping;
 	readonly #names = new Map<number, string>();
 	#memberships: number;
+	#drains = 0;
 
 	/** @param memberships numbers below this one are taken. */
 	constructor(kernel: Sockets, keeping: Keeping, memberships: number) {
@@ -22,6 +29,7 @@ export class KeptSockets implements Sockets {
 	/** One that a supervisor before this one opened. */
 	adopt(name: string, fd: number): void {
 		this.#names.set(fd, name);
+		if (isDrain(name)) this.#drains += 1;
 	}
 
 	readonly openMembership = (): number => {
@@ -32,13 +40,17 @@ export class KeptSockets implements Sockets {
 
 	readonly openDrain = (ifindex: number, address: number, port: number): number | undefined => {
 		const fd = this.#kernel.openDrain(ifindex, address, port);
-		if (fd !== undefined) this.#keep(drainKey(ifindex, address, port), fd);
+		if (fd !== undefined && this.#drains < MOST_DRAINS) {
+			this.#drains += 1;
+			this.#keep(drainKey(ifindex, address, port), fd);
+		}
 		return fd;
 	};
 
 	readonly closeDescriptor = (fd: number): void => {
 		const name = this.#names.get(fd);
 		if (name !== undefined) this.#keeping.release(name);
+		if (name !== undefined && isDrain(name)) this.#drains -= 1;
 		this.#names.delete(fd);
 		this.#kernel.closeDescriptor(fd);
 	};
@@ -47,4 +59,8 @@ export class KeptSockets implements Sockets {
 		this.#names.set(fd, name);
 		this.#keeping.keep(name, [fd]);
 	}
+}
+
+function isDrain(name: string): boolean {
+	return parseName(name)?.kind === "drain";
 }
