@@ -11,6 +11,7 @@ import { adoptProcess } from "./adopt/adopted-process.ts";
 import { type Inheritance, takeInheritance } from "./adopt/inheritance.ts";
 import { type Keeping, keepWithKeeper } from "./adopt/keeping.ts";
 import { channelName, workerName } from "./adopt/names.ts";
+import { endStrays } from "./adopt/strays.ts";
 import type { SupervisorConfig } from "./config.ts";
 import type { ClusterView } from "./keep/desired-state.ts";
 import { logStates } from "./log-states.ts";
@@ -65,6 +66,11 @@ export class Supervisor {
 		const log = logger.facility("workers");
 		this.#keeping = keepWithKeeper(log);
 		const { lock, inheritance } = takeInheritance(config, this.#keeping, log);
+		endStrays(
+			join(config.stageDir, "worker.js"),
+			new Set([...(inheritance?.workers.values() ?? [])].map(({ pid }) => pid)),
+			log,
+		);
 		this.#lock = lock;
 		this.#inheritance = inheritance;
 		// Abstract names live in the network namespace; the pid tells supervisors of one namespace apart.

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { childrenOf } from "../e2e/up-processes.ts";
+import { childrenOf, parentOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -215,6 +216,26 @@ describe("two workers", () => {
 		}
 		expect(relay.log.match(/"shards":1,"handedOver":1.*ended without a supervisor/g)).toHaveLength(3);
 	}, 120_000);
+
+	test("a worker that the keeper was not told of is ended, and its shards go on", async () => {
+		const keeper = parentOf(supervisorPid());
+		process.kill(keeper, "SIGSTOP");
+		// Two messages each: more than the keeper's socket holds.
+		for (let kill = 0; kill < 6; kill += 1) {
+			const [, dies = 0] = await workerPids();
+			process.kill(dies, "SIGKILL");
+			await untilAllRun([dies]);
+		}
+		process.kill(keeper, "SIGCONT");
+		const [stays = 0, unknown = 0] = await workerPids();
+		const supervisor = supervisorPid();
+		process.kill(supervisor, "SIGKILL");
+		await successorOf(supervisor);
+		await untilAllRun([unknown]);
+		expect((await workerPids())[0]).toBe(stays);
+		expect(existsSync(`/proc/${unknown}`)).toBe(false);
+		await underTraffic(1_000, 0, async (before) => void (await moreThan(before)));
+	}, 60_000);
 });
 
 describe("one worker", () => {
