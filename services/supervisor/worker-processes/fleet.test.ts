@@ -137,6 +137,23 @@ describe("fleet", () => {
 		expect(fleet.running().map(({ slot }) => slot)).toEqual([1]);
 	});
 
+	test("a supervisor that stood still blames nobody for answers that it has not read yet", async () => {
+		const { fleet, alive, run } = make();
+		fleet.startAll();
+		run(0);
+		fleet
+			.running()[0]
+			?.channel.command(() => new Uint8Array(16))
+			.catch(() => {});
+		const now = Date.now();
+		fleet.checkDeadlines(now);
+		fleet.checkDeadlines(now + 6_000);
+		await Bun.sleep(1);
+		expect(alive.size).toBe(2);
+		fleet.checkDeadlines(now + 7_000);
+		await until(() => alive.size === 1);
+	});
+
 	test("one whose heart stands still is ended, though its answers are not due", async () => {
 		const { fleet, alive, hearts, run } = make();
 		fleet.startAll();

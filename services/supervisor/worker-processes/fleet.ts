@@ -64,6 +64,8 @@ interface Slot {
 const HELLO_LIMIT_MS = 15_000;
 /** Commands take a batch at most; a worker that is silent for this long hangs. */
 const ANSWER_LIMIT_MS = 3_000;
+/** Between two looks at deadlines, a second apart: who looks stood still, and answers may lie unread. */
+const STOOD_STILL_MS = 2_500;
 /** Between the end of a worker's channel and that of its process. */
 const LAST_WORDS_MS = 1_000;
 /** A restart takes less; after this long without any worker its rules are not ACTIVE. */
@@ -79,6 +81,7 @@ export class Fleet implements Workers {
 	readonly #slots: Slot[];
 	#stopping = false;
 	#lastRunningAtMs = Date.now();
+	#deadlinesCheckedAtMs: number | undefined;
 
 	constructor(options: FleetOptions) {
 		this.#options = options;
@@ -277,6 +280,9 @@ export class Fleet implements Workers {
 	/** Ends workers that don't answer; to be called about each second. */
 	checkDeadlines(nowMs: number): void {
 		this.down(nowMs);
+		const stoodStill = nowMs - (this.#deadlinesCheckedAtMs ?? nowMs) > STOOD_STILL_MS;
+		this.#deadlinesCheckedAtMs = nowMs;
+		if (stoodStill) return;
 		for (const slot of this.#slots) {
 			if (slot.process === undefined) continue;
 			if (slot.channel === undefined && nowMs - slot.startedAtMs > HELLO_LIMIT_MS) {
