@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "connections.h"
@@ -54,10 +55,10 @@ static const uint32_t *word_of(const struct watch *watch)
 	return (const uint32_t *)(const void *)&counters[SLUICE_WORKER_LIFE];
 }
 
-/* Another thread's id is that of a successor. */
+/* The kernel marks it, a successor writes another id; whoever else writes it is in foreign hands. */
 static bool has_ended(const struct watch *watch, uint32_t value)
 {
-	return value & FUTEX_OWNER_DIED || (value & FUTEX_TID_MASK) != watch->thread;
+	return value != (watch->thread | FUTEX_WAITERS);
 }
 
 /* With the lock held. */
@@ -67,12 +68,16 @@ static void forget(uint32_t at)
 	life.watches[at] = life.watches[--life.count];
 }
 
-/* What to wait for, unless somebody ended meanwhile, which is told. False: the thread is to end. */
-static bool look(struct waiter *waiters, uint32_t *count)
+/*
+ * What to wait for, unless somebody ended meanwhile, which is told. False: the thread is to end.
+ * No news: woken for nothing, as a worker in foreign hands can do without end.
+ */
+static bool look(struct waiter *waiters, uint32_t *count, bool *news)
 {
 	bool going_on;
 
 	pthread_mutex_lock(&life.lock);
+	*news = waiters[0].value != life.changes;
 	waiters[0] = (struct waiter){ .value = life.changes,
 				      .address = (uintptr_t)&life.changes,
 				      .flags = WAITER_32BIT };
@@ -84,6 +89,7 @@ static bool look(struct waiter *waiters, uint32_t *count)
 		if (has_ended(&life.watches[at], value)) {
 			sluice_channel_disconnect(life.watches[at].connection);
 			forget(at);
+			*news = true;
 			continue;
 		}
 		waiters[(*count)++] = (struct waiter){ .value = value,
@@ -97,13 +103,20 @@ static bool look(struct waiter *waiters, uint32_t *count)
 
 static void *run(void *unused)
 {
+	const struct timespec pause = { .tv_nsec = 1000000 };
 	struct waiter waiters[MAX_WATCHES + 1];
 	uint32_t count;
+	bool news;
 
 	(void)unused;
+	/* None that it had. */
+	waiters[0].value = UINT64_MAX;
 	/* A wish: nothing depends on it. */
 	(void)time_run_at_once();
-	while (look(waiters, &count)) {
+	while (look(waiters, &count, &news)) {
+		/* This thread comes before all others: it must not be kept busy. */
+		if (!news)
+			nanosleep(&pause, NULL);
 		/* Before 5.16 there is no such call: the ends of the channels tell. */
 		if (syscall(SYS_futex_waitv, waiters, count, 0, NULL, 0) < 0 && errno == ENOSYS)
 			break;
