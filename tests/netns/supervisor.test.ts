@@ -85,6 +85,24 @@ test("a killed keeper's relay ends before another begins, whose figures go on wh
 	assertAccounts(figures);
 });
 
+test("workers whose supervisor and keeper are gone end by themselves, without an exception", async () => {
+	const before = await relaying();
+	const [supervisor = 0] = before.supervisors;
+	const keeper = parentOf(supervisor);
+	// It must not start another supervisor, which would take them over.
+	process.kill(keeper, "SIGSTOP");
+	for (const pid of [supervisor, keeper]) process.kill(pid, "SIGKILL");
+	await until("others run", async () => {
+		const workers = await relay.workers();
+		return workers.every(({ state, pid }) => state === "RUNNING" && !before.workers.includes(pid))
+			? true
+			: undefined;
+	});
+	expect(relay.log.match(/"supervisor and keeper are gone"/g)).toHaveLength(2);
+	expect(relay.log).not.toContain("the packet thread was stopped");
+	await untilActive("video");
+});
+
 test("workers that hang are started again, and send what their rings held meanwhile", async () => {
 	const part = 1_000;
 	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 3 * part });

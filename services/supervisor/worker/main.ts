@@ -82,6 +82,7 @@ function run(): void {
 		if (isAlone()) {
 			channelLog.warn("supervisor and keeper are gone");
 			void end(0);
+			return;
 		}
 		const { state, errno } = thread.state();
 		if (state === "halt") void end(0);
