@@ -67,7 +67,7 @@ export type CredentialsFile = z.output<typeof credentialsFile>;
 
 const CREDENTIALS_LIMIT_BYTES = 64 * 1024;
 
-/** Reads a credentials file as `sluice up` and `sluice credentials` write it. */
+/** Reads a credentials file as `sluice up` writes it. */
 export async function readCredentials(path: string): Promise<CredentialsFile> {
 	let text: string;
 	try {
@@ -84,7 +84,7 @@ export async function readCredentials(path: string): Promise<CredentialsFile> {
 	} catch {
 		throw new SluiceError(
 			"invalid",
-			`credentials ${path}: not JSON: write the file anew with sluice credentials`,
+			`credentials ${path}: not JSON: name another file, or stop and start sluice up, which writes its own anew`,
 		);
 	}
 	const parsed = credentialsFile.safeParse(value);
