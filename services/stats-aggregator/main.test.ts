@@ -4,6 +4,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { type NatsConnection, nkeys } from "@nats-io/transport-node";
 import { call, serviceError } from "@sluice/lib/client";
+import { findDuplicateKey } from "@sluice/lib/duplicate-key";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { until } from "@sluice/lib/testing/until";
 import { HostRecordSchema } from "@sluice/proto/gen/host";
@@ -76,8 +77,8 @@ function publish(reading: Reading): void {
 	);
 }
 
-/** Starts the real process, as `up` does, and waits until it serves. */
-async function startAggregator(): Promise<Bun.Subprocess<"pipe", "ignore", "pipe">> {
+/** Starts the real process, as `up` does, and waits until it serves. Answers what it has logged by then. */
+async function startAggregator(logLevel = "info"): Promise<() => string> {
 	const child = Bun.spawn([process.execPath, join(import.meta.dir, "main.ts")], {
 		stdio: ["pipe", "ignore", "pipe"],
 	});
@@ -89,6 +90,7 @@ async function startAggregator(): Promise<Bun.Subprocess<"pipe", "ignore", "pipe
 		incarnation: "100",
 		natsUrl: server.url,
 		credentials: { kind: "nkey", seed },
+		logLevel,
 	};
 	child.stdin.write(`${JSON.stringify(config)}\n`);
 	await child.stdin.flush();
@@ -102,7 +104,7 @@ async function startAggregator(): Promise<Bun.Subprocess<"pipe", "ignore", "pipe
 		ready.reject(new Error(`it ended: ${log}`));
 	})();
 	await ready.promise;
-	return child;
+	return () => log;
 }
 
 /** A request sent while the connection is away is lost, so those that are repeated give up soon. */
@@ -142,6 +144,16 @@ describe("the aggregator on a real nats-server", () => {
 		nc.publish(subject);
 		publish({ sequence: 2n, rules: [{ uid: uid(1), received: 11n }] });
 		await until(async () => (await received()) === 11n);
+	});
+
+	test("no line of its log has a key twice, also when it speaks of another host", async () => {
+		const log = await startAggregator("debug");
+		publish({ host: "relay-b", sequence: 9n, atMs: 1_000 });
+		publish({ host: "relay-b", sequence: 1n, atMs: 9_000 });
+		await until(() => log().includes(`counters began anew"}\n`));
+		const lines = log().split("\n").slice(0, -1);
+		expect(lines.filter((line) => line.includes('"relay":"relay-b"'))).toHaveLength(3);
+		expect(lines.map(findDuplicateKey).filter((key) => key !== undefined)).toEqual([]);
 	});
 
 	test("rules that come, change and go are followed", async () => {

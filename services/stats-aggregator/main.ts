@@ -98,9 +98,10 @@ function countersListener(fold: Fold, logger: ServiceLogger): CountersListener {
 			if ("chunk" in decoded) {
 				const { host, worker, sequence, chunk } = decoded.chunk;
 				const outcome = foldChunk(fold, decoded.chunk, atMs);
-				log.debug({ host, worker, sequence: String(sequence), chunk, outcome }, "counters");
+				// `host` is ours, in every line.
+				log.debug({ relay: host, worker, sequence: String(sequence), chunk, outcome }, "counters");
 				if (outcome === "started-over") {
-					log.warn({ host, worker }, "the worker's counters began anew");
+					log.warn({ relay: host, worker }, "the worker's counters began anew");
 				}
 				return;
 			}
