@@ -101,10 +101,11 @@ const readable: readonly string[] = [
 	requests.statsGet,
 ];
 
+/** The server tells subjects apart, not what is in a request: showing log levels is one that can set them. */
 function readersOnly(): CommandFailure {
 	return new CommandFailure(
 		exitCodes.failed,
-		"this changes the cluster, and members of group sluice may only read: use sudo, or name a file with --credentials",
+		"this request can change the cluster, and members of group sluice may only send those that cannot: use sudo, or name a file with --credentials",
 	);
 }
 

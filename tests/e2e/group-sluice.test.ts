@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmodSync, copyFileSync } from "node:fs";
+import { chmodSync, copyFileSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Outcome } from "../netns/lab/commands.ts";
 import { Namespace } from "../netns/lab/namespace.ts";
@@ -59,6 +59,19 @@ test("they change nothing, and are told how one does", async () => {
 		expect(outcome.stderr).toMatch(/^sluice: .*use sudo.*\n$/);
 	}
 	expect(await relay.rules()).toEqual([]);
+});
+
+test("what only shows, but asks by a request that can change, is refused with that reason", async () => {
+	const file = `${dirname(relay.dataDir)}/rules.json5`;
+	writeFileSync(file, "{ rules: [] }", { mode: 0o644 });
+	for (const words of [
+		["log", "level"],
+		["apply", "--dry-run", "-f", file],
+	]) {
+		const outcome = await as(["sluice"], ...words);
+		expect(outcome.code).toBe(1);
+		expect(outcome.stderr).toMatch(/^sluice: this request can change the cluster, .*use sudo.*\n$/);
+	}
 });
 
 test("others are told that they may not read", async () => {

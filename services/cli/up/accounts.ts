@@ -12,7 +12,7 @@ export interface Accounts {
 	readonly api: Account;
 	readonly stats: Account;
 	readonly worker: Account;
-	/** Members may operate without root. */
+	/** Members may ask without root, and change nothing. */
 	readonly operatorsGid: number;
 }
 
