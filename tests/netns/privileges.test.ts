@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
-import { childrenOf } from "../e2e/up-processes.ts";
+import { argvOf, childrenOf, parentOf } from "../e2e/up-processes.ts";
 import { must, run, until } from "./lab/commands.ts";
 import { Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -207,13 +207,17 @@ test("services but the supervisor are no root, each its own user, without capabi
 	expect(new Set([...services.map(uidOf), uidOf(worker?.pid ?? 0)]).size).toBe(4);
 });
 
-test("the supervisor has the capabilities it needs and can gain no other", () => {
-	const pid = childrenOf(relay.pid).get("supervisor") ?? 0;
-	const fields = statusOf(`/proc/${pid}`);
+test("the supervisor and its keeper have the capabilities it needs and can gain no other", () => {
+	const supervisor = childrenOf(relay.pid).get("supervisor") ?? 0;
+	const keeper = parentOf(supervisor);
+	expect(argvOf(keeper)[0]).toEndWith("/sluice-keeper");
 	const needed = SUPERVISOR_CAPABILITIES.reduce((sum, name) => sum | (1n << NUMBERS[name]), 0n);
-	for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(BigInt(`0x${fields.get(set)}`)).toBe(needed);
-	expect([fields.get("CapInh"), fields.get("CapAmb")]).toEqual([NONE, NONE]);
-	expect(fields.get("NoNewPrivs")).toBe("1");
+	for (const pid of [supervisor, keeper]) {
+		const fields = statusOf(`/proc/${pid}`);
+		for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(BigInt(`0x${fields.get(set)}`)).toBe(needed);
+		expect([fields.get("CapInh"), fields.get("CapAmb")]).toEqual([NONE, NONE]);
+		expect(fields.get("NoNewPrivs")).toBe("1");
+	}
 });
 
 test("docs/security.md says what each of them is for, and of no other", () => {
