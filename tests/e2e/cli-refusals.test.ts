@@ -82,7 +82,7 @@ const cases: [what: string, exitCode: number, words: string[], line: string, std
 		"a bad name",
 		1,
 		add("Video", "r0:239.1.1.9:5001", OUT),
-		'Video: name: "Video" is not a name: use a-z, 0-9 and -, not first, at most 63',
+		'Video: name: "Video" is not a name: use a-z, 0-9 and -, with a letter or digit first, at most 63 characters',
 	],
 	[
 		"a conflicting key",

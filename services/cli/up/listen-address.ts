@@ -8,13 +8,21 @@ export interface ListenAddress {
 
 const FORM = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})$/;
 
-/** Reads "127.0.0.1:7080" or "[::1]:7080". @param flag for the error, e.g. "--http". */
-export function parseListenAddress(flag: string, text: string): ListenAddress {
+/**
+ * Reads "127.0.0.1:7080" or "[::1]:7080".
+ * @param flag for the error, e.g. "--http".
+ * @param usual what holds when nothing is given, and what the error shows.
+ */
+export function parseListenAddress(flag: string, given: string | undefined, usual: string): ListenAddress {
+	const text = given ?? usual;
 	const [, six, four, digits] = FORM.exec(text) ?? [];
 	const port = Number(digits);
 	const address = six ?? four;
 	if (address === undefined || !(port >= 1 && port <= 65_535) || (four !== undefined && !isIpv4(four))) {
-		throw badValue(`${flag} ${text}`, "ADDR:PORT, for instance 127.0.0.1:7080 or [::1]:7080");
+		throw badValue(
+			`${flag} ${text}`,
+			`ADDR:PORT, for instance ${usual} or [::1]${usual.slice(usual.lastIndexOf(":"))}`,
+		);
 	}
 	return { address, port };
 }

@@ -36,6 +36,9 @@ describe("planUp", () => {
 			expect(() => planUp({ dataDir, hostId: "a", natsListen })).toThrow(/another port than --http/);
 		}
 		expect(() => planUp({ dataDir, hostId: "a", natsListen: "10.0.0.1:7080" })).not.toThrow();
+		expect(() => planUp({ dataDir, hostId: "a", natsListen: "foo" })).toThrow(
+			"--nats-listen foo: expected ADDR:PORT, for instance 127.0.0.1:4222 or [::1]:4222",
+		);
 		for (const workers of [0, -1, 1.5, Number.NaN, 2000]) {
 			expect(() => planUp({ dataDir, hostId: "a", workers })).toThrow(/^--workers/);
 		}
@@ -58,7 +61,7 @@ describe("planUp", () => {
 
 test("addresses are read and written with brackets for IPv6; a wildcard is reached by the loopback", () => {
 	const texts = ["[::1]:7080", "10.0.0.1:4222", "[::]:4222", "0.0.0.0:4222"];
-	const parsed = texts.map((text) => parseListenAddress("--http", text));
+	const parsed = texts.map((text) => parseListenAddress("--http", text, "127.0.0.1:7080"));
 	expect(parsed.map(formatListenAddress)).toEqual(texts);
 	expect(parsed.map((each) => formatListenAddress(reachableOnThisHost(each)))).toEqual([
 		"[::1]:7080",

@@ -77,7 +77,12 @@ function checkHostId(given: string | undefined): string {
 	if (NAME_PATTERN.test(id) && id !== ALL_HOSTS) return id;
 	if (given === ALL_HOSTS)
 		throw badValue(`--host-id ${given}`, "a name of its own: rules mean every host by all");
-	if (given !== undefined) throw badValue(`--host-id ${given}`, "a-z, 0-9 and -, at most 63 characters");
+	if (given !== undefined) {
+		throw badValue(
+			`--host-id ${given}`,
+			"a-z, 0-9 and -, with a letter or digit first, at most 63 characters",
+		);
+	}
 	throw new CommandFailure(
 		exitCodes.failed,
 		`the host name ${id} cannot be a host id: give one with --host-id`,
@@ -104,8 +109,8 @@ function planCluster(options: UpOptions): OwnCluster | JoinedCluster {
 		// --credentials alone says who asks in other commands; `up` has its own.
 		const own: OwnCluster = {
 			kind: "own",
-			http: parseListenAddress("--http", http ?? DEFAULT_HTTP),
-			natsListen: parseListenAddress("--nats-listen", natsListen ?? DEFAULT_NATS_LISTEN),
+			http: parseListenAddress("--http", http, DEFAULT_HTTP),
+			natsListen: parseListenAddress("--nats-listen", natsListen, DEFAULT_NATS_LISTEN),
 		};
 		if (overlap(own.http, own.natsListen)) {
 			const address = formatListenAddress(own.natsListen);

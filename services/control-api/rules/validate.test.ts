@@ -27,12 +27,12 @@ describe("refused, with the path and the way out", () => {
 		[
 			"upper case",
 			{ ...right, name: "Video" },
-			'name: "Video" is not a name: use a-z, 0-9 and -, not first, at most 63',
+			'name: "Video" is not a name: use a-z, 0-9 and -, with a letter or digit first, at most 63 characters',
 		],
 		[
 			"leading dash",
 			{ ...right, name: "-a" },
-			'name: "-a" is not a name: use a-z, 0-9 and -, not first, at most 63',
+			'name: "-a" is not a name: use a-z, 0-9 and -, with a letter or digit first, at most 63 characters',
 		],
 		["long name", { ...right, name: "a".repeat(64) }, "is not a name"],
 		["subject token", { ...right, name: "a.b" }, "is not a name"],

@@ -32,7 +32,10 @@ export function canonicalRule(rule: Rule | undefined): Rule {
 export function checkName(path: string, name: string): void {
 	if (name === "") throw wrong(path, "missing: give a name");
 	if (!NAME_PATTERN.test(name)) {
-		throw wrong(path, `${quoted(name)} is not a name: use a-z, 0-9 and -, not first, at most 63`);
+		throw wrong(
+			path,
+			`${quoted(name)} is not a name: use a-z, 0-9 and -, with a letter or digit first, at most 63 characters`,
+		);
 	}
 }
 
