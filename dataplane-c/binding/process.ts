@@ -1,6 +1,6 @@
 /** Processes that may be somebody else's children, by descriptors that no other process can take over. */
 import * as check from "./check.ts";
-import { DataplaneError } from "./errors.ts";
+import { DataplaneError, errnoCode } from "./errors.ts";
 import { errorText, succeed, supervisorSymbols } from "./library.ts";
 
 const SIGNAL_NUMBERS = { SIGTERM: 15, SIGKILL: 9 } as const;
@@ -13,6 +13,16 @@ export function openProcess(pid: number): number | undefined {
 
 export function hasEnded(fd: number): boolean {
 	return succeed(supervisorSymbols().sluice_process_has_ended(check.fd(fd, "fd")), "watch process") === 1;
+}
+
+/**
+ * How it ended: a wait status. "pending" as long as its parent has not waited for it;
+ * undefined: this kernel does not tell (before 6.15).
+ */
+export function exitStatus(fd: number): number | "pending" | undefined {
+	const result = supervisorSymbols().sluice_process_exit_status(check.fd(fd, "fd"));
+	if (result >= 0) return result;
+	return errnoCode(-result) === "EAGAIN" ? "pending" : undefined;
 }
 
 /** One that has ended is passed over. */

@@ -370,6 +370,11 @@ SLUICE_API int sluice_memory_create(void);
 /* A process as a descriptor, readable when it has ended: a worker may be another's child. */
 SLUICE_API int sluice_process_open(int32_t pid);
 SLUICE_API int sluice_process_has_ended(int fd); /* 1, 0, or -errno */
+/*
+ * How it ended, as wait(2) says it. -EAGAIN: its parent has not waited for it yet.
+ * Another error: this kernel does not tell (before 6.15).
+ */
+SLUICE_API int sluice_process_exit_status(int fd);
 SLUICE_API int sluice_process_signal(int fd, int32_t signal);
 
 /* ---- supervisor: capture ---------------------------------------------------- */

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { release } from "node:os";
 import { resolve } from "node:path";
 import { childrenOf, parentOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
@@ -55,6 +56,14 @@ async function successorOf(supervisor: number): Promise<number> {
 async function workerPids(): Promise<number[]> {
 	return (await relay.workers()).map(({ pid }) => pid);
 }
+
+/** How often each worker was started again, and how the last one ended. */
+async function ends(): Promise<[number, string][]> {
+	return (await relay.workers()).map(({ restarts, lastExit }) => [restarts, lastExit]);
+}
+
+/** How another's child ended, from Linux 6.15 on. */
+const KERNEL_TELLS = Bun.semver.satisfies(release().split("-")[0] ?? "", ">=6.15.0");
 
 function logged(text: string): number {
 	return relay.log.split(text).length - 1;
@@ -198,6 +207,10 @@ describe("two workers", () => {
 			expect((await workerPids())[0]).toBe(stays ?? 0);
 			await moreThan(before);
 		});
+		expect(await ends()).toEqual([
+			[0, ""],
+			[1, KERNEL_TELLS ? "SIGKILL" : "ended"],
+		]);
 	}, 60_000);
 
 	test("a worker dies while there is no supervisor: the next one gives what it drove to the survivor", async () => {

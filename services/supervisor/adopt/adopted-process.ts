@@ -1,10 +1,13 @@
 import { readFileSync } from "node:fs";
-import { hasEnded, signalProcess } from "@sluice/dataplane/process";
+import { exitStatus, hasEnded, signalProcess } from "@sluice/dataplane/process";
 import { closeDescriptor } from "@sluice/dataplane/supervisor";
-import type { WorkerProcess } from "../worker-processes/worker-process.ts";
+import { signalName, type WorkerProcess } from "../worker-processes/worker-process.ts";
 
 /** Nobody tells of the end of another's child; its channel, which closes with it, is heard at once. */
 const LOOK_EACH_MS = 25;
+/** The keeper waits for it at once; its successor does not wait for a keeper that doesn't. */
+const STATUS_LOOKS = 8;
+const UNKNOWN_END = "ended";
 
 /** Undefined when it is gone already. */
 export function pidOf(pidfd: number): number | undefined {
@@ -12,15 +15,28 @@ export function pidOf(pidfd: number): number | undefined {
 	return pid > 0 && !hasEnded(pidfd) ? pid : undefined;
 }
 
-/** A worker that another supervisor started. Takes the descriptor. How it ends, only the keeper learns. */
+/** "exit 1" or "SIGKILL", as of a child of ours; undefined: ask again. */
+function endOf(pidfd: number): string | undefined {
+	const status = exitStatus(pidfd);
+	if (status === "pending") return undefined;
+	if (status === undefined) return UNKNOWN_END;
+	const signal = status & 0x7f;
+	return signal === 0 ? `exit ${status >> 8}` : signalName(signal);
+}
+
+/** A worker that another supervisor started. Takes the descriptor. Its parent is the keeper. */
 export function adoptProcess(pidfd: number, pid: number, onExit: (how: string) => void): WorkerProcess {
 	let ended = false;
+	let looks = 0;
 	const watch = setInterval(() => {
 		if (!hasEnded(pidfd)) return;
+		const how = endOf(pidfd);
+		looks += 1;
+		if (how === undefined && looks < STATUS_LOOKS) return;
 		clearInterval(watch);
 		ended = true;
 		closeDescriptor(pidfd);
-		onExit("ended");
+		onExit(how ?? UNKNOWN_END);
 	}, LOOK_EACH_MS);
 	return {
 		pid,

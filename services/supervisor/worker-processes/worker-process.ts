@@ -70,7 +70,7 @@ function environment(): Record<string, string> {
 }
 
 /** Bun reports a name or a number. */
-function signalName(signal: string | number): string {
+export function signalName(signal: string | number): string {
 	if (typeof signal === "string") return signal;
 	const names: Readonly<Record<number, string>> = {
 		6: "SIGABRT",
