@@ -67,6 +67,7 @@ async function run(): Promise<void> {
 		void supervisor.join(state, 0);
 	}
 	const { nc, cluster, known } = await connected;
+	supervisor.resume(cluster.hosts.entries.get(config.hostId)?.value);
 	// A closed connection is never opened again; only credentials that are refused lead to that.
 	void nc.closed().then((reason) => stopping || fail(reason ?? new Error("the connection to NATS closed")));
 	const file = keepFile === undefined ? undefined : new KeptFile(keepFile, () => state.kept(), facility);

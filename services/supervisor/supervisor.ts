@@ -6,6 +6,7 @@ import { openProcess } from "@sluice/dataplane/process";
 import * as dataplane from "@sluice/dataplane/supervisor";
 import { errorText } from "@sluice/lib/errors";
 import type { ServiceLogger } from "@sluice/lib/log";
+import type { HostRecord } from "@sluice/proto/gen/host";
 import type { LogLevels } from "@sluice/proto/gen/log";
 import { adoptProcess } from "./adopt/adopted-process.ts";
 import { type Inheritance, takeInheritance } from "./adopt/inheritance.ts";
@@ -134,6 +135,13 @@ export class Supervisor {
 		this.#relay.tables.restore(known);
 		const rules = new Set(known.flatMap(({ uids }) => [...uids])).size;
 		if (rules > 0) this.#logger.facility("workers").info({ rules }, "counters go on where they were");
+	}
+
+	/** The host's record as it is stored, which is all that readers have seen. Before it is written anew. */
+	resume(record: HostRecord | undefined): void {
+		if (record?.incarnation !== this.#config.incarnation) return;
+		for (const { worker, restarts, lastExit } of record.workers)
+			this.#fleet.resume(worker, restarts, lastExit);
 	}
 
 	/**

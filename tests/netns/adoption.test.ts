@@ -213,6 +213,21 @@ describe("two workers", () => {
 		]);
 	}, 60_000);
 
+	test("restarts are counted on after the end of a supervisor, and of its keeper", async () => {
+		const known = await ends();
+		const counts = known.map(([restarts]) => restarts);
+		expect(counts).toEqual([0, 1]);
+		for (const [late, victim] of [supervisorPid, () => parentOf(supervisorPid())].entries()) {
+			const before = supervisorPid();
+			process.kill(victim(), "SIGKILL");
+			await relay.eachRule([rule(200 + late)], "put");
+			await successorOf(before);
+			await untilActive(rule(200 + late).name);
+			expect((await ends()).map(([restarts]) => restarts)).toEqual(counts);
+			if (late === 0) expect(await ends()).toEqual(known);
+		}
+	}, 60_000);
+
 	test("a worker dies while there is no supervisor: the next one gives what it drove to the survivor", async () => {
 		for (const core of [0, 1, 0]) {
 			const workers = await workerPids();

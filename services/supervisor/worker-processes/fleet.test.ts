@@ -55,6 +55,22 @@ async function until(condition: () => boolean): Promise<void> {
 afterEach(() => setSystemTime());
 
 describe("fleet", () => {
+	test("restarts go on where a supervisor before it was, and the last end is the last that was seen", async () => {
+		const { fleet, end } = make();
+		fleet.startAll();
+		end(1, "exit 3");
+		fleet.resume(0, 4, "SIGSEGV");
+		fleet.resume(1, 7, "SIGKILL");
+		fleet.resume(2, 1, "SIGKILL");
+		await until(() => fleet.statuses()[1]?.restarts === 8);
+		const told = fleet.statuses().map(({ restarts, lastExit }) => [restarts, lastExit]);
+		expect(told).toEqual([
+			[4, "SIGSEGV"],
+			[8, "exit 3"],
+		]);
+		await fleet.stop(async () => {}, 0);
+	});
+
 	test("a worker is STARTING until it holds everything, then RUNNING", () => {
 		const { fleet, connect } = make();
 		fleet.startAll();

@@ -104,6 +104,14 @@ export class Fleet implements Workers {
 		}));
 	}
 
+	/** What readers were told of a slot before this supervisor began: a count must not step back. */
+	resume(slotNumber: number, restarts: number, lastExit: string): void {
+		const slot = this.#slots[slotNumber];
+		if (slot === undefined) return;
+		slot.restarts += restarts;
+		if (slot.lastExit === "") slot.lastExit = lastExit;
+	}
+
 	startAll(): void {
 		for (const slot of this.#slots) {
 			slot.process = this.#options.adopt?.(slot.slot, (how) => this.#exited(slot, how));

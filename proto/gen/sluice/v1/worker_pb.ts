@@ -46,7 +46,7 @@ export type Worker = Message<"sluice.v1.Worker"> & {
   state: Worker_State;
 
   /**
-   * Since the supervisor started.
+   * Since `up` started, as far as a supervisor saw it.
    *
    * @generated from field: uint32 restarts = 6;
    */
