@@ -13,7 +13,7 @@ import { isStopping, stopAll } from "./runner/job.ts";
 import { failed, type Outcome, passed, type Suite, skipped } from "./runner/suite.ts";
 
 /** Folders whose tests need root and the machine for themselves. */
-const HEAVY_FOLDERS = ["tests/netns/", "tests/e2e/"];
+const HEAVY_FOLDERS = ["tests/netns/", "tests/e2e/", "tests/bench/side-by-side"];
 /** Heavy too, and long, but it leaves the machine room: it runs beside all that is not heavy. */
 const BESIDE_OTHERS = "tests/soak/five-minutes.test.ts";
 /** Of commands and their words, not of packets at rate: these bear company as well. */

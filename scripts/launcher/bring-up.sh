@@ -20,6 +20,7 @@ first_help() {
 		  sudo ./sluice demo    half a minute that shows a relay at work, with nothing to set up
 		  sudo ./sluice test    runs every test
 		  sudo ./sluice soak    an hour of load and disturbances, with exact accounts
+		  sudo ./sluice bench   Sluice and its peers side by side: rates, CPU, latency
 		  sudo ./sluice build   builds, nothing more
 
 		Each installs what is missing and builds first. Nothing is built here yet; every other command
@@ -40,9 +41,9 @@ first_answer() {
 refuse_without_root() {
 	case $command in
 	up) why='it opens packet sockets and starts services as their own users' ;;
-	soak) why='it runs a relay on real packets in network namespaces' ;;
+	soak | bench) why='it runs relays on real packets in network namespaces' ;;
 	demo) why='it makes network namespaces and opens packet sockets in them' ;;
-	*) why='its tests and benchmarks run on real packets in network namespaces' ;;
+	*) why='its tests run on real packets in network namespaces' ;;
 	esac
 	fail "$command needs root, since $why" "run sudo ./sluice $command"
 }
@@ -81,7 +82,7 @@ is_built() {
 	for name in "${bundles[@]}"; do
 		[[ -e $build/$name.js ]] || return 1
 	done
-	is_made all || return 1
+	is_made all reference-relay || return 1
 	[[ $command != test ]] || { is_made test-programs && is_made SANITIZE=1 test-programs; }
 }
 
@@ -96,7 +97,7 @@ build_all() {
 
 # A user who may read but not write the checkout runs the build that is there, if there is one.
 run_older_build() {
-	[[ -x $tools/bin/bun && -e $build/cli.js && $command != test && $command != soak && $command != build ]] || return 1
+	[[ -x $tools/bin/bun && -e $build/cli.js && $command != test && $command != soak && $command != bench && $command != build ]] || return 1
 	say "the sources are newer than the build and this user cannot write $root: running the older build"
 }
 
@@ -112,7 +113,7 @@ install_and_build() {
 	trap interrupted INT TERM
 	take_lock
 	# Another launcher may have done it all while this one waited.
-	if [[ $command == test || $command == build ]] || ! is_current; then
+	if [[ $command == test || $command == bench || $command == build ]] || ! is_current; then
 		install_packages
 		install_bun
 		install_nats_server
@@ -136,7 +137,7 @@ bring_up() {
 		exit 0
 	fi
 	if [[ $needs_root && ! $help ]] && ((EUID != 0)); then refuse_without_root; fi
-	if [[ $command == test || $command == build ]] || ! is_current; then
+	if [[ $command == test || $command == bench || $command == build ]] || ! is_current; then
 		check_machine
 		if [[ -w $root ]]; then
 			install_and_build

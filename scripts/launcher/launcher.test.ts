@@ -83,7 +83,7 @@ test("help on a fresh checkout tells how to begin and installs nothing", async (
 test("help on a fresh checkout names what can be done there", async () => {
 	const root = await freshCheckout("asked-for-commands");
 	const { stdout } = launch(["--help"], { root });
-	for (const command of ["up", "demo", "test", "soak", "build"])
+	for (const command of ["up", "demo", "test", "soak", "bench", "build"])
 		expect(stdout).toContain(`sudo ./sluice ${command} `);
 });
 
@@ -95,9 +95,9 @@ test("the version is told without installing anything", async () => {
 	expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);
 });
 
-test("help of test, soak and build installs, builds and runs nothing", async () => {
+test("help of test, soak, bench and build installs, builds and runs nothing", async () => {
 	const root = await freshCheckout("asked-for-help-of-test");
-	for (const command of ["test", "soak", "build"]) {
+	for (const command of ["test", "soak", "bench", "build"]) {
 		for (const argv of [
 			[command, "--help"],
 			["--json", command, "-h"],
@@ -110,13 +110,15 @@ test("help of test, soak and build installs, builds and runs nothing", async () 
 	expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);
 });
 
-test("test, soak and build refuse what they do not know, before they install anything", async () => {
+test("test, soak, bench and build refuse what they do not know, before they install anything", async () => {
 	const root = await freshCheckout("unknown-words");
 	for (const [argv, says] of [
 		[["test", "--foo"], "unknown option --foo: see ./sluice test --help"],
 		[["--bar", "build"], "unknown option --bar: see ./sluice build --help"],
 		[["soak", "--minutes", "5", "--bar"], "unknown option --bar: see ./sluice soak --help"],
 		[["soak", "--seed=5", "--minutes5"], "unknown option --minutes5: see ./sluice soak --help"],
+		[["bench", "--case", "cpu", "--bar"], "unknown option --bar: see ./sluice bench --help"],
+		[["bench", "--quickly"], "unknown option --quickly: see ./sluice bench --help"],
 		[["build", "extra"], "build takes no arguments, and was given extra: see ./sluice build --help"],
 	] as const) {
 		const { exitCode, stdout, stderr } = launch(argv, { root });

@@ -1,4 +1,4 @@
-# Sourced by ./sluice: help and refusals of test, soak and build, which the launcher runs itself.
+# Sourced by ./sluice: help and refusals of test, soak, bench and build, which the launcher runs itself.
 # shellcheck shell=bash disable=SC2154
 
 help_for_own_command() {
@@ -19,6 +19,25 @@ help_for_own_command() {
 			datagram is accounted for, and what each process holds is compared. The exit code is 0 only if
 			all of it adds up. The same seed repeats the same plan. It needs root.
 		TEXT
+	elif [[ $command == bench ]]; then
+		cat <<-'TEXT'
+			Usage: sluice bench [--quick] [--case NAME]… [--peer NAME]… [--peer-command TEMPLATE]
+			                    [--results DIR] [--json FILE]
+
+			Runs Sluice and its peers side by side, on the same traffic in the same run, in network
+			namespaces of its own, and writes a table, results.json (with every sample) and plots.
+
+			  --quick                  under a minute; its figures are coarse
+			  --case NAME              cpu, loss-free, latency, fan-out, streams, rules, apply (all)
+			  --peer NAME              sluice, socat, reference, command (all)
+			  --peer-command TEMPLATE  one more peer, called command: a shell command for each stream and
+			                           output, in which {in} {group} {port} {in-address} and
+			                           {out} {to} {to-port} {out-address} are filled in
+			  --results DIR            where to write (results/bench-TIME in the checkout)
+			  --json FILE              results.json once more, under this name
+
+			It needs root. A peer that is not there is left out, and said.
+		TEXT
 	else
 		cat <<-'TEXT'
 			Usage: sluice build
@@ -34,6 +53,11 @@ refuse_unknown_words() {
 	if [[ $command == soak ]]; then
 		for word in "${operands[@]}"; do
 			[[ $word == -* && ! $word =~ ^--(minutes|seed)(=|$) ]] && wrong=${wrong:-"unknown option $word"}
+		done
+	elif [[ $command == bench ]]; then
+		for word in "${operands[@]}"; do
+			[[ $word == --* && ! $word =~ ^--(quick$|(case|peer|peer-command|results|json)(=|$)) ]] &&
+				wrong=${wrong:-"unknown option $word"}
 		done
 	elif [[ $unknown_flag ]]; then
 		wrong="unknown option $unknown_flag"

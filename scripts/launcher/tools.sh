@@ -120,7 +120,7 @@ fetch_nats_server() {
 # What was asked for the last time is written down where a removed node_modules takes it along.
 install_node_modules() {
 	local -a which=(--omit=dev)
-	if [[ $command == test || -e $root/node_modules/.bin/biome ]]; then which=(); fi
+	if [[ $command == test || $command == bench || -e $root/node_modules/.bin/biome ]]; then which=(); fi
 	local note=$root/node_modules/.sluice-installed wanted
 	wanted=$(cd "$root" && cat bun.lock bunfig.toml {.,proto,tests,services/*,dataplane-c/binding}/package.json | cksum)" ${which[*]}"
 	[[ -e $note && $(<"$note") == "$wanted" ]] && has_workspace_modules && return

@@ -246,7 +246,15 @@ function declareTools(program: Command): void {
 		.description("load and disturbances for an hour, with exact accounts, in a checkout")
 		.option("--minutes <N>", "how long (default: 60)")
 		.option("--seed <S>", "repeats the plan of another run");
-	for (const command of [build, test, soak]) {
+	const bench = program
+		.command("bench")
+		.description("Sluice and its peers side by side, in a checkout")
+		.option("--quick", "about a minute; coarse")
+		.option("--case <NAME>", "only this case, or these")
+		.option("--peer <NAME>", "only this peer, or these")
+		.option("--peer-command <TEMPLATE>", "one more peer")
+		.option("--results <DIR>", "where to write");
+	for (const command of [build, test, soak, bench]) {
 		command.action(() => {
 			throw new CommandFailure(
 				exitCodes.failed,

@@ -41,7 +41,7 @@ function outcome(flow: Flow): FlowOutcome {
 	const streams = flow.rules.flatMap(({ outputs }) =>
 		outputs.map(({ address, port }) => streamReport(`${address}:${port}`)),
 	);
-	const report: RecvReport = { ...streamReport(""), streams };
+	const report: RecvReport = { ...streamReport(""), latencyMicroseconds: null, streams };
 	return { sent: OF_EACH * flow.streams, reports: [report] };
 }
 

@@ -11,6 +11,7 @@ process.on("exit", () => {
 /** A network namespace of the test's own, with a random name and its loopback up. */
 export class Namespace {
 	readonly #children = new Set<Bun.Subprocess>();
+	#prefix: readonly string[] = [];
 
 	private constructor(readonly name: string) {
 		live.add(this);
@@ -25,7 +26,12 @@ export class Namespace {
 	}
 
 	argv(...argv: string[]): string[] {
-		return ["ip", "netns", "exec", this.name, ...argv];
+		return ["ip", "netns", "exec", this.name, ...this.#prefix, ...argv];
+	}
+
+	/** All that is started in here from now on stays on one CPU. */
+	pin(cpu: number): void {
+		this.#prefix = ["taskset", "-c", `${cpu}`];
 	}
 
 	async ip(...words: string[]): Promise<string> {

@@ -75,6 +75,8 @@ export interface StreamReport {
 
 export interface RecvReport extends Omit<StreamReport, "destination"> {
 	streams: StreamReport[];
+	/** Of distinct datagrams; null: none came. */
+	latencyMicroseconds: { min: number; p50: number; p99: number; p999: number; max: number } | null;
 }
 
 export interface Receiver {

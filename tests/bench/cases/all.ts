@@ -1,0 +1,168 @@
+/** Every case, in the order in which it is shown. */
+
+import { PACKETS, type Wire } from "../network.ts";
+import { ONE_TO_ONE } from "../peers/peer.ts";
+import { applyRules } from "./apply.ts";
+import type { Case, Effort, Variant } from "./case.ts";
+import { CPU_COLUMNS, cpuPerPacket } from "./cpu-per-packet.ts";
+import { LATENCY_COLUMNS, latency } from "./latency.ts";
+import { LOSS_FREE_COLUMNS, lossFreeRate } from "./loss-free.ts";
+
+const LARGE = 1_400;
+const SMALL = 64;
+const BURST = 32;
+const SUPER_PACKETS_IN: Wire = { ingress: "super-packets", egress: "packets" };
+const SUPER_PACKETS_OUT: Wire = { ingress: "packets", egress: "super-packets" };
+
+function cpuCase(effort: Effort): Case {
+	const loads = effort.quick
+		? [
+				{ ratePps: 20_000, burst: 1 },
+				{ ratePps: 50_000, burst: BURST },
+			]
+		: [
+				{ ratePps: 50_000, burst: 1 },
+				{ ratePps: 100_000, burst: BURST },
+				{ ratePps: 400_000, burst: BURST },
+			];
+	return {
+		name: "cpu",
+		title: "Relay CPU for each packet at equal offered rates",
+		traffic: `one stream, individual packets in and out (segmentation in software), payloads of ${LARGE} and ${SMALL} bytes, single packets evenly spaced and bursts of ${BURST} back to back`,
+		columns: CPU_COLUMNS,
+		plot: { key: "cpuMicroseconds", axis: "CPU µs per packet" },
+		variants: [LARGE, SMALL].flatMap((sizeBytes) =>
+			loads.map(
+				({ ratePps, burst }): Variant => ({
+					label: `${sizeBytes} B, bursts of ${burst}, ${ratePps / 1_000} k/s`,
+					...{ task: ONE_TO_ONE, wire: PACKETS },
+					measure: (lane) => cpuPerPacket(lane, effort, { ratePps, sizeBytes, burst }),
+				}),
+			),
+		),
+	};
+}
+
+function lossFreeCase(effort: Effort): Case {
+	const variant = (sizeBytes: number, burst: number, wire: Wire, what: string): Variant => ({
+		label: `${sizeBytes} B, bursts of ${burst}, ${what}`,
+		...{ task: ONE_TO_ONE, wire },
+		measure: (lane) => lossFreeRate(lane, effort, { ratePps: 100_000, sizeBytes, burst }),
+	});
+	return {
+		name: "loss-free",
+		title: "Highest loss-free rate, 1→1",
+		traffic: `one stream; packets: individual packets in and out (segmentation in software); super-packets in: bursts of ${BURST} arrive as one super-packet, as with GRO on ingress, and leave as individual packets`,
+		columns: LOSS_FREE_COLUMNS,
+		plot: { key: "packetsInPps", axis: "datagrams per second" },
+		variants: [
+			variant(LARGE, BURST, PACKETS, "packets"),
+			...(effort.quick
+				? []
+				: [
+						variant(SMALL, BURST, PACKETS, "packets"),
+						variant(LARGE, 1, PACKETS, "packets"),
+						variant(SMALL, 1, PACKETS, "packets"),
+						variant(LARGE, BURST, SUPER_PACKETS_IN, "super-packets in"),
+					]),
+		],
+	};
+}
+
+function latencyCase(effort: Effort): Case {
+	return {
+		name: "latency",
+		title: "One-way latency",
+		traffic: `one stream of ${LARGE}-byte payloads, single packets evenly spaced; the generator stamps before its send, the sink reads its clock after its receive`,
+		columns: LATENCY_COLUMNS,
+		plot: { key: "p99", axis: "p99, µs" },
+		variants: [5_000, 50_000].map((ratePps) => ({
+			label: `${ratePps / 1_000} k/s`,
+			...{ task: ONE_TO_ONE, wire: PACKETS },
+			measure: (lane) => latency(lane, effort, ratePps, LARGE),
+		})),
+	};
+}
+
+function fanOutCase(effort: Effort): Case {
+	const variant = (copies: number, wire: Wire, what: string): Variant => ({
+		label: `1→${copies}, ${what}`,
+		...{ task: { ...ONE_TO_ONE, copies }, wire },
+		measure: (lane) =>
+			lossFreeRate(lane, effort, {
+				...{ ratePps: Math.ceil(200_000 / copies), sizeBytes: LARGE, burst: BURST },
+			}),
+	});
+	return {
+		name: "fan-out",
+		title: "Fan-out: highest loss-free rate, datagrams out",
+		traffic: `one stream of ${LARGE}-byte payloads in bursts of ${BURST}, individual packets in; out as individual packets (segmentation in software), or as super-packets that the device segments`,
+		columns: LOSS_FREE_COLUMNS,
+		plot: { key: "packetsOutPps", axis: "datagrams out per second" },
+		variants: [
+			...(effort.quick ? [16] : [1, 4, 16, 64]).map((copies) => variant(copies, PACKETS, "packets out")),
+			...(effort.quick ? [] : [variant(16, SUPER_PACKETS_OUT, "super-packets out")]),
+		],
+	};
+}
+
+function streamsCase(effort: Effort): Case {
+	const ratePps = effort.quick ? 20_000 : 100_000;
+	return {
+		name: "streams",
+		title: "Many streams at the same total rate",
+		traffic: `${ratePps / 1_000} k packets/s of ${LARGE}-byte payloads over all streams, individual packets in and out; bursts of 1: streams interleave packet by packet, bursts of ${BURST}: burst by burst`,
+		columns: CPU_COLUMNS,
+		plot: { key: "cpuMicroseconds", axis: "CPU µs per packet" },
+		variants: (effort.quick ? [1, 50] : [1, 50, 200, 1_000]).flatMap((streams) =>
+			(effort.quick ? [1] : [1, BURST]).map(
+				(burst): Variant => ({
+					label: `${streams} ${streams === 1 ? "stream" : "streams"}, bursts of ${burst}`,
+					...{ task: { ...ONE_TO_ONE, streams }, wire: PACKETS },
+					measure: (lane) => cpuPerPacket(lane, effort, { ratePps, sizeBytes: LARGE, burst }),
+				}),
+			),
+		),
+	};
+}
+
+function rulesCase(effort: Effort): Case {
+	const ratePps = effort.quick ? 50_000 : 100_000;
+	return {
+		name: "rules",
+		title: "Rules loaded",
+		traffic: `one stream of ${ratePps / 1_000} k packets/s, ${LARGE}-byte payloads in bursts of ${BURST}, individual packets in and out; nothing is sent to the other rules`,
+		columns: CPU_COLUMNS,
+		plot: { key: "cpuMicroseconds", axis: "CPU µs per packet" },
+		variants: (effort.quick ? [1, 1_000] : [1, 1_000, 10_000]).map((rules) => ({
+			label: `${rules} ${rules === 1 ? "rule" : "rules"}`,
+			...{ task: { ...ONE_TO_ONE, idleRules: rules - 1 }, wire: PACKETS },
+			measure: (lane) => cpuPerPacket(lane, effort, { ratePps, sizeBytes: LARGE, burst: BURST }),
+		})),
+	};
+}
+
+function applyCase(effort: Effort): Case {
+	const rules = effort.quick ? 1_000 : 10_000;
+	return {
+		name: "apply",
+		title: "From `sluice apply` to the last rule active",
+		traffic: "no datagrams",
+		columns: [{ key: "seconds", heading: "SECONDS", decimals: 2 }],
+		plot: { key: "seconds", axis: "seconds" },
+		sluiceOnly: "it has no rules",
+		variants: [
+			{
+				label: `${rules} rules`,
+				...{ task: ONE_TO_ONE, wire: PACKETS },
+				measure: (lane) => applyRules(lane, effort, rules),
+			},
+		],
+	};
+}
+
+export function allCases(effort: Effort): Case[] {
+	return [cpuCase, lossFreeCase, latencyCase, fanOutCase, streamsCase, rulesCase, applyCase].map((make) =>
+		make(effort),
+	);
+}

@@ -1,0 +1,37 @@
+/** CPU of all the relay's processes for each datagram, at the same offered rate for every peer. */
+
+import { median } from "../percentiles.ts";
+import type { Load } from "../trial.ts";
+import type { Column, Effort, Figures, Lane } from "./case.ts";
+
+export const CPU_COLUMNS: readonly Column[] = [
+	{ key: "cpuMicroseconds", heading: "CPU µs/PACKET", decimals: 2 },
+	{ key: "relayCores", heading: "RELAY CORES", decimals: 2 },
+	{ key: "offeredPps", heading: "OFFERED/s" },
+	{ key: "lostPercent", heading: "LOST %", decimals: 2 },
+];
+
+/** Medians over several trials of one load. */
+export async function cpuPerPacket(
+	lane: Lane,
+	effort: Effort,
+	load: Omit<Load, "seconds">,
+): Promise<Figures> {
+	const cpu: number[] = [];
+	const cores: number[] = [];
+	const offered: number[] = [];
+	const lost: number[] = [];
+	for (let run = 0; run < effort.runs; run++) {
+		const trial = await lane.trial({ ...load, seconds: effort.seconds });
+		cpu.push(trial.cpuNsPerPacket / 1_000);
+		cores.push(trial.cpuNs / trial.wallNs);
+		offered.push(trial.offeredPps);
+		lost.push((100 * trial.lostPackets) / trial.expectedPackets);
+	}
+	return {
+		cpuMicroseconds: median(cpu),
+		relayCores: median(cores),
+		offeredPps: median(offered),
+		lostPercent: median(lost),
+	};
+}

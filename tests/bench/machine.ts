@@ -1,0 +1,48 @@
+/** Where it ran: figures of different machines do not compare. */
+
+import { readFileSync } from "node:fs";
+import { cpus, release, totalmem } from "node:os";
+import { join } from "node:path";
+import { asOwner, checkout } from "../../scripts/owner.ts";
+import { run } from "../netns/lab/commands.ts";
+
+export interface Machine {
+	readonly kernel: string;
+	readonly cpuModel: string;
+	readonly cpus: number;
+	readonly memoryMebibytes: number;
+	/** Of the runnable processes over the last minute, when the benchmark began: other people's work. */
+	readonly loadAverage: number;
+}
+
+export function machine(): Machine {
+	const all = cpus();
+	return {
+		kernel: release(),
+		cpuModel: all[0]?.model.trim() ?? "unknown",
+		cpus: all.length,
+		memoryMebibytes: Math.round(totalmem() / 2 ** 20),
+		loadAverage: Number(readFileSync("/proc/loadavg", "utf8").split(" ")[0]),
+	};
+}
+
+/** The commit that runs, with a plus if the checkout differs from it; "unknown" without git. */
+export async function commit(): Promise<string> {
+	const git = (...words: string[]) =>
+		run(asOwner(["git", "-C", checkout, ...words])).catch(() => ({ code: 1, stdout: "", stderr: "" }));
+	const head = await git("rev-parse", "HEAD");
+	if (head.code !== 0) return "unknown";
+	const changes = await git("status", "--porcelain");
+	return head.stdout.trim() + (changes.stdout.trim() === "" ? "" : "+");
+}
+
+export async function toolVersions(): Promise<Record<string, string>> {
+	const natsServer = await run([join(checkout, ".tools/bin/nats-server"), "--version"]);
+	const iproute = await run(["ip", "-V"]);
+	return {
+		sluice: (JSON.parse(readFileSync(join(checkout, "package.json"), "utf8")) as { version: string }).version,
+		bun: Bun.version,
+		"nats-server": natsServer.stdout.trim(),
+		iproute2: iproute.stdout.trim(),
+	};
+}

@@ -1,0 +1,90 @@
+/**
+ * What each peer stands in, and no other: the chain.
+ *
+ *    src                relay               dst
+ *   ┌─────┐  10.1.0/24 ┌───────┐ 10.2.0/24 ┌─────┐
+ *   │   s0├────────────┤r0   r1├───────────┤d0   │
+ *   └─────┘.2        .1└───────┘.1       .2└─────┘
+ */
+
+import { connect, Namespace } from "../netns/lab/namespace.ts";
+
+/** How bursts cross each of the two cables. */
+export interface Wire {
+	/** Generator to relay. */
+	readonly ingress: "packets" | "super-packets";
+	/** Relay to sink: whether the kernel segments before the device, or leaves it to the device. */
+	readonly egress: "packets" | "super-packets";
+}
+
+export const PACKETS: Wire = { ingress: "packets", egress: "packets" };
+
+export function describeWire({ ingress, egress }: Wire): string {
+	const way = (kind: Wire["ingress"]) =>
+		kind === "packets"
+			? "individual packets (segmentation in software)"
+			: "super-packets (the device segments)";
+	return `${way(ingress)} in, ${way(egress)} out`;
+}
+
+export const ADDRESSES = {
+	source: "10.1.0.2",
+	input: "10.1.0.1",
+	output: "10.2.0.1",
+	sink: "10.2.0.2",
+} as const;
+
+/** Generator and sink share the first CPU, the relay has the second, where there is one. */
+export interface Placement {
+	readonly traffic: number | undefined;
+	readonly relay: number | undefined;
+}
+
+export function placement(allowed: readonly number[]): Placement {
+	const [traffic, relay] = allowed;
+	return relay === undefined ? { traffic: undefined, relay: undefined } : { traffic, relay };
+}
+
+export class Network {
+	private constructor(
+		readonly src: Namespace,
+		readonly relay: Namespace,
+		readonly dst: Namespace,
+	) {}
+
+	static async create(wire: Wire, cpus: Placement): Promise<Network> {
+		const [src, relay, dst] = [
+			await Namespace.create("src"),
+			await Namespace.create("relay"),
+			await Namespace.create("dst"),
+		];
+		await connect(
+			{ namespace: src, name: "s0", address: `${ADDRESSES.source}/24` },
+			{ namespace: relay, name: "r0", address: `${ADDRESSES.input}/24` },
+		);
+		await connect(
+			{ namespace: relay, name: "r1", address: `${ADDRESSES.output}/24` },
+			{ namespace: dst, name: "d0", address: `${ADDRESSES.sink}/24` },
+		);
+		// A device that takes one segment at a time leaves the segmentation to the kernel, packet by packet.
+		if (wire.ingress === "packets") await src.ip("link", "set", "s0", "gso_max_segs", "1");
+		if (wire.egress === "packets") await relay.ip("link", "set", "r1", "gso_max_segs", "1");
+		if (cpus.traffic !== undefined && cpus.relay !== undefined) {
+			src.pin(cpus.traffic);
+			dst.pin(cpus.traffic);
+			relay.pin(cpus.relay);
+		}
+		return new Network(src, relay, dst);
+	}
+
+	/** Processes of the relay: nothing else lives in its namespace. */
+	async relayPids(): Promise<number[]> {
+		const listed = Bun.spawn(["ip", "netns", "pids", this.relay.name], { stdout: "pipe" });
+		return (await listed.stdout.text()).split("\n").filter(Boolean).map(Number);
+	}
+
+	async remove(): Promise<void> {
+		await this.relay.remove();
+		await Promise.all([this.src.remove(), this.dst.remove()]);
+	}
+}
