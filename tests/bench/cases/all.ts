@@ -7,6 +7,7 @@ import type { Case, Effort, Variant } from "./case.ts";
 import { CPU_COLUMNS, cpuPerPacket } from "./cpu-per-packet.ts";
 import { LATENCY_COLUMNS, latency } from "./latency.ts";
 import { LOSS_FREE_COLUMNS, lossFreeRate } from "./loss-free.ts";
+import { PUT_COLUMNS, PUT_TRAFFIC, putToFirst } from "./put.ts";
 
 const LARGE = 1_400;
 const SMALL = 64;
@@ -161,8 +162,24 @@ function applyCase(effort: Effort): Case {
 	};
 }
 
+function putCase(effort: Effort): Case {
+	return {
+		name: "put",
+		title: "From a rule's put to its first datagram",
+		traffic: PUT_TRAFFIC,
+		columns: PUT_COLUMNS,
+		plot: { key: "p99", axis: "p99, ms" },
+		sluiceOnly: "it has no rules",
+		variants: [true, false].map((inUse) => ({
+			label: inUse ? "interface in use" : "new interface",
+			...{ task: ONE_TO_ONE, wire: PACKETS },
+			measure: (lane) => putToFirst(lane, effort, inUse),
+		})),
+	};
+}
+
 export function allCases(effort: Effort): Case[] {
-	return [cpuCase, lossFreeCase, latencyCase, fanOutCase, streamsCase, rulesCase, applyCase].map((make) =>
-		make(effort),
-	);
+	return [
+		...[cpuCase, lossFreeCase, latencyCase, fanOutCase, streamsCase, rulesCase, putCase, applyCase],
+	].map((make) => make(effort));
 }
