@@ -2,9 +2,10 @@
 
 import { isDeepStrictEqual } from "node:util";
 import type { Case, Effort, Figures, Lane, Variant } from "./cases/case.ts";
-import { describeWire, Network, type Placement, type Wire } from "./network.ts";
+import type { Load } from "./load.ts";
+import { describeWire, Network, type Placement, UNPINNED, type Wire } from "./network.ts";
 import type { Peer, Running, Task } from "./peers/peer.ts";
-import { forwards, type Load, type Trial, tryLoad } from "./trial.ts";
+import { forwards, type Trial, tryLoad } from "./trial.ts";
 
 /** One peer's figures in one variant of a case, or why there are none. */
 export interface Row {
@@ -25,6 +26,7 @@ interface Turn {
 
 interface Kept {
 	readonly wire: Wire;
+	readonly workers: number;
 	readonly network: Network;
 	readonly running: Running;
 }
@@ -106,18 +108,20 @@ export class Bench {
 	/** The peer with this task: as it stands, if it can turn to it, or started anew. */
 	async #stand(peer: Peer, task: Task, wire: Wire): Promise<Kept> {
 		const kept = this.#kept.get(peer);
-		if (kept?.running.turnTo !== undefined && isDeepStrictEqual(kept.wire, wire)) {
+		const { workers } = task;
+		const fits = kept?.workers === workers && isDeepStrictEqual(kept.wire, wire);
+		if (fits && kept.running.turnTo !== undefined) {
 			await kept.running.turnTo(task);
 			return kept;
 		}
 		if (kept !== undefined) await this.#end(kept);
 		this.#kept.delete(peer);
-		const network = await Network.create(wire, this.cpus);
+		const network = await Network.create(wire, workers > 1 ? UNPINNED : this.cpus);
 		this.#networks.add(network);
 		this.#refuseWhenStopped();
 		const running = await peer.start(network, task);
 		this.#running.add(running);
-		const standing = { wire, network, running };
+		const standing = { wire, workers, network, running };
 		this.#kept.set(peer, standing);
 		return standing;
 	}

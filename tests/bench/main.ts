@@ -74,8 +74,8 @@ function write(path: string, text: string): void {
 }
 
 async function measure(bench: Bench, options: Options, startedAt: Date) {
-	const cases = allCases(bench.effort).filter(
-		({ name }) => options.cases.length === 0 || options.cases.includes(name),
+	const cases = allCases(bench.effort).filter(({ name, long = false }) =>
+		options.cases.length === 0 ? !(long && options.quick) : options.cases.includes(name),
 	);
 	const where = machine();
 	const pps = await generatorPps(bench.cpus);

@@ -40,9 +40,11 @@ export interface Placement {
 	readonly relay: number | undefined;
 }
 
+export const UNPINNED: Placement = { traffic: undefined, relay: undefined };
+
 export function placement(allowed: readonly number[]): Placement {
 	const [traffic, relay] = allowed;
-	return relay === undefined ? { traffic: undefined, relay: undefined } : { traffic, relay };
+	return relay === undefined ? UNPINNED : { traffic, relay };
 }
 
 export class Network {

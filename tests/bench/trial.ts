@@ -2,19 +2,10 @@
 
 import { readFileSync } from "node:fs";
 import { gen, type RecvReport, recv } from "../netns/lab/traffic.ts";
+import { type Load, perStream } from "./load.ts";
 import type { Network } from "./network.ts";
 import { IN, OUT, type Task } from "./peers/peer.ts";
 import { spent, threadTimes } from "./schedstat.ts";
-
-export interface Load {
-	/** Over all streams. */
-	readonly ratePps: number;
-	/** Of UDP payload. */
-	readonly sizeBytes: number;
-	/** Datagrams of one stream back to back. */
-	readonly burst: number;
-	readonly seconds: number;
-}
 
 export interface Trial extends Load {
 	readonly sentPackets: number;
@@ -44,6 +35,7 @@ export interface Trial extends Load {
 
 const SINK = `d0:${OUT.group}:${OUT.port}`;
 const GENERATOR = `s0:${IN.group}:${IN.port}`;
+const LEAST_URGENT = 19;
 const SILENCE_SECONDS = 0.5;
 /** After the generator's end, when nothing at all has come. */
 const NOTHING_CAME_MS = 2_000;
@@ -85,12 +77,12 @@ async function drained(pids: readonly number[], leftBefore: number, expected: nu
 }
 
 export async function tryLoad(network: Network, task: Task, load: Load): Promise<Trial> {
-	const rate = Math.max(1, Math.round(load.ratePps / task.streams));
-	const count = Math.max(1, Math.round(rate * load.seconds));
+	const { rate, count } = perStream(load, task.streams);
 	const outputs = task.copies > 1 ? { copies: task.copies } : { streams: task.streams };
 	const receiver = await recv(network.dst, {
 		...{ in: SINK, expect: count, idleSeconds: SILENCE_SECONDS },
 		...outputs,
+		...(load.sinkYields ? { niceness: LEAST_URGENT } : {}),
 	});
 	const pids = await network.relayPids();
 	const leftBefore = leftPackets(pids) ?? 0;

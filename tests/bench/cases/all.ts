@@ -162,6 +162,23 @@ function applyCase(effort: Effort): Case {
 	};
 }
 
+function workersCase(effort: Effort): Case {
+	const streams = 50;
+	return {
+		name: "workers",
+		title: "Workers: highest loss-free rate",
+		traffic: `${streams} streams of ${LARGE}-byte payloads, interleaved by bursts of ${BURST}, individual packets in and out; with more than one worker nothing is kept to a CPU, and generator and sink run beside`,
+		columns: LOSS_FREE_COLUMNS,
+		plot: { key: "packetsInPps", axis: "datagrams per second" },
+		long: true,
+		variants: [1, 2].map((workers) => ({
+			label: `${workers} ${workers === 1 ? "worker" : "workers"}`,
+			...{ task: { ...ONE_TO_ONE, streams, workers }, wire: PACKETS },
+			measure: (lane) => lossFreeRate(lane, effort, { ratePps: 100_000, sizeBytes: LARGE, burst: BURST }),
+		})),
+	};
+}
+
 function putCase(effort: Effort): Case {
 	return {
 		name: "put",
@@ -180,6 +197,16 @@ function putCase(effort: Effort): Case {
 
 export function allCases(effort: Effort): Case[] {
 	return [
-		...[cpuCase, lossFreeCase, latencyCase, fanOutCase, streamsCase, rulesCase, putCase, applyCase],
+		...[
+			cpuCase,
+			lossFreeCase,
+			latencyCase,
+			fanOutCase,
+			streamsCase,
+			rulesCase,
+			workersCase,
+			putCase,
+			applyCase,
+		],
 	].map((make) => make(effort));
 }

@@ -1,8 +1,9 @@
 /** What a case is made of. */
 
+import type { Load } from "../load.ts";
 import type { Network, Wire } from "../network.ts";
 import type { Running, Task } from "../peers/peer.ts";
-import type { Load, Trial } from "../trial.ts";
+import type { Trial } from "../trial.ts";
 
 /** One peer, ready to be measured. */
 export interface Lane {
@@ -42,6 +43,8 @@ export interface Case {
 	readonly plot: { readonly key: string; readonly axis: string };
 	/** Why nobody but Sluice can do it; undefined: others can. */
 	readonly sluiceOnly?: string;
+	/** Left out of a quick run unless it is asked for. */
+	readonly long?: boolean;
 	readonly variants: readonly Variant[];
 }
 

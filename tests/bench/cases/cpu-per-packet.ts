@@ -1,7 +1,7 @@
 /** CPU of all the relay's processes for each datagram, at the same offered rate for every peer. */
 
+import type { Load } from "../load.ts";
 import { median } from "../percentiles.ts";
-import type { Load } from "../trial.ts";
 import type { Column, Effort, Figures, Lane } from "./case.ts";
 
 export const CPU_COLUMNS: readonly Column[] = [

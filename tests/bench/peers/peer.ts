@@ -11,9 +11,11 @@ export interface Task {
 	readonly copies: number;
 	/** Rules that nothing is sent to, loaded beside. */
 	readonly idleRules: number;
+	/** CPUs that the relay is to use; with more than one, nothing is kept to any. */
+	readonly workers: number;
 }
 
-export const ONE_TO_ONE: Task = { streams: 1, copies: 1, idleRules: 0 };
+export const ONE_TO_ONE: Task = { streams: 1, copies: 1, idleRules: 0, workers: 1 };
 
 export const IN = { interface: "r0", group: "239.1.0.1", port: 5001 } as const;
 export const OUT = { interface: "r1", group: "239.10.0.1", port: 6001 } as const;

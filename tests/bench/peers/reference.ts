@@ -11,7 +11,10 @@ export const reference: Peer = {
 	name: "reference",
 	about: "plain C, one thread, recvmmsg and sendmmsg, 32 MiB of receive buffer in all",
 	absent: () => (existsSync(PROGRAM) ? undefined : "it is not built: run ./sluice build"),
-	unable: (task) => (task.idleRules > 0 ? "it has no rules" : undefined),
+	unable(task) {
+		if (task.workers > 1) return "it has one thread";
+		return task.idleRules > 0 ? "it has no rules" : undefined;
+	},
 	version: async () => undefined,
 	async start(network, task) {
 		const argv = [PROGRAM, "--in", `${IN.interface}:${IN.group}:${IN.port}`];

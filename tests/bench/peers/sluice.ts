@@ -35,14 +35,14 @@ export function rulesOf(task: Task): RuleText[] {
 
 export const sluice: Peer = {
 	name: "sluice",
-	about: "the whole cluster on one host, one worker, every process counted",
+	about: "the whole cluster on one host, one worker unless the variant says more, every process counted",
 	absent: () => undefined,
 	unable: () => undefined,
 	version: async () => undefined,
 	async start(network, task) {
 		const relay = new Relay(network.relay, "bench");
 		try {
-			await relay.up("--workers", "1");
+			await relay.up("--workers", `${task.workers}`);
 			await relay.applyRules(rulesOf(task));
 		} catch (error) {
 			await relay.remove();

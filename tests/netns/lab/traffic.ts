@@ -53,6 +53,8 @@ export interface RecvOptions {
 	expect?: number;
 	idleSeconds?: number;
 	seconds?: number;
+	/** Yields to others on its CPU: 1 to 19. */
+	niceness?: number;
 }
 
 export interface StreamReport {
@@ -88,7 +90,8 @@ export interface Receiver {
 
 /** Starts a receiver and resolves once it is a member of all its groups. */
 export async function recv(namespace: Namespace, options: RecvOptions): Promise<Receiver> {
-	const argv = [`${BUILD}/sluice-recv`, "--json", "--in", options.in];
+	const argv = options.niceness === undefined ? [] : ["nice", "-n", `${options.niceness}`];
+	argv.push(`${BUILD}/sluice-recv`, "--json", "--in", options.in);
 	if (options.streams !== undefined) argv.push("--streams", `${options.streams}`);
 	if (options.copies !== undefined) argv.push("--copies", `${options.copies}`);
 	if (options.expect !== undefined) argv.push("--expect", `${options.expect}`);
