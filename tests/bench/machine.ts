@@ -11,6 +11,8 @@ export interface Machine {
 	readonly cpuModel: string;
 	readonly cpus: number;
 	readonly memoryMebibytes: number;
+	/** net.core.rmem_max: the most that a peer gets who asks for a receive buffer as anybody may. */
+	readonly receiveBufferBytesMax: number;
 	/** Of the runnable processes over the last minute, when the benchmark began: other people's work. */
 	readonly loadAverage: number;
 }
@@ -21,6 +23,7 @@ export function machine(): Machine {
 		kernel: release(),
 		cpuModel: all[0]?.model.trim() ?? "unknown",
 		cpus: all.length,
+		receiveBufferBytesMax: Number(readFileSync("/proc/sys/net/core/rmem_max", "utf8")),
 		memoryMebibytes: Math.round(totalmem() / 2 ** 20),
 		loadAverage: Number(readFileSync("/proc/loadavg", "utf8").split(" ")[0]),
 	};

@@ -47,6 +47,12 @@ export function placement(allowed: readonly number[]): Placement {
 	return relay === undefined ? UNPINNED : { traffic, relay };
 }
 
+function refuseVeth(error: Error): never {
+	if (/Unknown device type|not supported/.test(error.message))
+		throw new Error("this kernel has no veth devices: load the module veth (modprobe veth)");
+	throw error;
+}
+
 export class Network {
 	private constructor(
 		readonly src: Namespace,
@@ -63,7 +69,7 @@ export class Network {
 		await connect(
 			{ namespace: src, name: "s0", address: `${ADDRESSES.source}/24` },
 			{ namespace: relay, name: "r0", address: `${ADDRESSES.input}/24` },
-		);
+		).catch(refuseVeth);
 		await connect(
 			{ namespace: relay, name: "r1", address: `${ADDRESSES.output}/24` },
 			{ namespace: dst, name: "d0", address: `${ADDRESSES.sink}/24` },

@@ -57,4 +57,4 @@ export interface Effort {
 }
 
 export const THOROUGH: Effort = { quick: false, runs: 5, seconds: 2 };
-export const QUICK: Effort = { quick: true, runs: 1, seconds: 0.3 };
+export const QUICK: Effort = { quick: true, runs: 1, seconds: 0.25 };
