@@ -160,7 +160,14 @@ export class Bench {
 				this.say(`${name}: ${JSON.stringify(sample)}`);
 			},
 		};
-		return { ...row, skipped: undefined, figures: await variant.measure(lane), samples };
+		try {
+			return { ...row, skipped: undefined, figures: await variant.measure(lane), samples };
+		} catch (error) {
+			this.#refuseWhenStopped();
+			const reason = `it failed: ${firstLine(error)}`;
+			this.say(`${name}: ${reason}`);
+			return { ...row, skipped: reason, figures: {}, samples };
+		}
 	}
 
 	/** What runs fails soon, and nothing more begins. */
