@@ -12,7 +12,9 @@ use([BarChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
 const WIDTH = 960;
 const BAR_HEIGHT = 16;
 const SURROUNDINGS_HEIGHT = 140;
-const LABEL_LETTERS = 44;
+/** No font is at hand to measure with: generous, for what browsers take for sans-serif. */
+const LETTER_WIDTH = 7.5;
+const MARGIN = 16;
 /** Told apart by people who see colours differently (Okabe and Ito). */
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7"];
 
@@ -25,18 +27,19 @@ export function plot(one: Case, rows: readonly Row[]): string | undefined {
 		.filter((label) => own.some((row) => row.variant === label));
 	const peers = [...new Set(own.map(({ peer }) => peer))];
 	const height = SURROUNDINGS_HEIGHT + variants.length * (peers.length * BAR_HEIGHT + BAR_HEIGHT);
+	const letters = Math.max(...variants.map((label) => label.length));
 	const chart = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
 	chart.setOption({
 		animation: false,
-		color: COLOURS,
-		title: { text: one.title },
-		legend: { top: 32, left: 0 },
-		grid: { left: 8, right: 48, top: 72, bottom: 40 },
-		xAxis: { type: "value", name: one.plot.axis, nameLocation: "middle", nameGap: 28 },
-		yAxis: {
-			...{ type: "category", inverse: true, data: variants },
-			axisLabel: { width: LABEL_LETTERS * 7, overflow: "break" },
+		...{ color: COLOURS, backgroundColor: "#ffffff" },
+		title: { text: one.title, left: MARGIN },
+		legend: { top: 32, left: MARGIN, itemGap: 2 * MARGIN },
+		grid: {
+			...{ left: MARGIN + LETTER_WIDTH * letters, right: 3 * MARGIN, top: 72, bottom: 48 },
+			outerBoundsMode: "none",
 		},
+		xAxis: { type: "value", name: one.plot.axis, nameLocation: "middle", nameGap: 28 },
+		yAxis: { type: "category", inverse: true, data: variants },
 		series: peers.map((peer) => ({
 			...{ type: "bar", name: peer },
 			label: { show: true, position: "right", formatter: ({ value }: { value: number }) => figure(value) },
