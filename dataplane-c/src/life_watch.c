@@ -43,6 +43,7 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_t thread;
 	bool running, stop;
+	bool impossible; /* before Linux 5.16, or by the leave of a container: the ends of the channels tell */
 	uint32_t changes; /* a futex: moves with each change that the thread is to see */
 	uint32_t count;
 	struct watch watches[MAX_WATCHES];
@@ -101,6 +102,16 @@ static bool look(struct waiter *waiters, uint32_t *count, bool *news)
 	return going_on;
 }
 
+/* Nobody would ever take its watches away. */
+static void give_up(void)
+{
+	pthread_mutex_lock(&life.lock);
+	life.impossible = true;
+	while (life.count)
+		forget(0);
+	pthread_mutex_unlock(&life.lock);
+}
+
 static void *run(void *unused)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
@@ -117,9 +128,11 @@ static void *run(void *unused)
 		/* This thread comes before all others: it must not be kept busy. */
 		if (!news)
 			nanosleep(&pause, NULL);
-		/* Before 5.16 there is no such call: the ends of the channels tell. */
-		if (syscall(SYS_futex_waitv, waiters, count, 0, NULL, 0) < 0 && errno == ENOSYS)
+		if (syscall(SYS_futex_waitv, waiters, count, 0, NULL, 0) < 0 && errno != EAGAIN &&
+		    errno != EINTR) {
+			give_up();
 			break;
+		}
 	}
 	return NULL;
 }
@@ -162,14 +175,15 @@ int sluice_life_watch(uint32_t connection, int counters_fd)
 		return error;
 	watch.thread = __atomic_load_n(word_of(&watch), __ATOMIC_ACQUIRE) & FUTEX_TID_MASK;
 	pthread_mutex_lock(&life.lock);
-	error = life.count == MAX_WATCHES ? -ENOSPC : start_thread();
-	if (!error) {
+	if (!life.impossible)
+		error = life.count == MAX_WATCHES ? -ENOSPC : start_thread();
+	if (!error && !life.impossible) {
 		life.watches[life.count++] = watch;
 		tell_thread();
+	} else {
+		mapping_close(watch.memory, watch.bytes);
 	}
 	pthread_mutex_unlock(&life.lock);
-	if (error)
-		mapping_close(watch.memory, watch.bytes);
 	return error;
 }
 

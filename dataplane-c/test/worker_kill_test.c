@@ -8,8 +8,12 @@
 #include "relay_fixture.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -157,12 +161,47 @@ static void the_end_is_seen_before_the_channel_closes(void)
 	prepare_worker(1);
 }
 
+static void refuse_futex_waitv(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 449, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { .len = 4, .filter = filter };
+
+	EXPECT_EQUAL(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	EXPECT_EQUAL(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* As an older kernel, or a container's filter: more workers come and go than can be watched. */
+static void without_the_call_workers_come_and_go(void)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		refuse_futex_waitv();
+		relay_open(true);
+		for (unsigned life = 0; life < 130; life++) {
+			rig_stop_worker(&rig);
+			rig_start_worker(&rig);
+		}
+		relay_close(failures);
+		_exit(failures != 0);
+	}
+	EXPECT_EQUAL(waitpid(child, &status, 0), child);
+	EXPECT_EQUAL(status, 0);
+}
+
 int main(void)
 {
 	if (!rig_possible()) {
 		fprintf(stderr, "skipped: needs root for network namespaces\n");
 		return EXIT_SKIPPED;
 	}
+	without_the_call_workers_come_and_go();
 	relay_open(true);
 	a_killed_workers_successor_loses_nothing();
 	the_end_is_seen_before_the_channel_closes();
