@@ -21,7 +21,7 @@ const ENOENT = 2;
 /**
  * Gives shards to workers and takes them back, one step at a time for each shard: a
  * ring has never two drivers. Whoever drives one does so until it acknowledged the
- * detaching, or its process has ended; being cut off is not enough.
+ * detaching, or its packet thread has ended; being cut off is not enough.
  */
 export class ShardDrivers {
 	readonly #dataplane: Pick<Dataplane, "settleShard" | "driverOfShard">;
