@@ -1,9 +1,11 @@
 /*
- * sluice-keeper [--name NAME] [--lock FILE] -- COMMAND ARGUMENTS…
+ * sluice-keeper [--name NAME] [--lock FILE] [--keep FD=NAME]… -- COMMAND ARGUMENTS…
  *
  * Keeps one command running, and what the command must not lose: the first line of standard
  * input, which it gets at each start, and the descriptors that it stores (docs/adr/0070).
  * With a lock, no two keepers' commands run at once; they get it as a descriptor named "lock".
+ * What is to outlive this process as well, whoever started it keeps, and gives it to each
+ * keeper: those descriptors are in the store from the start.
  */
 #include "keeper.h"
 #include "keeper_lock.h"
@@ -12,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +27,9 @@
 /* Somebody else holds the lock, whom this process may not see (EX_TEMPFAIL). */
 #define EXIT_LOCKED    75
 #define NAME_MAX_BYTES 63
+#define USAGE                                                                   \
+	"usage: sluice-keeper [--name NAME] [--lock FILE] [--keep FD=NAME]… " \
+	"-- COMMAND ARGUMENTS…\n"
 
 /* As names of services are: it stands in log lines as it is. */
 static bool is_name(const char *name)
@@ -33,7 +39,14 @@ static bool is_name(const char *name)
 	return bytes > 0 && bytes <= NAME_MAX_BYTES && !name[bytes];
 }
 
-static bool read_arguments(int argc, char *argv[], struct command *command, const char **lock)
+/* What the command line says, beside the command. */
+struct options {
+	const char *lock;  /* NULL: none */
+	char *const *keep; /* --keep FD=NAME, so many times */
+	int keep_count;
+};
+
+static bool read_arguments(int argc, char *argv[], struct command *command, struct options *options)
 {
 	int at = 1;
 
@@ -43,7 +56,12 @@ static bool read_arguments(int argc, char *argv[], struct command *command, cons
 		at += 2;
 	}
 	if (at + 1 < argc && strcmp(argv[at], "--lock") == 0) {
-		*lock = argv[at + 1];
+		options->lock = argv[at + 1];
+		at += 2;
+	}
+	options->keep = argv + at;
+	while (at + 1 < argc && strcmp(argv[at], "--keep") == 0) {
+		options->keep_count++;
 		at += 2;
 	}
 	if (at + 1 >= argc || strcmp(argv[at], "--") != 0 || !is_name(command->name))
@@ -126,20 +144,46 @@ static int hold_lock(struct keeper *keeper, const char *path)
 	return fd < 0 ? fd : store_add(&keeper->store, "lock", fd);
 }
 
+/* FD=NAME: a descriptor that this process was started with. */
+static int keep_given(struct fd_store *store, const char *text)
+{
+	char *end;
+	const long fd = strtol(text, &end, 10);
+
+	if (end == text || *end != '=' || !store_is_name(end + 1) || fd <= STDERR_FILENO ||
+	    fd > INT_MAX)
+		return -EINVAL;
+	if (fcntl((int)fd, F_SETFD, FD_CLOEXEC))
+		return -errno;
+	return store_add(store, end + 1, (int)fd);
+}
+
+static int keep_all_given(struct keeper *keeper, const struct options *options)
+{
+	for (int i = 0; i < options->keep_count; i++) {
+		const int error = keep_given(&keeper->store, options->keep[2 * i + 1]);
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
 int main(int argc, char *argv[])
 {
 	static struct keeper keeper;
-	const char *lock = NULL;
+	struct options options = { 0 };
 	int error;
 
-	if (!read_arguments(argc, argv, &keeper.command, &lock)) {
-		fputs("usage: sluice-keeper [--name NAME] [--lock FILE] -- COMMAND ARGUMENTS…\n",
-		      stderr);
+	if (!read_arguments(argc, argv, &keeper.command, &options)) {
+		fputs(USAGE, stderr);
 		return EXIT_USAGE;
 	}
 	error = prepare(&keeper);
-	if (!error && lock)
-		error = hold_lock(&keeper, lock);
+	if (!error && options.lock)
+		error = hold_lock(&keeper, options.lock);
+	if (!error)
+		error = keep_all_given(&keeper, &options);
 	if (error == -EINTR)
 		return 0;
 	if (error) {

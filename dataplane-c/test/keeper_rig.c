@@ -14,6 +14,8 @@
 #define LIMIT_MS      15000
 #define LOOK_EACH_US  2000
 #define CONFIG        "{\"secret\":1}\nwhat follows is for nobody\n"
+/* Of the keeper, at most. */
+#define RIG_OPTIONS   4
 #define RUNS_VARIABLE "KEEPER_RIG_RUNS"
 
 int64_t rig_now_ms(void)
@@ -48,8 +50,11 @@ bool rig_has_run(const char *role)
 	return has_run;
 }
 
-static void be_keeper(const char *role, const char *lock, int input, int output)
+/* What is NULL ends the arguments. */
+static void be_keeper(const char *role, const char *const options[], int input, int output)
 {
+	const char *arguments[RIG_OPTIONS + 8] = { "sluice-keeper", "--name", role };
+	size_t count = 3;
 	char self[4096], keeper[4200];
 	const ssize_t bytes = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
@@ -58,21 +63,18 @@ static void be_keeper(const char *role, const char *lock, int input, int output)
 		 self);
 	dup2(input, STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
-	if (lock)
-		execl(keeper, "sluice-keeper", "--name", role, "--lock", lock, "--", self,
-		      "command", role, NULL);
-	else
-		execl(keeper, "sluice-keeper", "--name", role, "--", self, "command", role, NULL);
+	for (size_t i = 0; i < RIG_OPTIONS && options[i]; i++)
+		arguments[count++] = options[i];
+	arguments[count++] = "--";
+	arguments[count++] = self;
+	arguments[count++] = "command";
+	arguments[count] = role;
+	execv(keeper, (char *const *)arguments);
 	perror(keeper);
 	_exit(1);
 }
 
-struct keeper_rig rig_start(const char *role)
-{
-	return rig_start_locked(role, NULL);
-}
-
-struct keeper_rig rig_start_locked(const char *role, const char *lock)
+static struct keeper_rig start_with(const char *role, const char *const options[])
 {
 	int input[2], output[2];
 	pid_t pid;
@@ -83,11 +85,30 @@ struct keeper_rig rig_start_locked(const char *role, const char *lock)
 	}
 	pid = fork();
 	if (pid == 0)
-		be_keeper(role, lock, input[0], output[1]);
+		be_keeper(role, options, input[0], output[1]);
 	close(input[0]);
 	close(output[1]);
 	(void)!write(input[1], CONFIG, strlen(CONFIG));
 	return (struct keeper_rig){ .keeper = pid, .input = input[1], .output = output[0] };
+}
+
+struct keeper_rig rig_start(const char *role)
+{
+	return start_with(role, (const char *[]){ NULL });
+}
+
+struct keeper_rig rig_start_locked(const char *role, const char *lock)
+{
+	return start_with(role, (const char *[]){ "--lock", lock, NULL });
+}
+
+struct keeper_rig rig_start_given(const char *role, int first, int second)
+{
+	char texts[2][32];
+
+	snprintf(texts[0], sizeof(texts[0]), "%d=given/0", first);
+	snprintf(texts[1], sizeof(texts[1]), "%d=given/1", second);
+	return start_with(role, (const char *[]){ "--keep", texts[0], "--keep", texts[1], NULL });
 }
 
 const char *rig_line(const struct keeper_rig *rig)

@@ -27,6 +27,8 @@ struct keeper_rig {
 struct keeper_rig rig_start(const char *role);
 /* With a lock on that file. */
 struct keeper_rig rig_start_locked(const char *role, const char *lock);
+/* With two descriptors of the test's, named "given/0" and "given/1". */
+struct keeper_rig rig_start_given(const char *role, int first, int second);
 /* The next line of the command; "" when none comes in 15 s. Static. */
 const char *rig_line(const struct keeper_rig *rig);
 /* Sends the signal and waits, up to 15 s. The exit code, or -signal. */

@@ -346,6 +346,33 @@ static void a_second_keeper_begins_when_nothing_of_the_first_is_left(void)
 	unlink(lock);
 }
 
+/* What they hold outlives each keeper, however it ends. */
+static void what_its_starter_keeps_is_there_for_each_keeper(void)
+{
+	int given[2];
+	struct keeper_rig rig;
+
+	for (int i = 0; i < 2; i++) {
+		given[i] = memfd_create("given", 0);
+		EXPECT_EQUAL(pwrite(given[i], i ? "b" : "a", 1, 0), 1);
+	}
+	for (int keeper = 0; keeper < 2; keeper++) {
+		rig = rig_start_given("crash", given[0], given[1]);
+		EXPECT_TEXT(rig_line(&rig),
+			    "config={\"secret\":1} names=given/0:given/1 texts=ab count=2");
+		EXPECT_TEXT(
+			rig_line(&rig),
+			"config={\"secret\":1} names=given/0:given/1:precious texts=ab1 count=3");
+		EXPECT_EQUAL(rig_stop(&rig, keeper ? SIGTERM : SIGKILL), keeper ? 0 : -SIGKILL);
+	}
+	/* One that is not there. */
+	rig = rig_start_given("idle", given[0], 1000);
+	EXPECT_TEXT(rig_line(&rig), "");
+	EXPECT_EQUAL(rig_stop(&rig, 0), 1);
+	close(given[0]);
+	close(given[1]);
+}
+
 static void only_the_command_is_heard(void)
 {
 	struct keeper_rig rig = rig_start("intrude");
@@ -396,6 +423,7 @@ int main(int argc, char *argv[])
 	the_end_of_standard_input_ends_everything();
 	a_killed_keeper_takes_the_command_along();
 	a_second_keeper_begins_when_nothing_of_the_first_is_left();
+	what_its_starter_keeps_is_there_for_each_keeper();
 	only_the_command_is_heard();
 	bad_messages_change_nothing_and_leave_nothing_open();
 	a_message_is_stored_whole_or_not_at_all();

@@ -3,12 +3,12 @@ import { onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
 import { createLogger } from "@sluice/lib/log";
+import { settlesWithin } from "@sluice/lib/settles-within";
 import { followCluster } from "./cluster-view.ts";
 import { supervisorConfig } from "./config.ts";
 import { DesiredState } from "./keep/desired-state.ts";
 import { serveHostCommands } from "./keep/host-commands.ts";
 import { KeptFile, readKept } from "./keep/kept-file.ts";
-import { readLastCounters } from "./observe/last-counters.ts";
 import { comeBeforeOthers } from "./priority.ts";
 import { hostRecord } from "./record/host-record.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -18,6 +18,8 @@ import { VERSION } from "./version.ts";
 const READY_LIMIT_MS = 5_000;
 /** Workers have two seconds; whoever stops us has patience for about five. */
 const STOP_LIMIT_MS = 4_000;
+/** Last words. While they wait for a NATS that does not answer, nobody relays. */
+const FAREWELL_LIMIT_MS = 300;
 /** When NATS takes longer, the rules that were last known flow without it. */
 const COLD_START_MS = 1_000;
 
@@ -66,7 +68,7 @@ async function run(): Promise<void> {
 		facility.error({ rules: state.knownRules }, "NATS is not there: the rules last known flow");
 		void supervisor.join(state, 0);
 	}
-	const { nc, cluster, known } = await connected;
+	const { nc, cluster } = await connected;
 	supervisor.resume(cluster.hosts.entries.get(config.hostId)?.value);
 	// A closed connection is never opened again; only credentials that are refused lead to that.
 	void nc.closed().then((reason) => stopping || fail(reason ?? new Error("the connection to NATS closed")));
@@ -74,12 +76,11 @@ async function run(): Promise<void> {
 	finish = async () => {
 		await file?.flush();
 		cluster.stop();
-		await cluster.record.stop();
-		await nc.drain();
+		const farewell = cluster.record.stop().then(() => nc.drain());
+		await settlesWithin(farewell, FAREWELL_LIMIT_MS);
 	};
 	if (stopping) return;
 	state.onKept(() => file?.touch());
-	if (early !== undefined || state.knownRules === 0) supervisor.restore(known);
 	state.attach(cluster);
 	serveHostCommands(nc, config.hostId, state, supervisor);
 	await supervisor.join(state, READY_LIMIT_MS);
@@ -98,14 +99,9 @@ async function connectCluster(supervisor: Supervisor) {
 		kernel: release(),
 		ringLimitBytes: config.ringLimitBytes,
 	};
-	const [cluster, known] = await Promise.all([
-		followCluster(nc, config.hostId, () => hostRecord(identity, supervisor.state()), logger),
-		readLastCounters(nc, config.hostId, config.incarnation, config.workers).catch((thrown: unknown) => {
-			log.warn(`counters start at zero, the last ones cannot be read: ${errorText(thrown)}`);
-			return [];
-		}),
-	]);
-	return { nc, cluster, known };
+	const record = () => hostRecord(identity, supervisor.state());
+	const cluster = await followCluster(nc, config.hostId, record, logger);
+	return { nc, cluster };
 }
 
 await run().catch(fail);

@@ -4,17 +4,16 @@ import {
 	RULE_COUNTERS,
 	WORKER_COUNTERS,
 } from "@sluice/dataplane/counters";
-import { createMemory } from "@sluice/dataplane/descriptor-store";
 import { ABI_VERSION, LIMITS } from "@sluice/dataplane/layout";
 import { TableBuilder } from "@sluice/dataplane/records";
 import * as dataplane from "@sluice/dataplane/supervisor";
 import type { ServiceLogger } from "@sluice/lib/log";
+import { type Figures, makeFigures } from "./adopt/figures.ts";
 import { fingerprintOf } from "./adopt/fingerprint.ts";
 import type { Inheritance } from "./adopt/inheritance.ts";
 import type { Keeping } from "./adopt/keeping.ts";
 import { KeptSockets } from "./adopt/kept-sockets.ts";
-import { ATTEMPT, countersName, membershipName, NOTES } from "./adopt/names.ts";
-import { NotesMemory } from "./adopt/notes.ts";
+import { ATTEMPT, membershipName } from "./adopt/names.ts";
 import { Applier } from "./apply/applier.ts";
 import { EgressOpener } from "./apply/egress.ts";
 import { MembershipPool } from "./apply/membership-pool.ts";
@@ -50,6 +49,8 @@ export interface RelayParts {
 	readonly workers: Workers;
 	readonly logger: ServiceLogger;
 	readonly keeping: Keeping;
+	/** Undefined: they are to be made. */
+	readonly figures: Figures | undefined;
 	/** Undefined: a fresh start. */
 	readonly inheritance: Inheritance | undefined;
 	readonly linkName: (ifindex: number) => string;
@@ -69,7 +70,8 @@ export function makeRelay(parts: RelayParts): Relay {
 	const { openMembership, openDrain, closeDescriptor } = sockets;
 	const kernel = { ...dataplane, openMembership, openDrain, closeDescriptor };
 	const memberships = new MembershipPool(kernel);
-	const counterMemories = inheritance?.counters ?? createCounters(config.workers, keeping);
+	const figures = parts.figures ?? makeFigures(config.workers, keeping);
+	const { counters: counterMemories, memory } = figures;
 	const drivers = new ShardDrivers(
 		dataplane,
 		counterMemories,
@@ -85,7 +87,6 @@ export function makeRelay(parts: RelayParts): Relay {
 		vnetHeader: features.vnetUdp,
 		keeping,
 	});
-	const memory = inheritance?.memory ?? createNotes(keeping);
 	const note = () =>
 		memory.write({
 			incarnation: String(config.incarnation),
@@ -102,8 +103,11 @@ export function makeRelay(parts: RelayParts): Relay {
 		fingerprint: fingerprintOf,
 	});
 	const egress = new EgressOpener(kernel, workers, open, LIMITS.egress, note);
-	if (inheritance === undefined) note();
-	else adopt(inheritance, parts, { open, shards, tables, egress, sockets });
+	if (inheritance === undefined) {
+		// No worker has a table any more, nor a batch that was begun with one.
+		if (figures.notes !== undefined) tables.adopt({ ...figures.notes, fingerprint: "" });
+		note();
+	} else adopt(inheritance, parts, { open, shards, tables, egress, sockets });
 	const applier = new Applier({
 		dataplane: kernel,
 		workers,
@@ -155,20 +159,6 @@ function adopt(inheritance: Inheritance, parts: RelayParts, adopters: Adopters):
 		open.drains.set(key, { key, ifindex, address, port, socket: fd });
 	}
 	for (const { number, fd } of inheritance.memberships) sockets.adopt(membershipName(number), fd);
-}
-
-function createCounters(workers: number, keeping: Keeping): number[] {
-	return Array.from({ length: workers }, (_, slot) => {
-		const memory = dataplane.createCounters(LIMITS.counters);
-		keeping.keep(countersName(slot), [memory]);
-		return memory;
-	});
-}
-
-function createNotes(keeping: Keeping): NotesMemory {
-	const fds = [createMemory(), createMemory()];
-	keeping.keep(NOTES, fds);
-	return new NotesMemory(fds);
 }
 
 function limitsOf(config: SupervisorConfig): Limits {

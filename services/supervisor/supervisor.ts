@@ -16,7 +16,6 @@ import { endStrays } from "./adopt/strays.ts";
 import type { SupervisorConfig } from "./config.ts";
 import type { ClusterView } from "./keep/desired-state.ts";
 import { logStates } from "./log-states.ts";
-import type { KnownCounters } from "./observe/decode-counters.ts";
 import { readHeartbeat } from "./observe/heartbeat.ts";
 import { LinkObserver } from "./observe/links.ts";
 import type { Desired, Observed, RuleState } from "./reconcile/types.ts";
@@ -66,7 +65,7 @@ export class Supervisor {
 		this.#logger = logger;
 		const log = logger.facility("workers");
 		this.#keeping = keepWithKeeper(log);
-		const { lock, inheritance } = takeInheritance(config, this.#keeping, log);
+		const { lock, figures, inheritance } = takeInheritance(config, this.#keeping, log);
 		endStrays(
 			join(config.stageDir, "worker.js"),
 			new Set([...(inheritance?.workers.values() ?? [])].map(({ pid }) => pid)),
@@ -96,6 +95,7 @@ export class Supervisor {
 			workers: this.#fleet,
 			logger,
 			keeping: this.#keeping,
+			figures,
 			inheritance,
 			linkName: (ifindex) => this.#links.links.find((link) => link.ifindex === ifindex)?.name ?? "",
 		});
@@ -126,15 +126,6 @@ export class Supervisor {
 			// From rules that are ACTIVE to PENDING when every worker stays away, and back.
 			if (this.#fleet.down(now)) this.#reconciler?.poke();
 		}, DEADLINE_CHECK_MS);
-	}
-
-	/** Goes on counting where the supervisor before this one stopped. Before `join`. */
-	restore(known: readonly KnownCounters[]): void {
-		// The memory itself is here: it knows more.
-		if (this.#inheritance !== undefined) return;
-		this.#relay.tables.restore(known);
-		const rules = new Set(known.flatMap(({ uids }) => [...uids])).size;
-		if (rules > 0) this.#logger.facility("workers").info({ rules }, "counters go on where they were");
 	}
 
 	/** The host's record as it is stored, which is all that readers have seen. Before it is written anew. */

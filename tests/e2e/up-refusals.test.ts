@@ -141,12 +141,15 @@ describe("up refuses in one line", () => {
 });
 
 test("a supervisor that cannot start is given up, though its keeper would go on", async () => {
-	const broken = ["env", "SLUICE_LIB=/nowhere/libsluice.so", ...CLI, "up", "--host-id", "relay-b"];
-	const outcome = await namespace.run([...broken, "--data-dir", `${folder}/broken`, ...elsewhere], {
-		timeoutMs: 20_000,
-	});
+	// `up` itself has the library there, what it starts has nothing.
+	const script = `exec 50<${ROOT}/build/libsluice.so && exec "$@"`;
+	const broken = ["env", "SLUICE_LIB=/proc/self/fd/50", ...CLI, "up", "--host-id", "relay-b"];
+	const outcome = await namespace.run(
+		["bash", "-c", script, "bash", ...broken, "--data-dir", `${folder}/broken`, ...elsewhere],
+		{ timeoutMs: 20_000 },
+	);
 	expect(outcome.stderr).toEndWith(
-		"sluice: supervisor does not start: libsluice.so is not there: looked for /nowhere/libsluice.so: the log above says more\n",
+		"sluice: supervisor does not start: libsluice.so is not there: looked for /proc/self/fd/50: the log above says more\n",
 	);
 	expect(outcome.code).toBe(1);
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { resolve } from "node:path";
-import { childrenOf } from "../e2e/up-processes.ts";
+import { childrenOf, parentOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -91,4 +91,38 @@ test("each of the others killed, and NATS frozen for 20 s: no datagram is lost, 
 	for (const ms of Object.values(backMs)) expect(ms).toBeLessThan(BACK_LIMIT_MS);
 	// Killed once each, and started once.
 	expect(relay.log.match(/ended, it is started again/g)).toHaveLength(3);
+});
+
+test("sluice-keeper killed while NATS stands still: figures go on where they were, to the datagram", async () => {
+	const before = (await relay.figuresAfter(received)).rules[0]?.outputs[0]?.sentPackets ?? 0;
+	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", idleSeconds: 30 });
+	const stopStream = startStream();
+	await relay.figuresAfter(received + RATE_PPS);
+	const nats = childrenOf(relay.pid).get("nats-server") ?? 0;
+	process.kill(nats, "SIGSTOP");
+	// A second at least, whose figures nobody but the keeper's processes has.
+	expect(await look()).toBeFalse();
+	const active = () => relay.log.match(/"rule":"video"[^\n]*ACTIVE/g)?.length ?? 0;
+	const activeBefore = active();
+	process.kill(parentOf(childrenOf(relay.pid).get("supervisor") ?? 0), "SIGKILL");
+	await until("the rules last known flow", async () => (active() > activeBefore ? true : undefined));
+	expect(relay.log).toContain("NATS is not there: the rules last known flow");
+	// The stream of counters was in its memory.
+	process.kill(nats, "SIGKILL");
+	await backAfterMs();
+	const sent = await stopStream();
+	const report = await receiver.stop();
+	console.log(`keeper killed: ${sent} sent, ${report.lostPackets} lost while there were no rings`);
+	const figures = await until("each datagram that came out is counted", async () => {
+		const now = await relay.figures();
+		return now.rules[0]?.outputs[0]?.sentPackets === before + report.receivedPackets ? now : undefined;
+	});
+	const { receivedPackets, forwardedPackets } = figures.rules[0] ?? {};
+	expect([receivedPackets, forwardedPackets]).toEqual([
+		before + report.receivedPackets,
+		before + report.receivedPackets,
+	]);
+	expect(figures.interfaces[0]?.capturedFrames).toBe(before + report.receivedPackets);
+	assertAccounts(figures);
+	expect({ ...faults(report), lost: 0 }).toEqual(NO_FAULTS);
 });

@@ -17,6 +17,8 @@ export interface ChildSpec {
 	readonly fd?: number;
 	/** Another `up` may begin only when it is closed: becomes the descriptor 4. */
 	readonly lockFd?: number;
+	/** Become the descriptors from FIRST_GIVEN_FD on. */
+	readonly givenFds?: readonly number[];
 	/** Turns a line that is no JSON into a record. */
 	readonly readLine?: (line: string, nowMs: number) => LogRecord;
 	readonly isReady: (record: LogRecord) => boolean;
@@ -27,6 +29,9 @@ export interface ChildSpec {
 	/** Before it is started again: what can be done about why it died. */
 	readonly onDeath?: (how: string, log: KeeperLog) => void;
 }
+
+/** After its standard streams, `fd` and `lockFd`. */
+export const FIRST_GIVEN_FD = 5;
 
 /** Deaths before it was ever ready after which a start is hopeless. */
 const HOPELESS_AFTER = 4;
@@ -76,7 +81,7 @@ export class Child {
 	}
 
 	start(): void {
-		const { argv, cwd, configLine, fd, lockFd } = this.#spec;
+		const { argv, cwd, configLine, fd, lockFd, givenFds = [] } = this.#spec;
 		const startedAt = performance.now();
 		let child: Process;
 		try {
@@ -89,6 +94,7 @@ export class Child {
 					"pipe",
 					fd ?? "ignore",
 					lockFd ?? "ignore",
+					...givenFds,
 				],
 				// The terminal's Ctrl-C is for the keeper, which stops all in order.
 				detached: true,

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import type { Account } from "./accounts.ts";
 import { WORKER_USER } from "./accounts.ts";
-import type { ChildSpec } from "./child.ts";
+import { type ChildSpec, FIRST_GIVEN_FD } from "./child.ts";
+import type { Given } from "./figures.ts";
 import { launchArgv } from "./launch.ts";
 import { endHolders } from "./leftovers.ts";
 import type { ListenAddress } from "./listen-address.ts";
@@ -75,6 +76,7 @@ export interface SupervisorSettings {
 	readonly keepFile: string;
 	/** Locked by whoever relays on this host with this data directory. */
 	readonly lockFile: string;
+	readonly figures: readonly Given[];
 }
 
 /** Root: it opens packet sockets, sets buffers beyond the limits, and starts workers as another user. */
@@ -90,7 +92,8 @@ export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec 
 	});
 	return {
 		...spec,
-		argv: launchArgv(undefined, keptArgv(home, "supervisor", settings.lockFile)),
+		argv: launchArgv(undefined, keptArgv(home, "supervisor", settings)),
+		givenFds: settings.figures.map(({ fd }) => fd),
 		configAfter: Promise.race([home.natsReady, Bun.sleep(COLD_START_MS)]),
 		innerDeath: deathInKeeper,
 		onDeath: (how, log) => {
@@ -104,9 +107,10 @@ export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec 
 const KEEPER_IS_LOCKED_OUT = "exit code 75";
 
 /** In the keeper, which outlives it, and keeps what it must not lose (ADR 0070). */
-function keptArgv(home: Home, name: string, lockFile: string): string[] {
+function keptArgv(home: Home, name: string, { lockFile, figures }: SupervisorSettings): string[] {
 	const keeper = [join(home.stageDir, "sluice-keeper"), "--name", name, "--lock", lockFile];
-	return [...keeper, "--", ...serviceArgv(home, name)];
+	const given = figures.flatMap(({ name }, index) => ["--keep", `${FIRST_GIVEN_FD + index}=${name}`]);
+	return [...keeper, ...given, "--", ...serviceArgv(home, name)];
 }
 
 function deathInKeeper({ service, how }: LogRecord): string | undefined {

@@ -3,6 +3,7 @@ import type { Accounts } from "./accounts.ts";
 import type { Child, ChildSpec } from "./child.ts";
 import { controlApi, type Home, natsServer, statsAggregator, supervisor } from "./children.ts";
 import type { DataDir } from "./data-dir.ts";
+import { makeFigures } from "./figures.ts";
 import { readHostCredentials } from "./host-credentials.ts";
 import { type Identities, readOrMakeHttpToken, readOrMakeIdentities } from "./identities.ts";
 import { formatListenAddress, reachableOnThisHost } from "./listen-address.ts";
@@ -71,7 +72,12 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 	};
 }
 
-function relayOf(home: Home, { plan, dataDir }: HouseholdParts, seed: string, workerSeed: string): ChildSpec {
+function relayOf(
+	home: Home,
+	{ plan, dataDir, owned }: HouseholdParts,
+	seed: string,
+	workerSeed: string,
+): ChildSpec {
 	const { labels, workers, ringLimitBytes } = plan;
 	return supervisor(home, {
 		seed,
@@ -81,6 +87,7 @@ function relayOf(home: Home, { plan, dataDir }: HouseholdParts, seed: string, wo
 		ringLimitBytes,
 		keepFile: dataDir.keptRules,
 		lockFile: dataDir.relayLock,
+		figures: makeFigures(workers, owned),
 	});
 }
 

@@ -150,7 +150,7 @@ describe("permissions on a real nats-server", () => {
 	check(
 		"supervisor",
 		"publish",
-		[hostsKey, readRules, "$JS.API.STREAM.MSG.GET.sluice_counters", "sluice.v1.event.link"],
+		[hostsKey, readRules, "sluice.v1.event.link"],
 		[rulesKey, othersKey, "$KV.sluice_settings.log_levels", counters, readCounters, rulePut, ...dangerous],
 	);
 	check(

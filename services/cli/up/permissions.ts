@@ -129,13 +129,7 @@ function statsAggregator(): Permissions {
 function supervisor(host: string): Permissions {
 	return {
 		publish: {
-			allow: [
-				...Object.values(buckets).flatMap(readBucket),
-				writeBucket(buckets.hosts, host),
-				// After its predecessor died: its workers go on counting where they were.
-				`$JS.API.STREAM.MSG.GET.${countersStream}`,
-				eventSubjects,
-			],
+			allow: [...Object.values(buckets).flatMap(readBucket), writeBucket(buckets.hosts, host), eventSubjects],
 		},
 		subscribe: { allow: [hostSubjects(host), inboxOf("supervisor")] },
 		allowResponses: true,

@@ -1,14 +1,14 @@
 import { createMemory } from "@sluice/dataplane/descriptor-store";
-import { ABI_VERSION } from "@sluice/dataplane/layout";
 import { hasEnded, signalProcess } from "@sluice/dataplane/process";
 import { closeDescriptor } from "@sluice/dataplane/supervisor";
 import type { SupervisorConfig } from "../config.ts";
 import { type StoredDescriptor, takeStored } from "../fd-store.ts";
 import type { Logger } from "../logger.ts";
 import { pidOf } from "./adopted-process.ts";
+import { type Figures, takeFigures } from "./figures.ts";
 import type { Keeping } from "./keeping.ts";
 import { ATTEMPT, type Kept, parseName, type ShardsName, workerName } from "./names.ts";
-import { type Notes, NotesMemory } from "./notes.ts";
+import type { Notes } from "./notes.ts";
 
 export interface InheritedShards extends ShardsName {
 	readonly mapFd: number;
@@ -20,9 +20,6 @@ export interface InheritedShards extends ShardsName {
 export interface Inheritance {
 	readonly channel: string;
 	readonly listener: number;
-	/** By worker slot. */
-	readonly counters: readonly number[];
-	readonly memory: NotesMemory;
 	readonly notes: Notes;
 	readonly shards: readonly InheritedShards[];
 	readonly drains: readonly (Kept & { readonly kind: "drain"; readonly fd: number })[];
@@ -34,6 +31,8 @@ export interface Inheritance {
 export interface Taken {
 	/** What makes sure that nobody else is at work; for the workers too. */
 	readonly lock: number | undefined;
+	/** Undefined: there are none that fit. */
+	readonly figures: Figures | undefined;
 	/** Undefined: a fresh start. */
 	readonly inheritance: Inheritance | undefined;
 }
@@ -43,7 +42,7 @@ type Named = { readonly kept: Kept; readonly fd: number };
 
 /**
  * Takes what the keeper kept. When that is not all there, or another's, its workers are
- * ended and all of it is let go: a fresh start. Once, before anything else.
+ * ended and all of it but the figures is let go: a fresh start. Once, before anything else.
  */
 export function takeInheritance(identity: Identity, keeping: Keeping, log: Logger): Taken {
 	const stored = takeStored();
@@ -52,9 +51,11 @@ export function takeInheritance(identity: Identity, keeping: Keeping, log: Logge
 		return kept === undefined ? [] : [{ kept, fd }];
 	});
 	const lock = named.find(({ kept }) => kept.kind === "lock")?.fd;
-	const others = stored.filter(({ fd }) => fd !== lock);
-	if (others.length === 0) return { lock, inheritance: undefined };
-	const inheritance = named.length === stored.length ? complete(named, identity, keeping) : undefined;
+	const figures = takeFigures(named, identity);
+	const others = stored.filter(({ fd }) => fd !== lock && !figures?.fds.includes(fd));
+	if (others.length === 0) return { lock, figures, inheritance: undefined };
+	const isWhole = named.length === stored.length && figures?.notes !== undefined;
+	const inheritance = isWhole ? complete(named, identity, figures.notes, keeping) : undefined;
 	if (inheritance === undefined) {
 		log.warn({ descriptors: others.length }, "what was kept cannot be taken over: a fresh start");
 		letGo(others, named, keeping);
@@ -63,7 +64,7 @@ export function takeInheritance(identity: Identity, keeping: Keeping, log: Logge
 		keeping.keep(ATTEMPT, [attempt]);
 		closeDescriptor(attempt);
 	}
-	return { lock, inheritance };
+	return { lock, figures, inheritance };
 }
 
 /** So many successors died before they had settled: what they inherit may be why. */
@@ -71,7 +72,8 @@ const MOST_ATTEMPTS = 5;
 
 function complete(
 	named: readonly Named[],
-	{ incarnation, workers }: Identity,
+	{ workers }: Identity,
+	notes: Notes,
 	keeping: Keeping,
 ): Inheritance | undefined {
 	const of = <Kind extends Kept["kind"]>(kind: Kind) =>
@@ -79,24 +81,14 @@ function complete(
 			kept.kind === kind ? [{ ...(kept as Extract<Kept, { kind: Kind }>), fd }] : [],
 		);
 	const [listener] = of("channel");
-	const counters = of("counters")
-		.toSorted((a, b) => a.slot - b.slot)
-		.map(({ fd }) => fd);
-	const noteFds = of("notes").map(({ fd }) => fd);
-	const memory = new NotesMemory(noteFds);
-	const notes = memory.read();
 	const shards = shardsOf(of("shards"), workers);
 	const attempts = of("attempt").map(({ fd }) => fd);
 	if (attempts.length >= MOST_ATTEMPTS) return undefined;
-	if (listener === undefined || counters.length !== workers || noteFds.length !== 2) return undefined;
-	if (notes?.incarnation !== String(incarnation) || notes.abiVersion !== ABI_VERSION) return undefined;
-	if (shards === undefined) return undefined;
+	if (listener === undefined || shards === undefined) return undefined;
 	for (const fd of attempts) closeDescriptor(fd);
 	return {
 		channel: listener.channel,
 		listener: listener.fd,
-		counters,
-		memory,
 		notes,
 		shards,
 		drains: of("drain"),

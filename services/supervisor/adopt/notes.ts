@@ -43,6 +43,11 @@ export class NotesMemory {
 		this.#sequence = sequences.toSorted((a, b) => (a < b ? 1 : -1))[0] ?? 0n;
 	}
 
+	/** Nothing was ever written. */
+	get isBlank(): boolean {
+		return this.#sequence === 0n;
+	}
+
 	write(value: Notes): void {
 		this.#sequence += 1n;
 		const fd = this.#fds[Number(this.#sequence % 2n)];

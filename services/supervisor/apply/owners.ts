@@ -17,20 +17,9 @@ export function interfaceOwner(name: string): string {
 	return `interface/${name}`;
 }
 
-export function isInterfaceOwner(owner: string): boolean {
-	return owner.startsWith("interface/");
-}
-
 /** "0f8fad5b-d9cb-469f-a165-70867728950e" as its 16 bytes. */
 export function uidBytes(uid: string): Uint8Array {
 	const bytes = Buffer.from(uid.replaceAll("-", ""), "hex");
 	if (bytes.length !== 16) throw new Error(`uid ${uid} is not a UUID`);
 	return bytes;
-}
-
-/** 16 bytes as "0f8fad5b-d9cb-469f-a165-70867728950e". */
-export function uidText(bytes: Uint8Array): string {
-	return Buffer.from(bytes)
-		.toString("hex")
-		.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

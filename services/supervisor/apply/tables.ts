@@ -1,16 +1,12 @@
-import { writeSync } from "node:fs";
 import { installTableMessage } from "@sluice/dataplane/messages";
-import type { KnownCounters } from "../observe/decode-counters.ts";
 import type { Table } from "../reconcile/types.ts";
 import { broadcast } from "./broadcast.ts";
 import { type BlockLayout, CounterBlocks } from "./counter-blocks.ts";
 import type { Dataplane, Tables } from "./dataplane.ts";
 import type { OpenResources } from "./open-resources.ts";
-import { interfaceOwner, isInterfaceOwner, uidOfOwner } from "./owners.ts";
+import { interfaceOwner, uidOfOwner } from "./owners.ts";
 import { type BlockSizes, buildRecords } from "./table-records.ts";
 import type { ConnectedWorker, Workers } from "./workers.ts";
-
-const COUNTER_BYTES = 8;
 
 export interface TablesOptions {
 	/** Of one worker's counter memory, in u64. */
@@ -63,24 +59,6 @@ export class TableInstaller {
 		this.#blocks = new CounterBlocks(options.counterCapacity, options.workerCounters);
 	}
 
-	/**
-	 * Fills the counter memories with what is known of a supervisor's life before this
-	 * one; by worker slot. To be called before any worker has its memory.
-	 */
-	restore(known: readonly KnownCounters[]): void {
-		for (const [slot, { blocks, own, uids }] of known.entries()) {
-			const memory = this.#options.counterMemories[slot];
-			if (memory === undefined) continue;
-			if (own !== undefined) writeCounters(memory, 0, own);
-			for (const uid of uids) this.#open.restored.add(uid);
-			for (const [owner, values] of blocks) {
-				const index = this.#blocks.assign(owner, values.length);
-				if (index !== undefined) writeCounters(memory, index, values);
-				if (isInterfaceOwner(owner)) this.#interfaces.add(owner);
-			}
-		}
-	}
-
 	notes(): TableNotes {
 		return {
 			generation: String(this.#generation),
@@ -90,7 +68,7 @@ export class TableInstaller {
 		};
 	}
 
-	/** Workers have tables and counters by the word of the supervisor before this one. */
+	/** Counters, and tables if workers have any, are by the word of the supervisor before this one. */
 	adopt({ generation, fingerprint, blocks, interfaces }: TableNotes): void {
 		this.#generation = BigInt(generation);
 		this.#fingerprint = fingerprint;
@@ -158,8 +136,4 @@ export class TableInstaller {
 		}
 		this.#blocks.recycle(retired);
 	}
-}
-
-function writeCounters(memory: number, index: number, values: BigUint64Array): void {
-	writeSync(memory, values, 0, values.byteLength, index * COUNTER_BYTES);
 }
