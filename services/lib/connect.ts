@@ -1,8 +1,9 @@
-import { connect, errors, type NatsConnection, nkeyAuthenticator } from "@nats-io/transport-node";
+import { connect, errors, type NatsConnection } from "@nats-io/transport-node";
 import { z } from "zod";
 import { readBoundedFile } from "./bounded-text.ts";
 import { type Credentials, describeIssue, nkeyCredentials } from "./config.ts";
 import { errorText, SluiceError } from "./errors.ts";
+import { nkeyUser } from "./nkey.ts";
 
 export interface ConnectOptions {
 	readonly url: string;
@@ -21,6 +22,7 @@ export interface ConnectOptions {
  */
 export async function connectNats(options: ConnectOptions): Promise<NatsConnection> {
 	const { url, credentials, name, timeoutMs = 5_000, waitOnFirstConnect = true } = options;
+	const authenticator = credentials && nkeyUser(credentials.seed);
 	try {
 		return await connect({
 			servers: url.split(","),
@@ -37,9 +39,7 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
 			ignoreAuthErrorAbort: true,
 			// A stack trace taken for every request shows in the profile of a pipelined apply.
 			noAsyncTraces: true,
-			...(credentials === undefined
-				? {}
-				: { authenticator: nkeyAuthenticator(new TextEncoder().encode(credentials.seed)) }),
+			...(authenticator === undefined ? {} : { authenticator }),
 		});
 	} catch (thrown) {
 		if (thrown instanceof errors.AuthorizationError) {
