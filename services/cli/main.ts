@@ -86,9 +86,14 @@ function pathOf(command: Command): string {
 	return command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
 }
 
-const exitCode = await main(process.argv.slice(2));
-await new Promise<void>((resolve) => {
-	process.stderr.write("", () => resolve());
-});
-// A connection that was being made when its time was over would keep the process alive.
-process.exit(exitCode);
+/** In a function, and not awaited by the module: what is kept compiled can't await outside of one (scripts/build.ts). */
+async function run(): Promise<void> {
+	const exitCode = await main(process.argv.slice(2));
+	await new Promise<void>((resolve) => {
+		process.stderr.write("", () => resolve());
+	});
+	// A connection that was being made when its time was over would keep the process alive.
+	process.exit(exitCode);
+}
+
+void run();
