@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { getPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkout } from "../owner.ts";
 
@@ -54,6 +54,35 @@ test("a start with nothing to do adds less than 150 ms", () => {
 	);
 	expect(withLauncher - without).toBeLessThan(150);
 });
+
+/** A checkout in which all is there and nothing is to do; `bun` tells its nice value and ends. */
+async function idleCheckout(name: string): Promise<string> {
+	const root = await freshCheckout(name);
+	for (const part of ["proto", "services", "dataplane-c", "build", ".tools/bin"])
+		await mkdir(join(root, part), { recursive: true });
+	for (const file of ["package.json", "bun.lock", "bunfig.toml", "build/cli.js"])
+		await writeFile(join(root, file), "");
+	for (const program of ["bun", "nats-server"])
+		await writeFile(join(root, ".tools/bin", program), "#!/bin/sh\nnice\n", { mode: 0o755 });
+	await writeFile(join(root, "build/.stamp"), "");
+	return root;
+}
+
+test.skipIf(process.getuid?.() !== 0)(
+	"root's commands come before others, what runs at rate does not",
+	async () => {
+		const root = await idleCheckout("at-work");
+		const niceness = (...words: string[]) => Number(launch(words, { root }).stdout);
+		for (const words of [
+			["rule", "list"],
+			["--json", "stats"],
+			["apply", "-f", "rules.json5"],
+		])
+			expect([words, niceness(...words)]).toEqual([words, -5]);
+		for (const words of [["gen"], ["--json", "recv"], ["rule", "list", "--help"]])
+			expect([words, niceness(...words)]).toEqual([words, getPriority()]);
+	},
+);
 
 test("what lies in the user's folder is not run", async () => {
 	const cwd = join(folder, "hostile");

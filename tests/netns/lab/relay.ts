@@ -194,6 +194,22 @@ export class Relay {
 		if (refused) throw new Error(`rule ${what}: ${refused.code} ${refused.error}`);
 	}
 
+	/** Asks for all rules again and again on one connection; answers how long each answer took once it is told to end. */
+	listRulesUntilEnded(): { end(): Promise<number[]> } {
+		const credentials = `${this.dataDir}/credentials/operator.json`;
+		const bun = `${ROOT}/.tools/bin/bun`;
+		const child = this.namespace.start([bun, `${import.meta.dir}/rule-lister.ts`, credentials]);
+		const text = new Response(child.stdout).text();
+		const complaints = new Response(child.stderr).text();
+		return {
+			async end() {
+				child.kill("SIGTERM");
+				if ((await child.exited) !== 0) throw new Error(`rule-lister: ${await complaints}`);
+				return (await text).split("\n").filter(Boolean).map(Number);
+			},
+		};
+	}
+
 	async rules(): Promise<RuleState[]> {
 		return (JSON.parse(await this.sluice("rule", "list", "--json")) as { rules: RuleState[] }).rules;
 	}
