@@ -142,3 +142,14 @@ export class CliLab {
 function credential() {
 	return { kind: "nkey", seed: "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY" };
 }
+
+/** So many rules of a host that is not there, as `apply` reads them. */
+export function rulesFile(count: number, ttl = 16): string {
+	const rules = Array.from({ length: count }, (_, index) => ({
+		name: `rule-${String(index).padStart(5, "0")}`,
+		input: { interface: "r0", group: `239.1.${index >> 8}.${index & 255}`, port: 5001 },
+		outputs: [{ interface: "r1", address: "239.10.1.1", port: 6001, ttl }],
+		hosts: ["nobody"],
+	}));
+	return JSON.stringify({ rules });
+}
