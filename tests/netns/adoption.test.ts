@@ -1,14 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { release } from "node:os";
-import { resolve } from "node:path";
 import { childrenOf, parentOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
-import { faults, NO_FAULTS, recv } from "./lab/traffic.ts";
+import { faults, genUntilStopped, NO_FAULTS, recv } from "./lab/traffic.ts";
 
-const BUILD = resolve(import.meta.dir, "../../build");
 const KILLS = 10;
 const FLOWS = 8;
 /** A supervisor that ran for so long is started again after the shortest wait. */
@@ -93,18 +91,6 @@ async function killSupervisor(late: number): Promise<void> {
 	await untilActive(rule(late).name);
 }
 
-/** Flows that go on until they are told to stop; answers how many were sent of all together. */
-function startFlows(rate: number): () => Promise<number> {
-	const child = lab.src.start([
-		...[`${BUILD}/sluice-gen`, "--json", "--to", "s0:239.1.1.1:5001", "--no-segment"],
-		...["--rate", `${rate}`, "--streams", `${FLOWS}`, "--size", "1400", "--count", "0"],
-	]);
-	return async () => {
-		child.kill("SIGTERM");
-		return Number((JSON.parse(await child.stdout.text()) as { sentPackets: string }).sentPackets);
-	};
-}
-
 function capturedIn({ interfaces }: Figures): number {
 	return interfaces[0]?.capturedFrames ?? 0;
 }
@@ -139,7 +125,7 @@ async function underTraffic(
 ): Promise<number> {
 	const before = await relay.figures();
 	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", streams: FLOWS, idleSeconds: 30 });
-	const stopFlows = startFlows(rate);
+	const stopFlows = genUntilStopped(lab.src, { to: "s0:239.1.1.1:5001", rate, streams: FLOWS });
 	await act(await moreThan(before));
 	const sent = await stopFlows();
 	const figures = await relay.figuresAfter(receivedIn(before) + sent);

@@ -1,12 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { resolve } from "node:path";
 import { childrenOf, parentOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
-import { faults, NO_FAULTS, recv } from "./lab/traffic.ts";
+import { faults, genUntilStopped, NO_FAULTS, recv } from "./lab/traffic.ts";
 
-const BUILD = resolve(import.meta.dir, "../../build");
 const RATE_PPS = 5_000;
 const FROZEN_MS = 20_000;
 /** How soon the command line works again. */
@@ -30,14 +28,7 @@ afterAll(async () => {
 
 /** One flow that goes on until it is told to stop, and then says how many it sent. */
 function startStream(): () => Promise<number> {
-	const child = lab.src.start([
-		...[`${BUILD}/sluice-gen`, "--json", "--to", "s0:239.1.1.1:5001", "--no-segment"],
-		...["--rate", `${RATE_PPS}`, "--size", "200", "--count", "0"],
-	]);
-	return async () => {
-		child.kill("SIGTERM");
-		return Number((JSON.parse(await child.stdout.text()) as { sentPackets: string }).sentPackets);
-	};
+	return genUntilStopped(lab.src, { to: "s0:239.1.1.1:5001", rate: RATE_PPS, size: 200 });
 }
 
 let received = 0;

@@ -46,6 +46,19 @@ export async function gen(namespace: Namespace, options: GenOptions): Promise<Ge
 	return { sentPackets, packetsPerSecond: Number(report["packetsPerSecond"]) };
 }
 
+/** Sends until it is told to stop, and answers then how many datagrams went out in all. */
+export function genUntilStopped(
+	namespace: Namespace,
+	options: Omit<GenOptions, "count">,
+): () => Promise<number> {
+	// The generator's word for without end.
+	const child = namespace.start(genArgv({ ...options, count: 0 }));
+	return async () => {
+		child.kill("SIGTERM");
+		return Number((JSON.parse(await child.stdout.text()) as { sentPackets: string }).sentPackets);
+	};
+}
+
 export interface RecvOptions {
 	in: string;
 	streams?: number;
