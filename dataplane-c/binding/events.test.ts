@@ -2,12 +2,13 @@ import { expect, test } from "bun:test";
 import { type DataplaneEvent, EventDecoder } from "./events.ts";
 import { ABI_VERSION, EVENT } from "./layout.ts";
 
-function encode(kind: number, connection: number, pid: number, a: bigint, b: bigint): Uint8Array {
+function encode(kind: number, connection: number, pid: number, a: bigint, b: bigint, atUs = 0): Uint8Array {
 	const bytes = new Uint8Array(EVENT.size);
 	const view = new DataView(bytes.buffer);
 	view.setUint32(EVENT.kind, kind, true);
 	view.setUint32(EVENT.connection, connection, true);
 	view.setUint32(EVENT.pid, pid, true);
+	view.setUint32(EVENT.atUs, atUs, true);
 	view.setBigUint64(EVENT.a, a, true);
 	view.setBigUint64(EVENT.b, b, true);
 	return bytes;
@@ -20,7 +21,8 @@ const STREAM = Buffer.concat([
 	encode(2, 7, 123, 3n, BigInt(ABI_VERSION) | (2n << 32n)),
 	encode(6, 7, 123, 12n, 0n),
 	encode(3, 7, 123, 99n, 0n),
-	encode(3, 7, 123, 2n ** 63n, minus(22n)),
+	encode(7, 7, 123, 98n, 12n, 2 ** 32 - 1),
+	encode(3, 7, 123, 2n ** 63n, minus(22n), 17),
 	encode(5, 7, 123, minus(19n), 0n),
 	encode(4, 7, 123, 0n, 0n),
 ]);
@@ -29,8 +31,9 @@ const EVENTS: DataplaneEvent[] = [
 	{ kind: "links" },
 	{ kind: "hello", connection: 7, pid: 123, worker: 3, abiVersion: ABI_VERSION, holds: 2 },
 	{ kind: "holds", connection: 7, shard: 12 },
-	{ kind: "ack", connection: 7, sequence: 99n, errno: 0 },
-	{ kind: "ack", connection: 7, sequence: 2n ** 63n, errno: 22 },
+	{ kind: "ack", connection: 7, sequence: 99n, errno: 0, atUs: 0 },
+	{ kind: "succeeded", connection: 7, sequence: 98n, shard: 12, atUs: 2 ** 32 - 1 },
+	{ kind: "ack", connection: 7, sequence: 2n ** 63n, errno: 22, atUs: 17 },
 	{ kind: "failed", connection: 7, pid: 123, errno: 19 },
 	{ kind: "gone", connection: 7, pid: 123 },
 ];

@@ -30,6 +30,17 @@ export interface AckEvent {
 	readonly sequence: bigint;
 	/** Positive; 0: done. */
 	readonly errno: number;
+	/** When it was read: CLOCK_MONOTONIC in µs, modulo 2³². */
+	readonly atUs: number;
+}
+/** Who was named for the shard is being told to drive it; the ACK of that sequence follows. */
+export interface SucceededEvent {
+	readonly kind: "succeeded";
+	readonly connection: number;
+	readonly sequence: bigint;
+	readonly shard: number;
+	/** When the end of its driver was seen; as above. */
+	readonly atUs: number;
 }
 /** The connection is closed; its number is never given again. */
 export interface GoneEvent {
@@ -44,7 +55,14 @@ export interface FailedEvent {
 	readonly pid: number;
 	readonly errno: number;
 }
-export type DataplaneEvent = LinksEvent | HelloEvent | HoldsEvent | AckEvent | GoneEvent | FailedEvent;
+export type DataplaneEvent =
+	| LinksEvent
+	| HelloEvent
+	| HoldsEvent
+	| AckEvent
+	| SucceededEvent
+	| GoneEvent
+	| FailedEvent;
 
 /** A negative errno that C stored in a u64. */
 function errnoOf(value: bigint): number {
@@ -59,6 +77,7 @@ function helloParts(b: bigint) {
 function decode(view: DataView): DataplaneEvent | undefined {
 	const connection = view.getUint32(EVENT.connection, true);
 	const pid = view.getUint32(EVENT.pid, true);
+	const atUs = view.getUint32(EVENT.atUs, true);
 	const a = view.getBigUint64(EVENT.a, true);
 	const b = view.getBigUint64(EVENT.b, true);
 	switch (view.getUint32(EVENT.kind, true)) {
@@ -67,13 +86,15 @@ function decode(view: DataView): DataplaneEvent | undefined {
 		case 2:
 			return { kind: "hello", connection, pid, worker: Number(a), ...helloParts(b) };
 		case 3:
-			return { kind: "ack", connection, sequence: a, errno: errnoOf(b) };
+			return { kind: "ack", connection, sequence: a, errno: errnoOf(b), atUs };
 		case 4:
 			return { kind: "gone", connection, pid };
 		case 5:
 			return { kind: "failed", connection, pid, errno: errnoOf(a) };
 		case 6:
 			return { kind: "holds", connection, shard: Number(a) };
+		case 7:
+			return { kind: "succeeded", connection, sequence: a, shard: Number(b), atUs };
 		default:
 			// Of a newer library; the ABI version guards what matters.
 			return undefined;

@@ -64,7 +64,7 @@ export const LINK = {
 	addressBe: 36,
 } as const;
 
-export const EVENT = { size: 32, kind: 0, connection: 4, pid: 8, reserved: 12, a: 16, b: 24 } as const;
+export const EVENT = { size: 32, kind: 0, connection: 4, pid: 8, atUs: 12, a: 16, b: 24 } as const;
 
 export const RING = {
 	size: 24,

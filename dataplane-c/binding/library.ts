@@ -29,6 +29,8 @@ const SUPERVISOR_SYMBOLS = {
 	sluice_channel_send: { args: [u32, ptr, u32, ptr, u32], returns: i32 },
 	sluice_channel_disconnect: { args: [u32], returns: nothing },
 	sluice_life_watch: { args: [u32, i32], returns: i32 },
+	sluice_successor_name: { args: [u32, u32, ptr, ptr], returns: i32 },
+	sluice_successor_withdraw: { args: [u32], returns: i32 },
 	sluice_notify_send: { args: [ptr, u32, ptr, u32], returns: i32 },
 	sluice_listen_fds: { args: [], returns: i32 },
 	sluice_memory_create: { args: [], returns: i32 },

@@ -8,7 +8,7 @@
 import { swap16, swap32 } from "./byte-order.ts";
 import * as check from "./check.ts";
 import { DataplaneError } from "./errors.ts";
-import { FEATURES, LIMITS, LINK, RING } from "./layout.ts";
+import { ATTACH_SHARD, FEATURES, LIMITS, LINK, RING } from "./layout.ts";
 import { errorText, filterLog, succeed, supervisorSymbols } from "./library.ts";
 
 /* ---- host ---- */
@@ -161,6 +161,44 @@ export function sendToWorker(
 	if (error.code === "EAGAIN") return "full";
 	if (error.code === "ENOTCONN") return "gone";
 	throw error;
+}
+
+/** What goes to a successor with its message, and whose counters are to be settled. */
+export interface SuccessionFds {
+	readonly socket: number;
+	readonly state: number;
+	/** Of the driver's slot. */
+	readonly counters: number;
+}
+
+/**
+ * Who goes on in a shard when the packet thread behind `driver` ends: `attach` (messages.ts) is
+ * sent to `successor` at once, and a "succeeded" event says so. The shard must have no other;
+ * the descriptors stay open until it was withdrawn or that event came.
+ */
+export function nameSuccessor(
+	driver: number,
+	successor: number,
+	attach: Uint8Array,
+	{ socket, state, counters }: SuccessionFds,
+): void {
+	check.within(attach.length, "length of the message", ATTACH_SHARD.size, ATTACH_SHARD.size);
+	for (const fd of [socket, state, counters]) check.fd(fd, "fd");
+	succeed(
+		supervisorSymbols().sluice_successor_name(
+			check.u32(driver, "driver"),
+			check.u32(successor, "successor"),
+			attach,
+			Int32Array.of(socket, state, counters),
+		),
+		"name a shard's successor",
+	);
+}
+
+/** False: too late, its "succeeded" event was read or can be. */
+export function withdrawSuccessor(shard: number): boolean {
+	const result = supervisorSymbols().sluice_successor_withdraw(check.u32(shard, "shard"));
+	return isExpected(result, "ENOENT", "withdraw a shard's successor");
 }
 
 /** Closes the connection; a GONE event follows. */

@@ -305,7 +305,9 @@ enum sluice_event_kind {
 	SLUICE_EVENT_GONE = 4,   /* connection closed */
 	SLUICE_EVENT_FAILED = 5, /* worker says its packet thread failed: a = -errno */
 	SLUICE_EVENT_HOLDS =
-		6 /* after HELLO, n times: it drives shard a, given by another supervisor */
+		6, /* after HELLO, n times: it drives shard a, given by another supervisor */
+	SLUICE_EVENT_SUCCEEDED =
+		7 /* connection, named for shard b, is sent the command of sequence a; then ACK */
 };
 
 /* 32 bytes. */
@@ -313,7 +315,7 @@ struct sluice_event {
 	uint32_t kind;
 	uint32_t connection;
 	uint32_t pid;
-	uint32_t reserved;
+	uint32_t at_us; /* when it was seen: CLOCK_MONOTONIC in microseconds, modulo 2^32 */
 	uint64_t a;
 	uint64_t b;
 };
@@ -550,6 +552,29 @@ struct sluice_egress_slot {
 	uint32_t reserved;
 };
 
+/* ---- supervisor: successors ------------------------------------------------------- */
+
+/* fds of sluice_successor_name. */
+enum sluice_successor_fd {
+	SLUICE_SUCCESSOR_SOCKET = 0,   /* of the shard, as with ATTACH_SHARD */
+	SLUICE_SUCCESSOR_STATE = 1,    /* likewise */
+	SLUICE_SUCCESSOR_COUNTERS = 2, /* memory of the driver's slot, for sluice_shard_settle */
+	SLUICE_SUCCESSOR_FDS = 3
+};
+
+/*
+ * Decides beforehand who goes on in a shard when the packet thread of the worker on
+ * `driver` ends: whoever watches its life (sluice_life_watch) settles the shard then and sends
+ * `attach` to `successor`, without asking anybody. SUCCEEDED says so, before the ACK of that
+ * command (which tells a failure to send as well) and before the GONE of `driver`. One decision
+ * for each shard. The descriptors stay the caller's, and open until it was withdrawn or
+ * SUCCEEDED was read. 0, -EEXIST (withdraw the other first), -ENOSPC, -EINVAL.
+ */
+SLUICE_API int sluice_successor_name(uint32_t driver, uint32_t successor,
+				     const struct sluice_attach_shard *attach, const int *fds);
+/* From now on it will not be carried out. -ENOENT: it was, and SUCCEEDED can be read; or there was none. */
+SLUICE_API int sluice_successor_withdraw(uint32_t shard);
+
 /* ---- worker ---------------------------------------------------------------------- */
 
 struct sluice_worker;
@@ -574,7 +599,7 @@ SLUICE_API int sluice_worker_start(const char *channel_name, uint32_t slot, int3
 /*
  * Confines the whole process, all its threads, for the rest of its life: a seccomp filter
  * (x86_64, aarch64) that answers EPERM to every system call a worker does not need, and
- * no core file, no tracing by the same uid. What stays allowed: its descriptors, memory, threads,
+ * no core file, no tracing by the same uid, and faults (SIGSEGV and the like) end it at once. What stays allowed: its descriptors, memory, threads,
  * reading files, new TCP and UDP sockets (NATS, DNS), a SEQPACKET connection to the supervisor.
  * Gone: raw, packet and netlink sockets, bind and listen, files for writing, processes,
  * signals to others, namespaces, BPF, io_uring, ptrace, modules, changes of identity.

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -321,11 +322,29 @@ static void build(struct program *program)
 	answer(program, SECCOMP_RET_ERRNO | EPERM);
 }
 
+/*
+ * A fault ends the process at once. JavaScript's engine would write a report first, for some 40 ms
+ * in which nobody is at the rings and nobody knows.
+ */
+static int die_of_faults(void)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	const struct sigaction by_default = { .sa_handler = SIG_DFL };
+
+	for (uint32_t i = 0; i < COUNT(faults); i++)
+		if (sigaction(faults[i], &by_default, NULL))
+			return -errno;
+	return 0;
+}
+
 int sluice_worker_confine(void)
 {
 	struct program program = { .count = 0 };
 	struct sock_fprog handle = { .filter = program.steps };
+	int error = die_of_faults();
 
+	if (error)
+		return error;
 	build(&program);
 	handle.len = (unsigned short)program.count;
 	/* Other workers have the same uid: none may read this one's memory, nor may a core file. */

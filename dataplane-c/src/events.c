@@ -12,9 +12,11 @@
  */
 #include "channel.h"
 #include "connections.h"
+#include "event_pipe.h"
 #include "life.h"
 #include "link_watch.h"
 #include "sluice.h"
+#include "succession.h"
 #include "time_slice.h"
 
 #include <errno.h>
@@ -67,18 +69,35 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static uint32_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint32_t)((uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u);
+}
+
+bool event_pipe_try(struct sluice_event *event)
+{
+	ssize_t written;
+
+	event->at_us = now_us();
+	do {
+		/* Shorter than PIPE_BUF: written whole or not at all. */
+		written = write(events.pipe, event, sizeof(*event));
+	} while (written < 0 && errno == EINTR);
+	return written > 0;
+}
+
 /* False when the thread is to end: asked to, or nobody reads any more. */
-static bool emit(const struct sluice_event *event)
+static bool emit(struct sluice_event *event)
 {
 	struct pollfd wait[] = {
 		{ .fd = events.pipe, .events = POLLOUT },
 		{ .fd = events.stop, .events = POLLIN },
 	};
 
-	/* Shorter than PIPE_BUF: written whole or not at all. */
-	while (write(events.pipe, event, sizeof(*event)) < 0) {
-		if (errno == EINTR)
-			continue;
+	while (!event_pipe_try(event)) {
 		if (errno != EAGAIN || poll(wait, 2, -1) < 0 || wait[1].revents)
 			return false;
 	}
@@ -379,6 +398,7 @@ void sluice_events_stop(void)
 	if (!events.running)
 		return;
 	life_watch_stop();
+	succession_forget_all();
 	/* An eventfd takes it whole; it can't be full. */
 	(void)!write(events.stop, &one, sizeof(one));
 	pthread_join(events.thread, NULL);

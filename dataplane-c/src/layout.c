@@ -89,7 +89,7 @@ static const struct line lines[] = {
 	FIELD(sluice_event, kind),
 	FIELD(sluice_event, connection),
 	FIELD(sluice_event, pid),
-	FIELD(sluice_event, reserved),
+	FIELD(sluice_event, at_us),
 	FIELD(sluice_event, a),
 	FIELD(sluice_event, b),
 

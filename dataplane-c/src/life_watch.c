@@ -1,4 +1,7 @@
-/* One thread waits for the end of every packet thread, and ends the connections of those that did. */
+/*
+ * One thread waits for the end of every packet thread. Of one that ended it gives the shards
+ * to those that were named for them, and ends the connection.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,6 +14,7 @@
 #include "life.h"
 #include "mapping.h"
 #include "sluice.h"
+#include "succession.h"
 #include "time_slice.h"
 
 /* Linux 5.16; older uapi headers lack it. */
@@ -88,6 +92,7 @@ static bool look(struct waiter *waiters, uint32_t *count, bool *news)
 		const uint32_t value = __atomic_load_n(word, __ATOMIC_ACQUIRE);
 
 		if (has_ended(&life.watches[at], value)) {
+			succession_carry_out(life.watches[at].connection);
 			sluice_channel_disconnect(life.watches[at].connection);
 			forget(at);
 			*news = true;

@@ -23,6 +23,7 @@ import { ShardOpener } from "./apply/shards.ts";
 import { TableInstaller } from "./apply/tables.ts";
 import type { Workers } from "./apply/workers.ts";
 import { SHARD_MINIMUM_BYTES, type SupervisorConfig } from "./config.ts";
+import { readHeartbeat } from "./observe/heartbeat.ts";
 import { sourcesPerGroup } from "./observe/kernel-limits.ts";
 import { destinationKey } from "./reconcile/keys.ts";
 import type { Limits } from "./reconcile/types.ts";
@@ -72,14 +73,15 @@ export function makeRelay(parts: RelayParts): Relay {
 	const memberships = new MembershipPool(kernel);
 	const figures = parts.figures ?? makeFigures(config.workers, keeping);
 	const { counters: counterMemories, memory } = figures;
-	const drivers = new ShardDrivers(
+	const drivers = new ShardDrivers({
 		dataplane,
-		counterMemories,
 		workers,
 		open,
-		SHARDS_PER_WORKER,
-		logger.facility("workers"),
-	);
+		counterMemories,
+		heartbeat: (slot) => readHeartbeat(counterMemories[slot]),
+		mostPerWorker: SHARDS_PER_WORKER,
+		log: logger.facility("workers"),
+	});
 	const shards = new ShardOpener(kernel, workers, open, drivers, {
 		workers: config.workers,
 		filterCapacity: LIMITS.rules,

@@ -103,7 +103,7 @@ export class Supervisor {
 			host: config.hostId,
 			fleet: this.#fleet,
 			vacate: () => this.#relay.drivers.vacate(),
-			stop: (channel) => channel.command(stopMessage),
+			stop: async (channel) => void (await channel.command(stopMessage)),
 			log: logger.facility("workers"),
 		});
 	}
@@ -195,7 +195,8 @@ export class Supervisor {
 		clearInterval(this.#heartbeats);
 		this.#reconciler?.stop();
 		this.#relay.memberships.close();
-		await this.#fleet.stop((channel) => channel.command(stopMessage), STOP_LIMIT_MS);
+		this.#relay.drivers.stop();
+		await this.#fleet.stop(async (channel) => void (await channel.command(stopMessage)), STOP_LIMIT_MS);
 		dataplane.stopEvents();
 	}
 
@@ -263,6 +264,7 @@ export class Supervisor {
 			send: dataplane.sendToWorker,
 			disconnect: dataplane.disconnectWorker,
 			abiVersion: ABI_VERSION,
+			onSucceeded: (sequence: bigint, shard: number) => this.#relay.drivers.succeeded(sequence, shard),
 			onLinks: () => this.#refreshLinks(),
 			log: this.#logger.facility("workers"),
 		};
@@ -287,6 +289,7 @@ export class Supervisor {
 	}
 
 	#changed(): void {
+		this.#relay.drivers.arrange();
 		this.#reconciler?.poke();
 		this.#cluster?.record.touch();
 	}

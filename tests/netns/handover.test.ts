@@ -8,6 +8,7 @@ import { gen, type RecvReport, recv } from "./lab/traffic.ts";
 const SETTLED_MS = 2_000;
 /** What the one send call may cost that was just about to be made. */
 const RESIDUE = 64;
+const HANDED_OVER_WITHIN_MS = 20;
 
 type Ending = "SIGKILL" | "SIGSEGV" | "SIGSTOP";
 
@@ -35,6 +36,8 @@ async function start(workers: number, flows: number): Promise<void> {
 interface Line {
 	readonly time: number;
 	readonly msg: string;
+	/** Since the dead worker last looked at its rings. */
+	readonly unattendedMs?: number;
 }
 
 /** Log lines with such a text. */
@@ -45,7 +48,7 @@ function lines(text: string): Line[] {
 		.map((line) => JSON.parse(line) as Line);
 }
 
-const HANDED_OVER = "shards of a dead worker were handed over";
+const HANDED_OVER = "shard of a dead worker was handed over";
 const RUNNING = "worker is running";
 const ENDED = "worker is restarted";
 
@@ -55,16 +58,16 @@ async function endWorker(core: number, ending: Ending, taken: string): Promise<n
 	if (victim === undefined) throw new Error(`no worker on core ${core}`);
 	const before = lines(taken).length;
 	const hangsBefore = lines(ENDED).length;
-	let atMs = Date.now();
+	const atMs = Date.now();
 	process.kill(victim.pid, ending);
-	const handedOver = await until("its shards are handed over", () => lines(taken)[before]);
-	// One that hangs is dead when the supervisor has ended it.
-	if (ending === "SIGSTOP") atMs = lines(ENDED)[hangsBefore]?.time ?? 0;
+	const end = await until("its shards are taken over", () => lines(taken)[before]);
 	await until("its successor runs", async () => {
 		const successor = (await relay.workers()).find((worker) => worker.core === core);
 		return successor?.state === "RUNNING" && successor.pid !== victim.pid ? successor : undefined;
 	});
-	return handedOver.time - atMs;
+	// One that hangs is dead when the supervisor has seen it, and ends it.
+	const hungMs = ending === "SIGSTOP" ? (lines(ENDED)[hangsBefore]?.time ?? 0) - atMs : 0;
+	return Math.round(10 * ((end.unattendedMs ?? end.time - atMs) - hungMs)) / 10;
 }
 
 function received(figures: Figures): number {
@@ -153,10 +156,6 @@ function byEnding(gaps: readonly Gap[]): string {
 	return groups.map(([ending, group]) => `${ending}: ${group.map(({ ms }) => ms).join(" ")}`).join("; ");
 }
 
-function median(gaps: readonly Gap[]): number {
-	return gaps.map(({ ms }) => ms).toSorted((a, b) => a - b)[Math.floor(gaps.length / 2)] ?? 0;
-}
-
 function lostByRelay(report: RecvReport): number {
 	return report.lostPackets - report.receiverDroppedPackets;
 }
@@ -185,8 +184,10 @@ test("20 workers end at 100,000 pps: the other one goes on in their rings, and g
 	const result = await endWorkersUnderLoad({ flows: 8, rate: 12_500, seconds: 40, endings });
 	console.log(summary("two workers", result));
 	assertLosses(result);
-	// The generator yields to the relay; one that keeps less tells of a machine that others keep busy.
-	if (result.packetsPerSecond > 80_000) expect(median(result.gaps)).toBeLessThanOrEqual(20);
+	for (const { ending, ms } of result.gaps) {
+		// The figure of the promise; what is seen is 2 to 7 ms, also on a machine that others keep busy.
+		if (ms > HANDED_OVER_WITHIN_MS) throw new Error(`after ${ending} its shard had nobody for ${ms} ms`);
+	}
 	expect(result.covered).toBe(endings.length);
 }, 180_000);
 

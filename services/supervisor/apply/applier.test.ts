@@ -17,6 +17,7 @@ import { FakeHost, silentLog } from "./testing/fake-host.ts";
 const ENOMEM = 12;
 const ENODEV = 19;
 const EINVAL = 22;
+const ENOTCONN = 107;
 const MEBIBYTE = 2 ** 20;
 const uid = (digit: number) => `0f8fad5b-d9cb-469f-a165-70867728950${digit}`;
 const ruleA = rule("a", { uid: uid(1) });
@@ -27,7 +28,15 @@ function make(workers = 2) {
 	const open = new OpenResources();
 	const counterMemories = Array.from({ length: workers }, () => host.make("createCounters", "counters"));
 	const makeDrivers = () =>
-		new ShardDrivers(host.dataplane, counterMemories, host, open, LIMITS.shardsPerWorker, silentLog);
+		new ShardDrivers({
+			dataplane: host.dataplane,
+			workers: host,
+			open,
+			counterMemories,
+			heartbeat: () => 0n,
+			mostPerWorker: LIMITS.shardsPerWorker,
+			log: silentLog,
+		});
 	const drivers = makeDrivers();
 	host.onEnded = (channel) => drivers.ended(channel);
 	const tables = new TableInstaller(host.dataplane, host.builder, host, open, {
@@ -322,6 +331,97 @@ describe("a worker that ends", () => {
 		host.end(1);
 		await settle();
 		expect(host.kinds()).toEqual(before);
+	});
+});
+
+describe("a worker whose end the data plane sees", () => {
+	/** The second of two workers is about to end. */
+	async function makeEnding(workers = 2) {
+		const made = make(workers);
+		await made.settle(ruleA);
+		made.host.takeMessages();
+		const shard = made.open.shards.get(2)?.shards[1] ?? fail();
+		return { ...made, shard };
+	}
+
+	test("its shards went to who was named for them: nothing is left to do", async () => {
+		const { host, drivers, shard, settle } = await makeEnding();
+		expect(host.successors.get(shard.id)).toMatchObject({ driver: 101, successor: 100 });
+		const [event = fail()] = host.carryOut(1);
+		drivers.succeeded(event.sequence, event.shard);
+		host.end(1);
+		host.channel(0).acknowledge(event.sequence, 0, 0);
+		await settle(ruleA);
+		expect([host.settled, host.takeMessages()]).toEqual([[], []]);
+		expect(shard.driver?.slot).toBe(0);
+		// Nobody is left to succeed the survivor.
+		expect(host.successors.size).toBe(0);
+	});
+
+	test("who hears first that its process ended leaves them alone", async () => {
+		const { host, drivers, shard, settle } = await makeEnding();
+		const [event = fail()] = host.carryOut(1);
+		host.end(1);
+		const round = settle(ruleA);
+		drivers.succeeded(event.sequence, event.shard);
+		host.channel(0).acknowledge(event.sequence, 0, 0);
+		await round;
+		expect([host.settled, host.takeMessages()]).toEqual([[], []]);
+		expect(shard.driver?.slot).toBe(0);
+	});
+
+	test("when who was named can't take them, another one is asked", async () => {
+		const { host, drivers, shard } = await makeEnding(3);
+		const [event = fail()] = host.carryOut(1);
+		host.runningSlots.delete(event.successor - 100);
+		drivers.succeeded(event.sequence, event.shard);
+		host.end(1);
+		host.channel(event.successor - 100).acknowledge(event.sequence, ENOTCONN, 0);
+		await until(() => host.messages.length > 0);
+		expect(host.takeMessages()).toEqual(["2 attach"]);
+		expect(shard.driver?.slot).toBe(2);
+	});
+
+	test("when who was named ended too, and that was heard of before, they go on to the next", async () => {
+		const { host, drivers, shard, settle, counterMemories } = await makeEnding(3);
+		const [event = fail()] = host.carryOut(1);
+		host.end(0);
+		drivers.succeeded(event.sequence, event.shard);
+		host.end(1);
+		await settle(ruleA);
+		expect(host.settled).toContainEqual([shard.state, counterMemories[0] ?? -1]);
+		expect(shard.driver?.slot).toBe(2);
+	});
+
+	test("while a shard is moved nobody is named for it, and who drives it afterwards has a successor", async () => {
+		const { host, drivers, shard } = await makeEnding();
+		host.drainingSlots.add(1);
+		host.silent.add("detach");
+		const vacating = drivers.vacate();
+		await until(() => host.messages.includes("1 detach"));
+		expect(host.successors.has(shard.id)).toBe(false);
+		host.end(1);
+		await vacating;
+		host.drainingSlots.clear();
+		host.connect(1);
+		host.markRunning(1);
+		drivers.arrange();
+		await until(() => host.successors.has(shard.id));
+		expect(host.successors.get(shard.id)).toMatchObject({ driver: 100, successor: 101 });
+	});
+
+	test("a supervisor that stops has nobody go on", async () => {
+		const { host, drivers } = await makeEnding();
+		drivers.stop();
+		drivers.arrange();
+		await Promise.resolve();
+		expect(host.successors.size).toBe(0);
+	});
+
+	test("an interface that is closed has nobody named for it", async () => {
+		const { host, settle } = await makeEnding();
+		await settle();
+		expect(host.successors.size).toBe(0);
 	});
 });
 

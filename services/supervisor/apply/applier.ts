@@ -85,7 +85,8 @@ export class Applier {
 			case "welcome-worker":
 				return await this.#welcome(command.slot);
 			case "hand-over":
-				return await drivers.handOver(command);
+				await drivers.handOver(command);
+				return;
 			case "forget-failure":
 				open.failureLog.forget(command.key);
 				return;
@@ -217,9 +218,9 @@ async function giveCounters({ channel }: ConnectedWorker, memory: number): Promi
 async function handOver<Item>(
 	worker: ConnectedWorker,
 	items: Iterable<Item>,
-	give: (item: Item) => Promise<void>,
+	give: (item: Item) => Promise<unknown>,
 ): Promise<void> {
-	const given: Promise<void>[] = [];
+	const given: Promise<unknown>[] = [];
 	for (const item of [...items]) {
 		await worker.channel.room();
 		const promise = give(item);

@@ -16,8 +16,10 @@ export type Dataplane = Pick<
 	| "openMembership"
 	| "openShards"
 	| "planRing"
+	| "nameSuccessor"
 	| "settleShard"
 	| "watchWorker"
+	| "withdrawSuccessor"
 	| "driverOfShard"
 	| "zeroCounters"
 >;

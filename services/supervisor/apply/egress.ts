@@ -96,9 +96,9 @@ export class EgressOpener {
 	/** The number is free again once no worker has the socket. */
 	async #remove({ slot }: OpenEgress): Promise<void> {
 		// A worker that never had it, because it refused it, refuses the removal as well.
-		await broadcast(this.#workers, ({ channel }) =>
-			channel.command((sequence) => removeEgressMessage(sequence, slot)),
-		);
+		await broadcast(this.#workers, async ({ channel }) => {
+			await channel.command((sequence) => removeEgressMessage(sequence, slot));
+		});
 		this.#adopted.delete(slot);
 		this.#slots.give(slot);
 	}

@@ -25,6 +25,8 @@ export interface OpenShard {
 	driver: ShardDriver | undefined;
 	/** Settles after the last step that was begun with it. */
 	turn: Promise<void>;
+	/** Such a step is under way. */
+	moving: boolean;
 	/** It is given to nobody any more. */
 	closed: boolean;
 }

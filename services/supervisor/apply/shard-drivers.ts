@@ -1,10 +1,11 @@
 import { attachShardMessage, detachShardMessage } from "@sluice/dataplane/messages";
 import { errorText } from "@sluice/lib/errors";
 import type { Logger } from "../logger.ts";
-import { type HandOver, planDrivers } from "../reconcile/drivers.ts";
+import { type HandOver, planDrivers, planSuccessors } from "../reconcile/drivers.ts";
 import { CommandRefused, type WorkerChannel, WorkerGone } from "../worker-processes/worker-channel.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { OpenResources, OpenShard, OpenShards } from "./open-resources.ts";
+import { Succession } from "./succession.ts";
 import type { ConnectedWorker, Workers } from "./workers.ts";
 
 /** Who has a shard's ring mapped, or is about to. */
@@ -16,6 +17,21 @@ export interface ShardDriver {
 	readonly end: () => void;
 }
 
+export interface ShardDriversParts {
+	readonly dataplane: Pick<
+		Dataplane,
+		"settleShard" | "driverOfShard" | "nameSuccessor" | "withdrawSuccessor"
+	>;
+	readonly workers: Workers;
+	readonly open: OpenResources;
+	/** By worker slot. */
+	readonly counterMemories: readonly number[];
+	/** When the packet thread of a slot last looked at its rings (CLOCK_MONOTONIC, ns). */
+	readonly heartbeat: (slot: number) => bigint;
+	readonly mostPerWorker: number;
+	readonly log: Logger;
+}
+
 const ENOENT = 2;
 
 /**
@@ -24,41 +40,46 @@ const ENOENT = 2;
  * detaching, or its packet thread has ended; being cut off is not enough.
  */
 export class ShardDrivers {
-	readonly #dataplane: Pick<Dataplane, "settleShard" | "driverOfShard">;
-	readonly #counterMemories: readonly number[];
-	readonly #workers: Workers;
-	readonly #open: OpenResources;
-	readonly #mostPerWorker: number;
-	readonly #log: Logger;
+	readonly #parts: ShardDriversParts;
 	/** All that have a driver, those that are being opened or closed as well. */
 	readonly #driven = new Set<OpenShard>();
+	readonly #succession: Succession;
+	/** Of packet threads that have ended. */
+	readonly #gone = new WeakSet<WorkerChannel>();
+	#arranging = false;
+	#stopped = false;
 
-	/** @param counterMemories By worker slot. */
-	constructor(
-		dataplane: Pick<Dataplane, "settleShard" | "driverOfShard">,
-		counterMemories: readonly number[],
-		workers: Workers,
-		open: OpenResources,
-		mostPerWorker: number,
-		log: Logger,
-	) {
-		this.#dataplane = dataplane;
-		this.#counterMemories = counterMemories;
-		this.#workers = workers;
-		this.#open = open;
-		this.#mostPerWorker = mostPerWorker;
-		this.#log = log;
+	constructor(parts: ShardDriversParts) {
+		this.#parts = parts;
+		this.#succession = new Succession(parts.dataplane, parts.counterMemories);
+	}
+
+	/** Names who goes on in which shard if its driver ends now. When workers or shards have changed. */
+	arrange(): void {
+		if (this.#arranging) return;
+		this.#arranging = true;
+		// Many steps at once end in one arrangement.
+		queueMicrotask(() => {
+			this.#arranging = false;
+			if (!this.#stopped) this.#arrange();
+		});
+	}
+
+	/** Nobody goes on for workers that end from now on. */
+	stop(): void {
+		this.#stopped = true;
+		this.#succession.withdrawAll();
 	}
 
 	/** What is to be handed over now; `opening` are shards that are not among the open ones yet. */
 	plan(opening: readonly OpenShards[] = []): HandOver[] {
-		const draining = this.#workers.draining();
-		const staying = this.#workers
-			.running()
-			.map(({ slot }) => slot)
-			.filter((slot) => !draining.includes(slot));
-		const shards = [...this.#open.shards.values(), ...opening];
-		return planDrivers(shards, staying, this.#mostPerWorker, draining);
+		const { open, mostPerWorker, workers } = this.#parts;
+		return planDrivers(
+			[...open.shards.values(), ...opening],
+			this.#staying(),
+			mostPerWorker,
+			workers.draining(),
+		);
 	}
 
 	/**
@@ -69,76 +90,93 @@ export class ShardDrivers {
 		await Promise.allSettled(this.plan().map((handOver) => this.handOver(handOver)));
 	}
 
-	/**
-	 * A worker's process runs no more: its shards go to survivors at once, without
-	 * waiting for the round that may be under way.
-	 */
-	ended(channel: WorkerChannel): void {
-		const startedMs = performance.now();
-		const released = [...this.#driven].filter(({ driver }) => driver?.channel === channel);
-		for (const shard of released) {
-			this.#settle(shard, shard.driver?.slot);
+	/** Who was named for a shard is being told to drive it. */
+	succeeded(sequence: bigint, id: number): void {
+		this.#succession.carriedOut(sequence, id, ({ shard, to, acknowledged }) => {
+			const lastLookUs = this.#lastLookUs(shard.driver);
 			this.#release(shard);
-		}
-		const plan = this.plan();
-		// With no survivor their rings hold what comes.
-		if (released.length === 0 || plan.length === 0) return;
-		void Promise.allSettled(plan.map((handOver) => this.handOver(handOver))).then(() => {
-			const to = new Set(plan.map((handOver) => handOver.to));
-			const tookMs = Math.round((performance.now() - startedMs) * 10) / 10;
-			this.#log.info(
-				{ shards: plan.length, to: [...to], tookMs },
-				"shards of a dead worker were handed over",
+			const driver = this.#drive(to, shard);
+			acknowledged.then(
+				(atUs) => this.#report(shard, to.slot, atUs - lastLookUs),
+				(thrown) => {
+					if (shard.driver !== driver || !(thrown instanceof CommandRefused)) return;
+					this.#release(shard);
+					this.#handOverAll(new Map([[shard, lastLookUs]]));
+				},
 			);
+			// Its end was heard of before.
+			if (this.#gone.has(to.channel)) this.ended(to.channel);
 		});
 	}
 
-	/** Rejects when the worker refuses it; one that dies meanwhile is passed over. */
-	async handOver({ ifindex, shard, to }: HandOver): Promise<void> {
-		const shards = this.#open.shards.get(ifindex);
-		const worker = this.#workers.running().find(({ slot }) => slot === to);
-		if (shards === undefined || worker === undefined) return;
+	/**
+	 * A worker's packet thread runs no more: those of its shards that nobody was named for go
+	 * to survivors at once, without waiting for the round that may be under way.
+	 */
+	ended(channel: WorkerChannel): void {
+		this.#gone.add(channel);
+		const released = new Map<OpenShard, number>();
+		for (const shard of [...this.#driven]) {
+			const { driver } = shard;
+			// Too late to withdraw: it has another driver, as succeeded() is about to hear.
+			if (driver?.channel !== channel || this.#succession.withdraw(shard) !== undefined) continue;
+			released.set(shard, this.#lastLookUs(driver));
+			this.#settle(shard, driver.slot);
+			this.#release(shard);
+		}
+		// With no survivor their rings hold what comes.
+		if (released.size > 0) this.#handOverAll(released);
+		this.arrange();
+	}
+
+	/** Rejects when the worker refuses it; one that dies meanwhile is passed over. When it was done, if it was (µs). */
+	async handOver({ ifindex, shard, to }: HandOver): Promise<number | undefined> {
+		const shards = this.#parts.open.shards.get(ifindex);
+		const worker = this.#parts.workers.running().find(({ slot }) => slot === to);
+		if (shards === undefined || worker === undefined) return undefined;
 		try {
-			await this.give(worker, shards, shard);
+			return await this.give(worker, shards, shard);
 		} catch (thrown) {
 			if (!(thrown instanceof WorkerGone)) throw thrown;
+			return undefined;
 		}
 	}
 
 	/** From whoever drives it, if that is not its own worker. */
-	async give(worker: ConnectedWorker, shards: OpenShards, index: number): Promise<void> {
+	async give(worker: ConnectedWorker, shards: OpenShards, index: number): Promise<number | undefined> {
 		const shard = shards.shards[index];
 		if (shard === undefined) throw new Error(`no shard ${index}`);
-		await inTurn(shard, async () => {
-			if (shard.closed || shard.driver?.channel === worker.channel) return;
+		return await this.#inTurn(shard, async () => {
+			if (shard.closed || shard.driver?.channel === worker.channel) return undefined;
 			// Meanwhile somebody else took it; only its own worker takes it away again.
-			if (shard.driver !== undefined && worker.slot !== index && !this.#drains(shard.driver)) return;
+			if (
+				shard.driver !== undefined &&
+				worker.slot !== index &&
+				!this.#parts.workers.draining().includes(shard.driver.slot)
+			)
+				return undefined;
 			await this.#detach(shard);
-			await this.#attach(worker, shards, shard);
+			return await this.#attach(worker, shards, shard);
 		});
 	}
 
 	/** For good. */
 	async take(shard: OpenShard): Promise<void> {
-		await inTurn(shard, async () => {
+		await this.#inTurn(shard, async () => {
 			shard.closed = true;
 			await this.#detach(shard);
 		});
 	}
 
-	#drains({ slot }: ShardDriver): boolean {
-		return this.#workers.draining().includes(slot);
-	}
-
 	/** The worker says that it drives this one, by the word of a supervisor before this one. */
 	adopt(worker: ConnectedWorker, id: number): void {
-		const all = [...this.#open.shards.values()].flatMap(({ shards }) => shards);
+		const all = [...this.#parts.open.shards.values()].flatMap(({ shards }) => shards);
 		const shard = all.find((candidate) => candidate.id === id);
 		if (shard === undefined) {
 			// Its interface's were being opened or closed: nobody has them any more.
 			worker.channel.command((sequence) => detachShardMessage(sequence, id)).catch(() => {});
 		} else if (shard.driver !== undefined) {
-			this.#workers.restart(worker.slot, "it drives a shard that another one drives");
+			this.#parts.workers.restart(worker.slot, "it drives a shard that another one drives");
 		} else {
 			this.#drive(worker, shard);
 		}
@@ -149,22 +187,22 @@ export class ShardDrivers {
 	 * survivors go on there with the table that they have, which is the one it had.
 	 */
 	async adoptOrphans(): Promise<void> {
-		const interfaces = [...this.#open.shards.values()];
+		const interfaces = [...this.#parts.open.shards.values()];
 		const orphans = new Set(interfaces.flatMap(({ shards }) => shards.filter(({ driver }) => !driver)));
 		if (orphans.size === 0) return;
 		for (const shard of orphans) this.#settle(shard, this.#lastDriver(shard));
 		// Who drives something has all that it takes.
 		const survivors = new Set([...this.#driven].flatMap(({ driver }) => driver?.slot ?? []));
-		const plan = planDrivers(interfaces, [...survivors], this.#mostPerWorker).flatMap((handOver) => {
-			const shards = this.#open.shards.get(handOver.ifindex);
+		const plan = planDrivers(interfaces, [...survivors], this.#parts.mostPerWorker).flatMap((handOver) => {
+			const shards = this.#parts.open.shards.get(handOver.ifindex);
 			const shard = shards?.shards[handOver.shard];
-			const worker = this.#workers.connected(handOver.to);
+			const worker = this.#parts.workers.connected(handOver.to);
 			const isMeant = shards !== undefined && shard !== undefined && orphans.has(shard);
 			return isMeant && worker !== undefined ? [this.give(worker, shards, handOver.shard)] : [];
 		});
 		// Whom a survivor refuses, or does not live to take, the first round hands over.
 		const given = await Promise.allSettled(plan);
-		this.#log.warn(
+		this.#parts.log.warn(
 			{ shards: orphans.size, handedOver: given.filter(({ status }) => status === "fulfilled").length },
 			"shards of workers that ended without a supervisor",
 		);
@@ -172,25 +210,27 @@ export class ShardDrivers {
 
 	#lastDriver({ id, state }: OpenShard): number | undefined {
 		try {
-			return this.#dataplane.driverOfShard(state);
+			return this.#parts.dataplane.driverOfShard(state);
 		} catch (thrown) {
-			this.#log.error({ shard: id }, `nobody knows who drove it: ${errorText(thrown)}`);
+			this.#parts.log.error({ shard: id }, `nobody knows who drove it: ${errorText(thrown)}`);
 			return undefined;
 		}
 	}
 
-	#drive({ slot, channel }: ConnectedWorker, shard: OpenShard): void {
+	#drive({ slot, channel }: ConnectedWorker, shard: OpenShard): ShardDriver {
 		const { promise, resolve } = Promise.withResolvers<void>();
-		shard.driver = { slot, channel, ended: promise, end: resolve };
+		const driver = { slot, channel, ended: promise, end: resolve };
+		shard.driver = driver;
 		this.#driven.add(shard);
+		return driver;
 	}
 
-	async #attach(worker: ConnectedWorker, { ifindex, ring }: OpenShards, shard: OpenShard) {
+	async #attach(worker: ConnectedWorker, { ifindex, ring }: OpenShards, shard: OpenShard): Promise<number> {
 		const { channel } = worker;
 		if (channel.gone) throw new WorkerGone();
 		this.#drive(worker, shard);
 		try {
-			await channel.command(
+			return await channel.command(
 				(sequence) => attachShardMessage(sequence, shard.id, ifindex, ring),
 				[shard.socket, shard.state],
 			);
@@ -209,7 +249,7 @@ export class ShardDrivers {
 		} catch (thrown) {
 			// A worker that keeps a socket of a fanout group open would go on getting its share.
 			if (thrown instanceof CommandRefused && thrown.errno !== ENOENT)
-				this.#workers.restart(driver.slot, "it did not detach a shard");
+				this.#parts.workers.restart(driver.slot, "it did not detach a shard");
 			if (!(thrown instanceof CommandRefused && thrown.errno === ENOENT)) await driver.ended;
 		}
 		if (shard.driver === driver) this.#release(shard);
@@ -217,13 +257,13 @@ export class ShardDrivers {
 
 	/** Its driver died, perhaps in the middle of counting. */
 	#settle({ id, state }: OpenShard, slot: number | undefined): void {
-		const counters = slot === undefined ? undefined : this.#counterMemories[slot];
+		const counters = slot === undefined ? undefined : this.#parts.counterMemories[slot];
 		if (counters === undefined) return;
 		try {
-			this.#dataplane.settleShard(state, counters);
+			this.#parts.dataplane.settleShard(state, counters);
 		} catch (thrown) {
 			// Only a worker in foreign hands writes such a state; its successor goes on all the same.
-			this.#log.error({ shard: id, worker: slot }, `its last counts are lost: ${errorText(thrown)}`);
+			this.#parts.log.error({ shard: id, worker: slot }, `its last counts are lost: ${errorText(thrown)}`);
 		}
 	}
 
@@ -232,10 +272,69 @@ export class ShardDrivers {
 		shard.driver = undefined;
 		this.#driven.delete(shard);
 	}
-}
 
-async function inTurn(shard: OpenShard, step: () => Promise<void>): Promise<void> {
-	const done = shard.turn.then(step);
-	shard.turn = done.catch(() => {});
-	await done;
+	/** Those that run and are not to be replaced. Slots. */
+	#staying(): number[] {
+		const draining = this.#parts.workers.draining();
+		const running = this.#parts.workers.running().map(({ slot }) => slot);
+		return running.filter((slot) => !draining.includes(slot));
+	}
+
+	#arrange(): void {
+		const { open, mostPerWorker, workers } = this.#parts;
+		const plan = planSuccessors(open.shards.values(), this.#staying(), mostPerWorker, workers.draining());
+		for (const shards of open.shards.values()) {
+			const successors = plan.get(shards.ifindex);
+			for (const [index, shard] of shards.shards.entries()) {
+				const slot = successors?.get(index);
+				const worker = workers.running().find((candidate) => candidate.slot === slot);
+				if (!shard.moving) this.#succession.name(shards, shard, worker);
+			}
+		}
+	}
+
+	/** Released shards and when somebody last looked at them, to whoever is there. */
+	#handOverAll(released: ReadonlyMap<OpenShard, number>): void {
+		for (const handOver of this.plan()) {
+			const shard = this.#parts.open.shards.get(handOver.ifindex)?.shards[handOver.shard];
+			const lastLookUs = shard === undefined ? undefined : released.get(shard);
+			this.handOver(handOver).then(
+				(atUs) => {
+					if (shard === undefined || lastLookUs === undefined || atUs === undefined) return;
+					this.#report(shard, handOver.to, atUs - lastLookUs);
+				},
+				// The next round tries again, and says so.
+				() => {},
+			);
+		}
+	}
+
+	#lastLookUs(driver: ShardDriver | undefined): number {
+		return driver === undefined ? 0 : Number(BigInt.asUintN(32, this.#parts.heartbeat(driver.slot) / 1000n));
+	}
+
+	/** The clock that is subtracted from itself has 32 bits. */
+	#report({ id }: OpenShard, to: number, unattendedUs: number): void {
+		const unattendedMs = Math.round((unattendedUs >>> 0) / 100) / 10;
+		this.#parts.log.info({ shard: id, to, unattendedMs }, "shard of a dead worker was handed over");
+	}
+
+	/** One step at a time, and nobody succeeds to the shard meanwhile. */
+	async #inTurn<Result>(shard: OpenShard, step: () => Promise<Result>): Promise<Result> {
+		const done = shard.turn.then(async () => {
+			shard.moving = true;
+			try {
+				await this.#succession.withdraw(shard);
+				return await step();
+			} finally {
+				shard.moving = false;
+				this.arrange();
+			}
+		});
+		shard.turn = done.then(
+			() => {},
+			() => {},
+		);
+		return await done;
+	}
 }

@@ -82,6 +82,7 @@ export class ShardOpener {
 			throw refusal.thrown;
 		}
 		this.#open.shards.set(link.ifindex, opened);
+		this.#drivers.arrange();
 	}
 
 	async close(ifindex: number): Promise<void> {
@@ -154,7 +155,7 @@ export class ShardOpener {
 }
 
 function openShard(id: number, socket: number, state: number): OpenShard {
-	return { id, socket, state, driver: undefined, turn: Promise.resolve(), closed: false };
+	return { id, socket, state, driver: undefined, turn: Promise.resolve(), moving: false, closed: false };
 }
 
 function nameOf({ ifindex, shards, ring }: OpenShards): string {

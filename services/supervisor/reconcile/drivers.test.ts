@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { planDrivers } from "./drivers.ts";
+import { planDrivers, planSuccessors } from "./drivers.ts";
 import { driverKey } from "./keys.ts";
 import { rule, World } from "./testing/world.ts";
 
@@ -54,6 +54,36 @@ describe("who drives which shard", () => {
 	test("with no worker running, or none that has room, the rings hold", () => {
 		expect(plan([interfaceOf(2, NONE, NONE)], [])).toEqual([]);
 		expect(plan([interfaceOf(2, 0, NONE), interfaceOf(3, 0, NONE)], [0], 3)).toEqual(["2/1 → 0"]);
+	});
+});
+
+describe("who goes on where a worker ends", () => {
+	function planned(interfaces: ReturnType<typeof interfaceOf>[], running: number[], draining: number[] = []) {
+		return [...planSuccessors(interfaces, running, 128, draining)].flatMap(([ifindex, shards]) =>
+			[...shards].map(([shard, to]) => `${ifindex}/${shard} → ${to}`),
+		);
+	}
+
+	test("the one that it would go to without its driver", () => {
+		expect(planned([interfaceOf(2, 0, 1)], [0, 1])).toEqual(["2/0 → 1", "2/1 → 0"]);
+		expect(planned([interfaceOf(2, 0, 1, 2), interfaceOf(3, 0, 1, 2)], [0, 1, 2])).toEqual([
+			"2/0 → 1",
+			"2/1 → 0",
+			"2/2 → 0",
+			"3/0 → 2",
+			"3/1 → 2",
+			"3/2 → 1",
+		]);
+	});
+
+	test("its own worker again when that runs, and nobody that drains", () => {
+		expect(planned([interfaceOf(2, 1, 1)], [0, 1])).toEqual(["2/0 → 0", "2/1 → 0"]);
+		expect(planned([interfaceOf(2, 0, 1, 2)], [0, 2], [1])).toEqual(["2/0 → 2", "2/1 → 0", "2/2 → 0"]);
+	});
+
+	test("nobody for shards without a driver, nor when nobody else runs", () => {
+		expect(planned([interfaceOf(2, NONE, 1)], [1])).toEqual([]);
+		expect(planned([interfaceOf(2, 0, 0)], [0])).toEqual([]);
 	});
 });
 

@@ -44,6 +44,32 @@ export function planDrivers(
 	return plan;
 }
 
+/**
+ * Who goes on where if one worker ends now: for each shard that somebody drives, the slot
+ * that planDrivers() gives it to without that driver. By ifindex and shard.
+ */
+export function planSuccessors(
+	interfaces: Iterable<Shards>,
+	running: readonly number[],
+	mostPerWorker: number,
+	draining: readonly number[] = [],
+): Map<number, Map<number, number>> {
+	const byIfindex = new Map([...interfaces].map((shards) => [shards.ifindex, shards]));
+	const driving = [...byIfindex.values()].flatMap(({ shards }) => shards.map(({ driver }) => driver?.slot));
+	const successors = new Map<number, Map<number, number>>();
+	for (const ending of new Set(driving)) {
+		if (ending === undefined) continue;
+		const staying = running.filter((slot) => slot !== ending);
+		const plan = planDrivers(byIfindex.values(), staying, mostPerWorker, [...draining, ending]);
+		for (const { ifindex, shard, to } of plan) {
+			if (byIfindex.get(ifindex)?.shards[shard]?.driver?.slot !== ending) continue;
+			const ofInterface = successors.get(ifindex) ?? new Map<number, number>();
+			successors.set(ifindex, ofInterface.set(shard, to));
+		}
+	}
+	return successors;
+}
+
 function leastLoaded(loads: ReadonlyMap<number, number>, most: number): number | undefined {
 	let best: number | undefined;
 	let least = most;

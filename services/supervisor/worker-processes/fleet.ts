@@ -183,10 +183,10 @@ export class Fleet implements Workers {
 		}, LAST_WORDS_MS).unref();
 	}
 
-	acknowledge(connection: number, sequence: bigint, error: number): void {
+	acknowledge(connection: number, sequence: bigint, error: number, atUs: number): void {
 		this.#slots
 			.find((candidate) => candidate.channel?.connection === connection)
-			?.channel?.acknowledge(sequence, error);
+			?.channel?.acknowledge(sequence, error, atUs);
 	}
 
 	/** The slot of a connection, for log lines. */

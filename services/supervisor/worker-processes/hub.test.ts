@@ -24,6 +24,7 @@ function make() {
 		send: () => "sent",
 		disconnect: (connection) => disconnected.push(connection),
 		abiVersion: ABI_VERSION,
+		onSucceeded: () => {},
 		onLinks: () => {
 			links += 1;
 		},
@@ -63,7 +64,7 @@ test("an acknowledgement reaches the command it belongs to", async () => {
 	const { fleet, options } = make();
 	dispatch(hello, options);
 	const command = fleet.connected(0)?.channel.command(() => new Uint8Array(16));
-	dispatch({ kind: "ack", connection: 5, sequence: 1n, errno: 0 }, options);
+	dispatch({ kind: "ack", connection: 5, sequence: 1n, errno: 0, atUs: 0 }, options);
 	await command;
 });
 

@@ -9,6 +9,8 @@ export interface HubOptions {
 	readonly disconnect: (connection: number) => void;
 	/** What this program speaks; a worker must speak the same. */
 	readonly abiVersion: number;
+	/** The data plane gave a shard to who was named for it. */
+	readonly onSucceeded: (sequence: bigint, shard: number) => void;
 	/** Links or addresses changed. */
 	readonly onLinks: () => void;
 	readonly log: Logger;
@@ -16,13 +18,16 @@ export interface HubOptions {
 
 /** Gives each event of the data plane to whom it concerns. */
 export function dispatch(event: DataplaneEvent, options: HubOptions): void {
-	const { fleet, send, disconnect, abiVersion, onLinks, log } = options;
+	const { fleet, send, disconnect, abiVersion, onSucceeded, onLinks, log } = options;
 	switch (event.kind) {
 		case "links":
 			onLinks();
 			return;
 		case "ack":
-			fleet.acknowledge(event.connection, event.sequence, event.errno);
+			fleet.acknowledge(event.connection, event.sequence, event.errno, event.atUs);
+			return;
+		case "succeeded":
+			onSucceeded(event.sequence, event.shard);
 			return;
 		case "holds":
 			fleet.hold(event.connection, event.shard);

@@ -15,9 +15,9 @@ test("a command ends with its own acknowledgement", async () => {
 	});
 	const first = channel.command(encode);
 	const second = channel.command(encode);
-	channel.acknowledge(2n, 0);
+	channel.acknowledge(2n, 0, 0);
 	await second;
-	channel.acknowledge(1n, 22);
+	channel.acknowledge(1n, 22, 0);
 	expect(first).rejects.toEqual(new CommandRefused(22));
 	expect(sent).toEqual([1, 2]);
 });
@@ -28,7 +28,7 @@ test("a full queue is tried again until it takes the message", async () => {
 	const channel = new WorkerChannel(1, () => (++attempts < 3 ? "full" : "sent"));
 	const command = channel.command(encode);
 	while (attempts < 3) await Bun.sleep(1);
-	channel.acknowledge(1n, 0);
+	channel.acknowledge(1n, 0, 0);
 	await command;
 });
 
@@ -47,7 +47,7 @@ test("whoever waits learns that the worker is gone, whether by its end or at the
 test("no more than a window of commands is under way", async () => {
 	const { encode } = recorder();
 	const channel = new WorkerChannel(1, () => "sent");
-	const commands: Promise<void>[] = [];
+	const commands: Promise<number>[] = [];
 	for (let index = 0; index < 64; index += 1) {
 		await channel.room();
 		commands.push(channel.command(encode));
@@ -57,9 +57,9 @@ test("no more than a window of commands is under way", async () => {
 	// Time enough to find room where there must be none.
 	await Bun.sleep(5);
 	expect(room).toBe(false);
-	channel.acknowledge(1n, 0);
+	channel.acknowledge(1n, 0, 0);
 	await waiting;
-	for (let sequence = 2n; sequence <= 64n; sequence += 1n) channel.acknowledge(sequence, 0);
+	for (let sequence = 2n; sequence <= 64n; sequence += 1n) channel.acknowledge(sequence, 0, 0);
 	await Promise.all(commands);
 });
 
@@ -69,7 +69,7 @@ test("the age of the oldest unanswered command is known", async () => {
 	expect(channel.oldestMs(Date.now() + 1_000)).toBe(0);
 	const command = channel.command(encode);
 	expect(channel.oldestMs(Date.now() + 1_000)).toBeGreaterThanOrEqual(1_000);
-	channel.acknowledge(1n, 0);
+	channel.acknowledge(1n, 0, 0);
 	await command;
 	expect(channel.oldestMs(Date.now() + 1_000)).toBe(0);
 });

@@ -26,7 +26,7 @@ export type SendMessage = (
 ) => "sent" | "full" | "gone";
 
 interface Outstanding {
-	readonly resolve: () => void;
+	readonly resolve: (atUs: number) => void;
 	readonly reject: (reason: Error) => void;
 	readonly sentAtMs: number;
 }
@@ -65,32 +65,43 @@ export class WorkerChannel {
 	}
 
 	/**
-	 * Sends a command and waits for its acknowledgement. The descriptors stay the
-	 * caller's, who may close them once this settles. Commands may overtake each other
-	 * when the queue is full: whoever needs an order awaits.
+	 * Sends a command and waits for its acknowledgement; when that came (µs, see AckEvent). The
+	 * descriptors stay the caller's, who may close them once this settles. Commands may overtake
+	 * each other when the queue is full: whoever needs an order awaits.
 	 */
-	async command(encode: (sequence: bigint) => Uint8Array, fds: readonly number[] = []): Promise<void> {
-		this.#sequence += 1n;
-		const sequence = this.#sequence;
+	async command(encode: (sequence: bigint) => Uint8Array, fds: readonly number[] = []): Promise<number> {
+		const sequence = this.reserve();
 		const message = encode(sequence);
-		const acknowledged = Promise.withResolvers<void>();
+		const acknowledged = this.answered(sequence);
 		// It may be rejected while we are still waiting for room in the queue.
-		acknowledged.promise.catch(() => {});
-		this.#outstanding.set(sequence, { ...acknowledged, sentAtMs: Date.now() });
+		acknowledged.catch(() => {});
 		while (!this.#gone) {
 			const result = this.#send(this.connection, message, fds);
 			if (result === "sent") break;
 			if (result === "gone") this.close();
 			else await Bun.sleep(FULL_RETRY_MS);
 		}
-		if (this.#gone) this.#settle(sequence)?.reject(new WorkerGone());
-		return acknowledged.promise;
+		return acknowledged;
+	}
+
+	/** The sequence of a command that the data plane may send by itself. */
+	reserve(): bigint {
+		this.#sequence += 1n;
+		return this.#sequence;
+	}
+
+	/** The command of that sequence is under way: its acknowledgement, as with `command`. */
+	answered(sequence: bigint): Promise<number> {
+		if (this.#gone) return Promise.reject(new WorkerGone());
+		const { promise, resolve, reject } = Promise.withResolvers<number>();
+		this.#outstanding.set(sequence, { resolve, reject, sentAtMs: Date.now() });
+		return promise;
 	}
 
 	/** The worker answered. */
-	acknowledge(sequence: bigint, error: number): void {
+	acknowledge(sequence: bigint, error: number, atUs: number): void {
 		const outstanding = this.#settle(sequence);
-		if (error === 0) outstanding?.resolve();
+		if (error === 0) outstanding?.resolve(atUs);
 		else outstanding?.reject(new CommandRefused(Math.abs(error)));
 	}
 

@@ -1,5 +1,5 @@
 import { DataplaneError } from "@sluice/dataplane/errors";
-import { MESSAGE } from "@sluice/dataplane/layout";
+import { ATTACH_SHARD, MESSAGE } from "@sluice/dataplane/layout";
 import type { RuleRecord } from "@sluice/dataplane/records";
 import { createLogger } from "@sluice/lib/log";
 import { WorkerChannel } from "../../worker-processes/worker-channel.ts";
@@ -7,6 +7,8 @@ import type { Dataplane, Tables } from "../dataplane.ts";
 import type { ConnectedWorker, Workers } from "../workers.ts";
 
 const KINDS = ["", "counters", "attach", "detach", "add-egress", "remove-egress", "table", "note", "stop"];
+
+const CONNECTION_OF_SLOT_0 = 100;
 
 /** The kernel and the workers in memory: every descriptor is accounted for, every message is kept. */
 export class FakeHost implements Workers {
@@ -19,6 +21,8 @@ export class FakeHost implements Workers {
 	readonly settled: [number, number][] = [];
 	/** By shard state: the worker that drove it last. */
 	readonly lastDrivers = new Map<number, number>();
+	/** By shard, as connections. */
+	readonly successors = new Map<number, { driver: number; successor: number; sequence: bigint }>();
 	readonly restarted: string[] = [];
 	/** Workers that hold everything. */
 	readonly runningSlots = new Set<number>();
@@ -46,12 +50,12 @@ export class FakeHost implements Workers {
 
 	/** A (new) worker connects. */
 	connect(slot: number): WorkerChannel {
-		const channel = new WorkerChannel(slot + 100, (_, message) => {
+		const channel = new WorkerChannel(slot + CONNECTION_OF_SLOT_0, (_, message) => {
 			const kind = KINDS[new DataView(message.buffer).getUint32(MESSAGE.kind, true)] ?? "?";
 			const sequence = new DataView(message.buffer).getBigUint64(MESSAGE.sequence, true);
 			this.messages.push(`${slot} ${kind}`);
 			if (!this.silent.has(kind)) {
-				queueMicrotask(() => channel.acknowledge(sequence, this.answer.get(kind) ?? 0));
+				queueMicrotask(() => channel.acknowledge(sequence, this.answer.get(kind) ?? 0, 0));
 			}
 			return "sent";
 		});
@@ -65,6 +69,13 @@ export class FakeHost implements Workers {
 		this.runningSlots.delete(slot);
 		channel.close();
 		this.onEnded(channel);
+	}
+
+	/** The data plane sees its end and carries out what was decided for it. The events, yet to be read. */
+	carryOut(slot: number): { shard: number; successor: number; sequence: bigint }[] {
+		const due = [...this.successors].filter(([, { driver }]) => driver === slot + CONNECTION_OF_SLOT_0);
+		for (const [shard] of due) this.successors.delete(shard);
+		return due.map(([shard, { successor, sequence }]) => ({ shard, successor, sequence }));
 	}
 
 	channel(slot: number): WorkerChannel {
@@ -133,6 +144,13 @@ export class FakeHost implements Workers {
 		openShards: (_ifindex, count) => Array.from({ length: count }, () => this.make("openShards", "shard")),
 		createShardState: () => this.make("createShardState", "state"),
 		watchWorker: () => {},
+		nameSuccessor: (driver, successor, attach) => {
+			const shard = new DataView(attach.buffer).getUint32(ATTACH_SHARD.shard, true);
+			if (this.successors.has(shard)) throw new Error(`shard ${shard} has a successor`);
+			const sequence = new DataView(attach.buffer).getBigUint64(MESSAGE.sequence, true);
+			this.successors.set(shard, { driver, successor, sequence });
+		},
+		withdrawSuccessor: (shard) => this.successors.delete(shard),
 		driverOfShard: (state) => this.lastDrivers.get(state),
 		settleShard: (state, counters) => {
 			this.settled.push([state, counters]);
