@@ -1,9 +1,10 @@
-import { writeFileSync } from "node:fs";
-import { setPriority } from "node:os";
+import { readdirSync, writeFileSync } from "node:fs";
+import { getPriority, setPriority } from "node:os";
 import { errorText } from "@sluice/lib/errors";
 import type { Logger } from "./logger.ts";
 
 const NICE = -5;
+const WORKER_NICE = -10;
 const GROUP_NICE = -10;
 /** The kernel takes ten such changes a second from all processes together. */
 const GROUP_RETRY_MS = 110;
@@ -37,5 +38,34 @@ function groupBeforeOthers(log: Logger, attempts: number): void {
 		} else if (code !== "ENOENT") {
 			log.debug(`no priority for the session: ${errorText(thrown)}`);
 		}
+	}
+}
+
+/** For nice(1): a worker that starts takes no time from one that relays, and perhaps drives its rings as well. */
+export function adjustmentWhileStarting(): number {
+	return -getPriority();
+}
+
+/**
+ * A worker that waits for its core lets its rings run full: before the supervisor, which
+ * comes before the rest (ADR 0003). All threads it has; later ones inherit it.
+ */
+export function workerBeforeOthers(pid: number, log: Logger): void {
+	for (const thread of threadsOf(pid)) {
+		try {
+			setPriority(thread, WORKER_NICE);
+		} catch (thrown) {
+			// It just ended; or no CAP_SYS_NICE.
+			log.debug(`no priority for a thread of worker ${pid}: ${errorText(thrown)}`);
+		}
+	}
+}
+
+function threadsOf(pid: number): number[] {
+	try {
+		return readdirSync(`/proc/${pid}/task`).map(Number);
+	} catch {
+		// It ended already.
+		return [];
 	}
 }

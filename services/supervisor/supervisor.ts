@@ -18,6 +18,7 @@ import type { ClusterView } from "./keep/desired-state.ts";
 import { logStates } from "./log-states.ts";
 import { readHeartbeat } from "./observe/heartbeat.ts";
 import { LinkObserver } from "./observe/links.ts";
+import { workerBeforeOthers } from "./priority.ts";
 import type { Desired, Observed, RuleState } from "./reconcile/types.ts";
 import { Reconciler } from "./reconciler.ts";
 import type { HostState } from "./record/host-record.ts";
@@ -86,6 +87,7 @@ export class Supervisor {
 			heartbeat: (slot) => readHeartbeat(this.#relay.counterMemories[slot]),
 			isStopped: isStoppedProcess,
 			onEnded: (channel) => this.#relay.drivers.ended(channel),
+			onConnected: (pid) => workerBeforeOthers(pid, logger.facility("workers")),
 			onRunning: (worker) => sendLevels(worker, this.#levels, logger.facility("workers")),
 			onChange: () => this.#changed(),
 			log: logger.facility("workers"),

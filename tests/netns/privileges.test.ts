@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { getPriority } from "node:os";
 import { join, resolve } from "node:path";
 import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
 import { argvOf, childrenOf, parentOf } from "../e2e/up-processes.ts";
@@ -90,6 +91,12 @@ test("every thread of a worker has its own user, no capability, no new privilege
 
 test("workers and supervisor come before other processes, in whatever sessions those are", async () => {
 	for (const { pid } of await relay.workers()) {
+		const packets = readdirSync(`/proc/${pid}/task`).find(
+			(thread) => readFileSync(`/proc/${pid}/task/${thread}/comm`, "utf8") === "sluice-packets\n",
+		);
+		await until("its packet thread comes before others", () =>
+			getPriority(Number(packets)) === -10 ? true : undefined,
+		);
 		const group = `/proc/${pid}/autogroup`;
 		// Kernels without autogroup have no such file, and need none.
 		if (!existsSync(group)) continue;

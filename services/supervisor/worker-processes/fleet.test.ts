@@ -28,6 +28,7 @@ function make(changes: Partial<FleetOptions> = {}) {
 		heartbeat: (slot) => hearts[slot] ?? 0n,
 		isStopped: (pid) => stopped.has(pid),
 		onEnded: ({ connection }) => ended.push(connection),
+		onConnected: () => {},
 		onRunning: () => {},
 		onChange: () => {},
 		log: silentLog,

@@ -31,6 +31,8 @@ export interface FleetOptions {
 	readonly isStopped: (pid: number) => boolean;
 	/** The process behind a channel touches nothing any more. Once for each. */
 	readonly onEnded: (channel: WorkerChannel) => void;
+	/** It said hello, and gets what is open. */
+	readonly onConnected: (pid: number) => void;
 	/** It holds everything that is open. */
 	readonly onRunning: (worker: ConnectedWorker) => void;
 	/** Something that a reconciliation or the host's record should know. */
@@ -153,6 +155,7 @@ export class Fleet implements Workers {
 		slot.pulse = new Pulse();
 		slot.unnamed = holds;
 		if (holds === 0) slot.adopting = false;
+		this.#options.onConnected(pid);
 		this.#options.onChange();
 		return true;
 	}

@@ -12,6 +12,7 @@ function make() {
 		heartbeat: () => 0n,
 		isStopped: () => false,
 		onEnded: () => {},
+		onConnected: () => {},
 		onRunning: () => {},
 		onChange: () => {},
 		log: silentLog,

@@ -1,3 +1,5 @@
+import { adjustmentWhileStarting } from "../priority.ts";
+
 export interface WorkerProcessOptions {
 	/** The Bun binary and the bundle, where the worker's user can read them. */
 	readonly bun: string;
@@ -27,7 +29,8 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
 	const { bun, bundle, stageDir, user, config, lock, onExit } = options;
 	const child = Bun.spawn({
 		cmd: [
-			...priority,
+			"nice",
+			`--adjustment=${adjustmentWhileStarting()}`,
 			...privilegeDrop(user),
 			bun,
 			"--no-install",
@@ -44,12 +47,6 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
 	child.stdin.end();
 	return { pid: child.pid, kill: () => child.kill("SIGKILL") };
 }
-
-/**
- * A worker that waits for its core lets its rings run full: before the supervisor, which
- * comes before the rest (ADR 0003). Without CAP_SYS_NICE `nice` says so and goes on as it is.
- */
-const priority = ["nice", "--adjustment=-5"];
 
 function privilegeDrop(user: string): string[] {
 	return [
