@@ -5,6 +5,7 @@ import { ONE_TO_ONE } from "../peers/peer.ts";
 import { applyRules } from "./apply.ts";
 import type { Case, Effort, Variant } from "./case.ts";
 import { CPU_COLUMNS, cpuPerPacket } from "./cpu-per-packet.ts";
+import { IDLE_COLUMNS, idle } from "./idle.ts";
 import { LATENCY_COLUMNS, latency } from "./latency.ts";
 import { LOSS_FREE_COLUMNS, lossFreeRate } from "./loss-free.ts";
 import { PUT_COLUMNS, PUT_TRAFFIC, putToFirst } from "./put.ts";
@@ -180,6 +181,24 @@ function workersCase(effort: Effort): Case {
 	};
 }
 
+function idleCase(effort: Effort): Case {
+	return {
+		name: "idle",
+		title: "While nothing comes in",
+		traffic: "no datagrams; one rule is there",
+		columns: IDLE_COLUMNS,
+		plot: { key: "cpuPercent", axis: "% of a core" },
+		long: true,
+		variants: [
+			{
+				label: "2 workers",
+				...{ task: { ...ONE_TO_ONE, workers: 2 }, wire: PACKETS },
+				measure: (lane) => idle(lane, effort),
+			},
+		],
+	};
+}
+
 function putCase(effort: Effort): Case {
 	return {
 		name: "put",
@@ -198,16 +217,15 @@ function putCase(effort: Effort): Case {
 
 export function allCases(effort: Effort): Case[] {
 	return [
-		...[
-			cpuCase,
-			lossFreeCase,
-			latencyCase,
-			fanOutCase,
-			streamsCase,
-			rulesCase,
-			workersCase,
-			putCase,
-			applyCase,
-		],
+		cpuCase,
+		lossFreeCase,
+		latencyCase,
+		fanOutCase,
+		streamsCase,
+		rulesCase,
+		workersCase,
+		putCase,
+		applyCase,
+		idleCase,
 	].map((make) => make(effort));
 }
