@@ -82,7 +82,7 @@ is_built() {
 	for name in "${bundles[@]}"; do
 		[[ -e $build/$name.js ]] || return 1
 	done
-	is_made all reference-relay || return 1
+	is_made all bench-programs || return 1
 	[[ $command != test ]] || { is_made test-programs && is_made SANITIZE=1 test-programs; }
 }
 

@@ -22,17 +22,18 @@ help_for_own_command() {
 	elif [[ $command == bench ]]; then
 		cat <<-'TEXT'
 			Usage: sluice bench [--quick] [--case NAME]… [--peer NAME]… [--peer-command TEMPLATE]
-			                    [--results DIR] [--json FILE]
+			                    [--runs N] [--seconds S] [--results DIR] [--json FILE]
 
 			Runs Sluice and its peers side by side, on the same traffic in the same run, in network
 			namespaces of its own, and writes a table, results.json (with every sample) and plots.
 
 			  --quick                  under a minute, and coarse; without it, about an hour
-			  --case NAME              cpu, loss-free, latency, fan-out, streams, rules, workers, put, apply, idle (all)
+			  --case NAME              cpu, loss-free, latency, fan-out, streams, rules, workers, put, apply, idle, micro (all)
 			  --peer NAME              sluice, socat, reference, command (all)
 			  --peer-command TEMPLATE  one more peer, called command: a shell command for each stream and
 			                           output, in which {in} {group} {port} {in-address} and
 			                           {out} {to} {to-port} {out-address} are filled in
+			  --runs N, --seconds S    so many repetitions (5), of so many seconds (2)
 			  --results DIR            where to write (results/bench-TIME in the checkout)
 			  --json FILE              results.json once more, under this name
 
@@ -56,7 +57,7 @@ refuse_unknown_words() {
 		done
 	elif [[ $command == bench ]]; then
 		for word in "${operands[@]}"; do
-			[[ $word == --* && ! $word =~ ^--(quick$|(case|peer|peer-command|results|json)(=|$)) ]] &&
+			[[ $word == --* && ! $word =~ ^--(quick$|(case|peer|peer-command|runs|seconds|results|json)(=|$)) ]] &&
 				wrong=${wrong:-"unknown option $word"}
 		done
 	elif [[ $unknown_flag ]]; then

@@ -8,8 +8,8 @@ import { openTerminal } from "../../services/cli/terminal.ts";
 import { allowedCores } from "../../services/supervisor/worker-processes/cores.ts";
 import { Bench } from "./bench.ts";
 import { allCases } from "./cases/all.ts";
-import { QUICK, THOROUGH } from "./cases/case.ts";
-import { generatorPps } from "./generator.ts";
+import { effortOf, QUICK } from "./cases/case.ts";
+import { describeLimits, generatorLimits } from "./generator.ts";
 import { commit, machine, toolVersions } from "./machine.ts";
 import { placement } from "./network.ts";
 import { BadOption, type Options, parseOptions } from "./options.ts";
@@ -21,12 +21,12 @@ import { socat } from "./peers/socat.ts";
 import { plot } from "./report/plot.ts";
 import { type Results, results } from "./report/results.ts";
 import { caseTable } from "./report/table.ts";
+import { verdictTable } from "./report/verdicts.ts";
+import { verdicts } from "./targets.ts";
 
 const PEERS: readonly Peer[] = [sluice, socat, reference];
 const EXIT_INTERRUPTED = 130;
 const STOP_DEADLINE_MS = 15_000;
-/** Less, and the generator bounds what can be shown. */
-const GENERATOR_PPS_WANTED = 1_000_000;
 
 function fail(message: string, exitCode: number): never {
 	console.error(`sluice: ${message}`);
@@ -78,13 +78,19 @@ async function measure(bench: Bench, options: Options, startedAt: Date) {
 		options.cases.length === 0 ? !(long && options.quick) : options.cases.includes(name),
 	);
 	const where = machine();
-	const pps = await generatorPps(bench.cpus);
-	bench.say(`generator: ${Math.round(pps)} individual packets/s from one CPU`);
-	if (pps < GENERATOR_PPS_WANTED) bench.say("generator: less than 1 M/s: the fastest figures may be its own");
+	const generator = await generatorLimits(bench.cpus);
+	for (const line of describeLimits(generator)) bench.say(line);
 	const rows = await bench.run(cases);
 	const found = await results({
 		...{ startedAt, quick: options.quick, commit: await commit(), machine: where, cpus: bench.cpus },
-		...{ versions: await toolVersions(), generatorPps: pps, peers: bench.peers, cases, rows },
+		...{
+			versions: await toolVersions(),
+			generator,
+			peers: bench.peers,
+			verdicts: verdicts(rows),
+			cases,
+			rows,
+		},
 	});
 	return { cases, rows, found };
 }
@@ -97,6 +103,7 @@ function report(folder: string, options: Options, measured: Awaited<ReturnType<t
 		const svg = plot(one, rows);
 		if (svg !== undefined) write(join(folder, `${one.name}.svg`), svg);
 	}
+	if (found.verdicts.length > 0) console.log(`\n${verdictTable(found.verdicts, colors).trimEnd()}`);
 	const text = `${JSON.stringify(found satisfies Results, null, "\t")}\n`;
 	write(join(folder, "results.json"), text);
 	if (options.json !== undefined) writeFileSync(fromUser(options.json), text);
@@ -109,7 +116,7 @@ async function run(options: Options): Promise<number> {
 	const peers = [...PEERS, ...(options.peerCommand === undefined ? [] : [commandPeer(options.peerCommand)])];
 	const bench = new Bench(
 		peers.filter(({ name }) => options.peers.length === 0 || options.peers.includes(name)),
-		options.quick ? QUICK : THOROUGH,
+		effortOf(options),
 		placement(allowedCores(readFileSync("/proc/self/status", "utf8"))),
 		console.log,
 	);

@@ -7,18 +7,18 @@ const TEMPLATE = "relay {group} {port} {to} {to-port}";
 test("everything and everybody, unless told otherwise", () => {
 	expect(parseOptions([], KNOWN)).toEqual({
 		...{ quick: false, cases: [], peers: [], peerCommand: undefined },
-		...{ results: undefined, json: undefined },
+		...{ runs: undefined, seconds: undefined, results: undefined, json: undefined },
 	});
 	expect(
 		parseOptions(
 			["--quick", "--case", "cpu", "--case=latency", "--peer=command", "--results", "/tmp/r"].concat(
-				...["--json", "r.json", "--peer-command", TEMPLATE],
+				...["--json", "r.json", "--peer-command", TEMPLATE, "--runs=3", "--seconds", "0.5"],
 			),
 			KNOWN,
 		),
 	).toEqual({
 		...{ quick: true, cases: ["cpu", "latency"], peers: ["command"], peerCommand: TEMPLATE },
-		...{ results: "/tmp/r", json: "r.json" },
+		...{ runs: 3, seconds: 0.5, results: "/tmp/r", json: "r.json" },
 	});
 });
 
@@ -30,6 +30,10 @@ test("anything else is refused, with the contract's exit code and a remedy", () 
 		[["--case"], 2, "option --case needs a value: see ./sluice bench --help"],
 		[["--results=a", "--results", "b"], 2, "--results is given twice: give it once"],
 		[["--case", "speed"], 1, "--case speed: choose of cpu, latency"],
+		[["--runs", "0"], 1, "--runs 0: give a number from 1 to 100"],
+		[["--runs", "1.5"], 1, "--runs 1.5: give a number from 1 to 100"],
+		[["--seconds", "long"], 1, "--seconds long: give seconds from 0.1 to 60"],
+		[["--seconds=2", "--seconds=3"], 2, "--seconds is given twice: give it once"],
 		[["--peer", "command"], 1, "--peer command: choose of sluice, socat"],
 		[["--peer-command", "relay {group}"], 1, "--peer-command: {port} is missing"],
 	] as const) {

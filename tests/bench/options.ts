@@ -9,6 +9,9 @@ export interface Options {
 	/** Empty: all. */
 	readonly peers: readonly string[];
 	readonly peerCommand: string | undefined;
+	/** Repetitions, and the seconds of each trial; undefined: as thorough as usual. */
+	readonly runs: number | undefined;
+	readonly seconds: number | undefined;
 	/** Folder; undefined: one of its own in results/. */
 	readonly results: string | undefined;
 	/** The JSON once more, under this name. */
@@ -24,9 +27,12 @@ export class BadOption extends Error {
 	}
 }
 
+const RUNS_MAX = 100;
+const SECONDS_MIN = 0.1;
+const SECONDS_MAX = 60;
 const HELP = "see ./sluice bench --help";
 const REPEATED = ["--case", "--peer"] as const;
-const SINGLE = ["--peer-command", "--results", "--json"] as const;
+const SINGLE = ["--peer-command", "--runs", "--seconds", "--results", "--json"] as const;
 const WITH_VALUE: readonly string[] = [...REPEATED, ...SINGLE];
 
 /** Each flag with its values, in both forms: --flag VALUE and --flag=VALUE. */
@@ -55,6 +61,17 @@ function chosen(flag: string, values: readonly string[], known: readonly string[
 	return values;
 }
 
+function number(flag: string, text: string | undefined, least: number, most: number): number | undefined {
+	if (text === undefined) return undefined;
+	const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+	if (!(value >= least && value <= most && (least < 1 || Number.isInteger(value))))
+		throw new BadOption(
+			`${flag} ${text}: give ${least < 1 ? "seconds" : "a number"} from ${least} to ${most}`,
+			1,
+		);
+	return value;
+}
+
 /** `cases` and `peers` are the names there are; a peer of its own comes with --peer-command. */
 export function parseOptions(
 	argv: readonly string[],
@@ -72,6 +89,8 @@ export function parseOptions(
 			...(peerCommand === undefined ? [] : ["command"]),
 		]),
 		peerCommand,
+		runs: number("--runs", given.get("--runs")?.[0], 1, RUNS_MAX),
+		seconds: number("--seconds", given.get("--seconds")?.[0], SECONDS_MIN, SECONDS_MAX),
 		results: given.get("--results")?.[0],
 		json: given.get("--json")?.[0],
 	};

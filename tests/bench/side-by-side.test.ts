@@ -61,7 +61,9 @@ test("one case on real packets: every peer has the same load, and its figures ag
 	expect(said).toContain("One-way latency\nOn the wire: one stream of 1400-byte payloads");
 
 	const results = JSON.parse(readFileSync(`${folder}/results.json`, "utf8")) as Results;
-	expect(results).toMatchObject({ version: 1, quick: true, generatorPps: expect.any(Number) });
+	expect(results).toMatchObject({ version: 1, quick: true });
+	expect(results.generator.burstsPps).toBeGreaterThan(0);
+	expect(results.generator.singlesPps).toBeGreaterThan(0);
 	expect(results.machine).toMatchObject({ kernel: expect.any(String), cpuModel: expect.any(String) });
 	expect(results.peers.map(({ name }) => name)).toEqual(["sluice", "socat", "reference"]);
 	expect(results.cases.map(({ name }) => name)).toEqual(["latency"]);
@@ -88,6 +90,11 @@ test("one case on real packets: every peer has the same load, and its figures ag
 			});
 		expect(new Set(asked.map((one) => JSON.stringify(one))).size).toBe(1);
 	}
+	expect(results.verdicts.map(({ target }) => target)).toEqual(
+		["5 k/s, p50", "5 k/s, p99", "50 k/s, p50", "50 k/s, p99"].map((what) => `latency at ${what}`),
+	);
+	for (const { figure, met } of results.verdicts) expect(met).toBe(figure === null ? null : figure <= 1);
+	expect(said).toMatch(/^TARGET +WANTED +FOUND +VERDICT$/m);
 	const svg = readFileSync(`${folder}/latency.svg`, "utf8");
 	expect(svg).toStartWith("<svg ");
 	expect(svg).toContain("reference");

@@ -8,6 +8,7 @@ import { CPU_COLUMNS, cpuPerPacket } from "./cpu-per-packet.ts";
 import { IDLE_COLUMNS, idle } from "./idle.ts";
 import { LATENCY_COLUMNS, latency } from "./latency.ts";
 import { LOSS_FREE_COLUMNS, lossFreeRate } from "./loss-free.ts";
+import { MICRO_COLUMNS, micro } from "./micro.ts";
 import { PUT_COLUMNS, PUT_TRAFFIC, putToFirst } from "./put.ts";
 
 const LARGE = 1_400;
@@ -46,15 +47,15 @@ function cpuCase(effort: Effort): Case {
 }
 
 function lossFreeCase(effort: Effort): Case {
-	const variant = (sizeBytes: number, burst: number, wire: Wire, what: string): Variant => ({
+	const variant = (sizeBytes: number, burst: number, wire: Wire, what: string, streams = 1): Variant => ({
 		label: `${sizeBytes} B, bursts of ${burst}, ${what}`,
-		...{ task: ONE_TO_ONE, wire },
+		...{ task: { ...ONE_TO_ONE, streams }, wire },
 		measure: (lane) => lossFreeRate(lane, effort, { ratePps: 100_000, sizeBytes, burst }),
 	});
 	return {
 		name: "loss-free",
 		title: "Highest loss-free rate, 1→1",
-		traffic: `one stream; packets: individual packets in and out (segmentation in software); super-packets in: bursts of ${BURST} arrive as one super-packet, as with GRO on ingress, and leave as individual packets`,
+		traffic: `one stream, or 50 that interleave packet by packet; packets: individual packets in and out (segmentation in software); super-packets in: bursts of ${BURST} arrive as one super-packet, as with GRO on ingress, and leave as individual packets`,
 		columns: LOSS_FREE_COLUMNS,
 		plot: { key: "packetsInPps", axis: "datagrams per second" },
 		variants: [
@@ -65,6 +66,7 @@ function lossFreeCase(effort: Effort): Case {
 						variant(SMALL, BURST, PACKETS, "packets"),
 						variant(LARGE, 1, PACKETS, "packets"),
 						variant(SMALL, 1, PACKETS, "packets"),
+						variant(LARGE, 1, PACKETS, "50 streams", 50),
 						variant(LARGE, BURST, SUPER_PACKETS_IN, "super-packets in"),
 					]),
 		],
@@ -215,6 +217,31 @@ function putCase(effort: Effort): Case {
 	};
 }
 
+function microCase(effort: Effort): Case {
+	const variant = (label: string, program: string, what: string): Variant => ({
+		...{ label, task: ONE_TO_ONE, wire: PACKETS },
+		measure: (lane) => micro(lane, effort, program, what),
+	});
+	return {
+		name: "micro",
+		title: "Parsing and lookup by themselves",
+		traffic: "no datagrams; frames and questions in memory, 10,000 rules",
+		columns: MICRO_COLUMNS,
+		plot: { key: "nanoseconds", axis: "ns" },
+		sluiceOnly: "it has neither",
+		long: true,
+		variants: [
+			variant("parse", "parse_bench", "parse, 1400 bytes, checksum vouched for"),
+			variant("lookup", "lookup_bench", "lookup, 10,000 rules, any source"),
+			variant(
+				"lookup, each after the other",
+				...(["lookup_bench", "lookup, 10,000 rules, each after the other"] as const),
+			),
+			variant("lookup, one source each", "lookup_bench", "lookup, 10,000 rules, one source each"),
+		],
+	};
+}
+
 export function allCases(effort: Effort): Case[] {
 	return [
 		cpuCase,
@@ -227,5 +254,6 @@ export function allCases(effort: Effort): Case[] {
 		putCase,
 		applyCase,
 		idleCase,
+		microCase,
 	].map((make) => make(effort));
 }

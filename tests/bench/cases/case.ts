@@ -56,5 +56,13 @@ export interface Effort {
 	readonly seconds: number;
 }
 
+/** `runs` and `seconds` as the user wants them. */
+export function effortOf(
+	asked: Pick<Effort, "quick"> & { readonly [Key in "runs" | "seconds"]: number | undefined },
+): Effort {
+	const usual = asked.quick ? QUICK : THOROUGH;
+	return { ...usual, runs: asked.runs ?? usual.runs, seconds: asked.seconds ?? usual.seconds };
+}
+
 export const THOROUGH: Effort = { quick: false, runs: 5, seconds: 2 };
 export const QUICK: Effort = { quick: true, runs: 1, seconds: 0.25 };

@@ -9,6 +9,7 @@ export const CPU_COLUMNS: readonly Column[] = [
 	{ key: "relayCores", heading: "RELAY CORES", decimals: 2 },
 	{ key: "offeredPps", heading: "OFFERED/s" },
 	{ key: "lostPercent", heading: "LOST %", decimals: 2 },
+	{ key: "p99", heading: "P99 µs" },
 ];
 
 /** Medians over several trials of one load. */
@@ -21,17 +22,20 @@ export async function cpuPerPacket(
 	const cores: number[] = [];
 	const offered: number[] = [];
 	const lost: number[] = [];
+	const p99: number[] = [];
 	for (let run = 0; run < effort.runs; run++) {
 		const trial = await lane.trial({ ...load, seconds: effort.seconds });
 		cpu.push(trial.cpuNsPerPacket / 1_000);
 		cores.push(trial.cpuNs / trial.wallNs);
 		offered.push(trial.offeredPps);
 		lost.push((100 * trial.lostPackets) / trial.expectedPackets);
+		if (trial.latencyMicroseconds !== null) p99.push(trial.latencyMicroseconds.p99);
 	}
 	return {
 		cpuMicroseconds: median(cpu),
 		relayCores: median(cores),
 		offeredPps: median(offered),
 		lostPercent: median(lost),
+		...(p99.length > 0 ? { p99: median(p99) } : {}),
 	};
 }

@@ -2,9 +2,11 @@
 
 import type { Row } from "../bench.ts";
 import type { Case } from "../cases/case.ts";
+import type { GeneratorLimits } from "../generator.ts";
 import type { Machine } from "../machine.ts";
 import type { Placement } from "../network.ts";
 import type { Peer } from "../peers/peer.ts";
+import type { Verdict } from "../targets.ts";
 
 export interface Results {
 	/** Of this shape. */
@@ -16,10 +18,12 @@ export interface Results {
 	readonly machine: Machine;
 	readonly versions: Record<string, string>;
 	readonly cpus: { traffic: number | null; relay: number | null };
-	/** What the generator alone reaches on one CPU, in individual packets per second. */
-	readonly generatorPps: number;
+	/** What the generator alone reaches on one CPU. */
+	readonly generator: GeneratorLimits;
 	readonly peers: { name: string; about: string; absent: string | null; version: string | null }[];
 	readonly cases: CaseResults[];
+	/** Of the targets whose cases ran. */
+	readonly verdicts: readonly Verdict[];
 }
 
 export interface CaseResults {
@@ -36,10 +40,11 @@ export interface Measured {
 	readonly machine: Machine;
 	readonly versions: Record<string, string>;
 	readonly cpus: Placement;
-	readonly generatorPps: number;
+	readonly generator: GeneratorLimits;
 	readonly peers: readonly Peer[];
 	readonly cases: readonly Case[];
 	readonly rows: readonly Row[];
+	readonly verdicts: readonly Verdict[];
 }
 
 export async function results(measured: Measured): Promise<Results> {
@@ -57,8 +62,9 @@ export async function results(measured: Measured): Promise<Results> {
 		machine: measured.machine,
 		versions: measured.versions,
 		cpus: { traffic: measured.cpus.traffic ?? null, relay: measured.cpus.relay ?? null },
-		generatorPps: measured.generatorPps,
+		generator: measured.generator,
 		peers: await Promise.all(peers),
+		verdicts: measured.verdicts,
 		cases: measured.cases.map(({ name, title, traffic }) => ({
 			...{ name, title, traffic },
 			rows: measured.rows
