@@ -253,6 +253,8 @@ function declareTools(program: Command): void {
 		.option("--case <NAME>", "only this case, or these")
 		.option("--peer <NAME>", "only this peer, or these")
 		.option("--peer-command <TEMPLATE>", "one more peer")
+		.option("--runs <N>", "repetitions of each measurement (default: 5)")
+		.option("--seconds <S>", "how long a trial takes (default: 2)")
 		.option("--results <DIR>", "where to write");
 	for (const command of [build, test, soak, bench]) {
 		command.action(() => {
