@@ -98,16 +98,6 @@ export async function holdings(namespace: Namespace, upPid: number): Promise<Hol
 	return found;
 }
 
-/**
- * A socket holds 20 memberships, and is closed with its last. A supervisor that takes over while there are many
- * may spread those that stay over several: as many as all that there can be at once need.
- */
-const JOIN_SOCKETS_MORE = 3;
-
-function isJoinSockets(role: string, kind: string): boolean {
-	return (role === "supervisor" || role === "keeper") && kind === "socket";
-}
-
 /** What differs, in words. */
 export function differences(before: Holdings, after: Holdings): string[] {
 	const found: string[] = [];
@@ -115,7 +105,6 @@ export function differences(before: Holdings, after: Holdings): string[] {
 		const [was, is] = [before[role] ?? {}, after[role] ?? {}];
 		for (const kind of new Set([...Object.keys(was), ...Object.keys(is)])) {
 			const [then, now] = [was[kind] ?? 0, is[kind] ?? 0];
-			if (isJoinSockets(role, kind) && now > then && now <= then + JOIN_SOCKETS_MORE) continue;
 			if (then !== now) found.push(`${role}: ${kind}: ${then} before, ${now} now`);
 		}
 	}

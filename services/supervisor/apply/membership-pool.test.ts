@@ -9,6 +9,7 @@ class Kernel {
 	groupLimit = 20;
 	sourceLimit = 10;
 	#lastFd = 2;
+	#onChange: () => void = () => {};
 
 	openMembership(): number {
 		this.#lastFd += 1;
@@ -36,6 +37,7 @@ class Kernel {
 		const sources = socket.get(`${ifindex}/${group}`);
 		if (sources?.delete(source) !== true) return false;
 		if (sources.size === 0) socket.delete(`${ifindex}/${group}`);
+		this.#onChange();
 		return true;
 	}
 
@@ -45,6 +47,17 @@ class Kernel {
 
 	sizes(): number[] {
 		return [...this.sockets.values()].map((socket) => socket.size);
+	}
+
+	/** Answers on how many sockets each of them was at least, ever since. */
+	watch(memberships: readonly Membership[]): () => number {
+		const count = ({ ifindex, group }: Membership) =>
+			[...this.sockets.values()].filter((socket) => socket.has(`${ifindex}/${group}`)).length;
+		let least = Number.POSITIVE_INFINITY;
+		this.#onChange = () => {
+			for (const membership of memberships) least = Math.min(least, count(membership));
+		};
+		return () => least;
 	}
 
 	#socket(fd: number): Map<string, Set<number>> {
@@ -142,6 +155,46 @@ describe("membership pool", () => {
 		pool.join(member("239.1.1.1"));
 		pool.rejoin(member("239.1.1.1"));
 		expect(kernel.sizes()).toEqual([1]);
+	});
+
+	test("what stays is gathered on as few sockets as it needs, joined there before it is left here", () => {
+		const { kernel, pool } = make();
+		const groups = Array.from({ length: 60 }, (_, index) => member(`239.1.1.${index + 1}`));
+		for (const group of groups) pool.join(group);
+		const least = kernel.watch(groups.slice(0, 60).filter((_, index) => index % 6 === 0));
+		let left = groups.length;
+		for (const group of groups.filter((_, index) => index % 6 !== 0)) {
+			pool.leave(group);
+			left -= 1;
+			expect(kernel.sizes()).toHaveLength(Math.ceil(left / 20));
+		}
+		expect(kernel.sizes()).toEqual([10]);
+		expect(least()).toBe(1);
+	});
+
+	test("all sources of a group move together, and the modes of one group stay apart", () => {
+		const { kernel, pool } = make();
+		for (let index = 1; index <= 20; index += 1) pool.join(member(`239.1.1.${index}`));
+		for (let source = 1; source <= 3; source += 1) pool.join(member("239.1.1.1", `10.0.0.${source}`));
+		pool.join(member("239.1.2.1", "10.0.0.1"));
+		pool.join(member("239.1.2.1", "10.0.0.2"));
+		expect(kernel.sizes()).toEqual([20, 2]);
+		for (const index of [2, 3]) pool.leave(member(`239.1.1.${index}`));
+		// Room for both, but not for both modes of one.
+		expect(kernel.sizes()).toEqual([18, 2]);
+		pool.leave(member("239.1.1.1"));
+		expect(kernel.sizes()).toEqual([19]);
+		for (let source = 1; source <= 3; source += 1) pool.leave(member("239.1.1.1", `10.0.0.${source}`));
+		pool.leave(member("239.1.2.1", "10.0.0.1"));
+		expect(kernel.sizes()).toEqual([18]);
+	});
+
+	test("a socket that takes less than it should keeps what it has, and so does the other", () => {
+		const { kernel, pool } = make();
+		for (let index = 1; index <= 21; index += 1) pool.join(member(`239.1.1.${index}`));
+		kernel.groupLimit = 10;
+		for (const index of [1, 2]) pool.leave(member(`239.1.1.${index}`));
+		expect(kernel.sizes()).toEqual([18, 1]);
 	});
 
 	test("closing leaves everything", () => {

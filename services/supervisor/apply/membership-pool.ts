@@ -28,6 +28,7 @@ interface PoolSocket {
  * Memberships spread over sockets, since one socket may hold only 20 groups.
  * All sources of one group on one interface share a socket; (*,G) and (S,G) of one
  * group never do, which also lets both be joined while one replaces the other.
+ * There are no more sockets than the memberships need, whatever was joined and left before.
  */
 export class MembershipPool {
 	readonly #sockets: PoolSocket[] = [];
@@ -75,6 +76,7 @@ export class MembershipPool {
 			this.#kernel.leaveGroup(socket.fd, membership.ifindex, membership.group, membership.source);
 		} finally {
 			if (socket.groups.size === 0) this.#drop(socket);
+			this.#gather();
 		}
 	}
 
@@ -85,6 +87,43 @@ export class MembershipPool {
 
 	get socketCount(): number {
 		return this.#sockets.length;
+	}
+
+	/** Empties the socket with the fewest groups into the others, when those have room for all of them. */
+	#gather(): void {
+		let [emptiest] = this.#sockets;
+		if (emptiest === undefined) return;
+		for (const socket of this.#sockets) if (socket.groups.size < emptiest.groups.size) emptiest = socket;
+		const others = this.#sockets.filter((socket) => socket !== emptiest);
+		const room = others.reduce((sum, { groups, capacity }) => sum + capacity - groups.size, 0);
+		if (room < emptiest.groups.size) return;
+		for (const [key, joined] of [...emptiest.groups]) {
+			const target = others.find(({ groups, capacity }) => groups.size < capacity && !groups.has(key));
+			if (target === undefined || !this.#move(emptiest, target, key, joined)) return;
+		}
+		this.#drop(emptiest);
+	}
+
+	/** Joined there before it is left here, so that the network hears of nothing. False: it stays here. */
+	#move(from: PoolSocket, to: PoolSocket, key: string, joined: JoinedGroup): boolean {
+		const { ifindex, group, sources } = joined;
+		const moved: number[] = [];
+		try {
+			for (const source of sources) {
+				if (!this.#kernel.joinGroup(to.fd, ifindex, group, source)) break;
+				moved.push(source);
+			}
+			const isWhole = moved.length === sources.size;
+			for (const source of moved) this.#kernel.leaveGroup((isWhole ? from : to).fd, ifindex, group, source);
+			if (!isWhole) to.capacity = to.groups.size;
+			if (!isWhole) return false;
+		} catch {
+			// The interface goes just now, and all its memberships with it.
+			return false;
+		}
+		from.groups.delete(key);
+		to.groups.set(key, joined);
+		return true;
 	}
 
 	#withSourcesOf(key: string): PoolSocket | undefined {
