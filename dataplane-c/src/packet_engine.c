@@ -38,6 +38,8 @@ struct packet_engine {
 
 /* ---- shards ------------------------------------------------------------ */
 
+static uint32_t resume_shard(struct packet_engine *packet, struct packet_shard *shard);
+
 static int attach(struct engine *engine, const struct engine_shard *described)
 {
 	struct packet_engine *packet = (struct packet_engine *)engine;
@@ -55,6 +57,9 @@ static int attach(struct engine *engine, const struct engine_shard *described)
 		return error;
 	packet_shard_find_counters(shard, packet->table, packet->counters);
 	packet->shards[packet->shard_count++] = shard;
+	/* At once: whoever hears that it is attached may change tables and sockets. */
+	if (packet->table && shard->ring.resuming)
+		resume_shard(packet, shard);
 	return 0;
 }
 
@@ -246,9 +251,9 @@ static void count_interface(struct packet_engine *packet, struct packet_shard *s
 }
 
 /*
- * Steps are the same only when the table is. Rules that changed more than once in the
- * moment between a worker's death and its successor's table make the whole batch be
- * sent again.
+ * Steps are the same only when the table is. The supervisor sees to it that whoever gets a
+ * batch has the table that it was begun with, or had it before; where that table is nowhere
+ * any more, the whole batch is sent again.
  */
 static void open_batch(struct packet_engine *packet, struct packet_shard *shard)
 {

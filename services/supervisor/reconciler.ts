@@ -63,8 +63,9 @@ export class Reconciler {
 			const observed = observe();
 			const plan = reconcile(desired, observed);
 			if (plan.commands.length === 0) {
-				settled(plan.rules, desired);
 				this.#retryAt(plan.retryAtMs, observed.nowMs);
+				if (plan.waits) return;
+				settled(plan.rules, desired);
 				const tookMs = Math.round((performance.now() - startedMs) * 10) / 10;
 				log.debug(
 					{ sequence: Number(desired.sequence), rules: plan.rules.length, commands, tookMs },

@@ -13,7 +13,7 @@ import { fingerprintOf } from "./adopt/fingerprint.ts";
 import type { Inheritance } from "./adopt/inheritance.ts";
 import type { Keeping } from "./adopt/keeping.ts";
 import { KeptSockets } from "./adopt/kept-sockets.ts";
-import { ATTEMPT, membershipName } from "./adopt/names.ts";
+import { ATTEMPT, membershipName, TABLE } from "./adopt/names.ts";
 import { Applier } from "./apply/applier.ts";
 import { EgressOpener } from "./apply/egress.ts";
 import { MembershipPool } from "./apply/membership-pool.ts";
@@ -103,6 +103,10 @@ export function makeRelay(parts: RelayParts): Relay {
 		counterMemories,
 		note,
 		fingerprint: fingerprintOf,
+		keep: (descriptor) => {
+			keeping.release(TABLE);
+			keeping.keep(TABLE, [descriptor]);
+		},
 	});
 	const egress = new EgressOpener(kernel, workers, open, LIMITS.egress, note);
 	if (inheritance === undefined) {
@@ -146,7 +150,7 @@ interface Adopters {
 function adopt(inheritance: Inheritance, parts: RelayParts, adopters: Adopters): void {
 	const { open, shards, tables, egress, sockets } = adopters;
 	const { notes } = inheritance;
-	tables.adopt(notes);
+	tables.adopt(notes, inheritance.table);
 	egress.adopt(notes.egress);
 	for (const inherited of inheritance.shards) {
 		const { ifindex } = inherited;

@@ -52,7 +52,6 @@ function rightRound() {
 		after: figures(500 + OF_EACH),
 		flows: new Map(ALL_FLOWS.map((flow) => [flow.name, outcome(flow)])),
 		lostOnWire: { s0: 0, s3: 0, s4: 0, r1: 0, r2: 0 },
-		batchesSentAgain: 0,
 	};
 }
 
@@ -125,17 +124,6 @@ test("twice, out of order, corrupt and foreign count for every flow", () => {
 		Object.assign(listened(round, "video").total, { [what]: 1 });
 		expect(findFaults(round)).toHaveLength(1);
 	}
-});
-
-test("what is twice may be so only as far as batches were said to be sent again", () => {
-	const round = rightRound();
-	Object.assign(listened(round, "video").stream, { receivedPackets: OF_EACH + 200 });
-	Object.assign(listened(round, "video").total, { duplicatedPackets: 250 });
-	Object.assign(video(round).outputs[0] ?? {}, { eligiblePackets: 1_550, sentPackets: 1_550 });
-	expect(findFaults(round)).toHaveLength(3);
-	expect(findFaults({ ...round, batchesSentAgain: 1 })).toEqual([]);
-	Object.assign(listened(round, "video").total, { duplicatedPackets: 257 });
-	expect(findFaults({ ...round, batchesSentAgain: 1 })).toHaveLength(1);
 });
 
 test("what the kernel dropped, wires lost and receivers dropped is accounted for", () => {

@@ -23,8 +23,7 @@ export function roundLines(number: number, rounds: number, result: RoundResult):
 	const line = [
 		`${faults.length === 0 ? "ok  " : "FAIL"}  round ${String(number).padStart(String(rounds).length)}/${rounds}:`,
 		`${count(sent)} sent, ${count(result.kernelDrops)} dropped by the kernel,`,
-		`${count(result.bundlesLost)} lost in bundles, ${count(result.receiverDrops)} by receivers,`,
-		`${count(result.batchesSentAgain)} batches sent again;`,
+		`${count(result.bundlesLost)} lost in bundles, ${count(result.receiverDrops)} by receivers;`,
 		`${churn.actions} actions${churn.repeated.length > 0 ? ` (given twice: ${churn.repeated.join("; ")})` : ""}, ended: ${endings(churn.ended)}`,
 	].join(" ");
 	if (faults.length === 0) return [line];

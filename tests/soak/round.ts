@@ -18,7 +18,7 @@ const SETTLE_DEADLINE_MS = 30_000;
 const LISTEN_DEADLINE_MS = 15_000;
 
 /** A worker's line on a batch that it cannot take up where its predecessor left it. */
-const SENT_AGAIN = /a predecessor's batch of table \d+ is sent again by table/g;
+const SENT_AGAIN = /shard \d+: a predecessor's batch of table \d+ is sent again by table \d+/g;
 
 export interface RoundResult {
 	readonly faults: readonly string[];
@@ -26,7 +26,6 @@ export interface RoundResult {
 	readonly kernelDrops: number;
 	readonly bundlesLost: number;
 	readonly receiverDrops: number;
-	readonly batchesSentAgain: number;
 	readonly churn: Churn;
 	/** Where the next round starts. */
 	readonly after: Figures;
@@ -178,8 +177,8 @@ export async function playRound({ rig, memory, plan, before, reference }: RoundS
 	const flows = new Map(
 		Array.from(sent, ([name, count]) => [name, { sent: count, reports: heard.get(name) ?? [] }]),
 	);
-	const batchesSentAgain = relay.log.slice(logged).match(SENT_AGAIN)?.length ?? 0;
-	let round: RoundFigures = { before, after: before, flows, lostOnWire, batchesSentAgain };
+	faults.push(...(relay.log.slice(logged).match(SENT_AGAIN) ?? []));
+	let round: RoundFigures = { before, after: before, flows, lostOnWire };
 	faults.push(
 		...(await settle(async () => {
 			round = { ...round, after: await relay.figures() };
@@ -201,7 +200,6 @@ export async function playRound({ rig, memory, plan, before, reference }: RoundS
 		sent: [...sent.values()].reduce((sum, count) => sum + count, 0),
 		kernelDrops: kernelDrops(round),
 		bundlesLost: bundleLoss(round),
-		batchesSentAgain,
 		receiverDrops: [...heard.values()].flat().reduce((sum, report) => sum + report.receiverDroppedPackets, 0),
 		churn,
 		after: round.after,

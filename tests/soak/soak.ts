@@ -20,7 +20,7 @@ export async function soak(rig: Rig, options: Options, say: (line: string) => vo
 	const faults: string[] = [];
 	let before = await rig.relay.figures();
 	let reference: Holdings | undefined;
-	const sums = { sent: 0, kernelDrops: 0, bundlesLost: 0, batchesSentAgain: 0, actions: 0 };
+	const sums = { sent: 0, kernelDrops: 0, bundlesLost: 0, actions: 0 };
 	for (let round = 0; round < rounds; round++) {
 		const plan = planRound({
 			...{ seed: options.seed, round, loadMs: LOAD_SECONDS * 1_000 },
@@ -34,12 +34,11 @@ export async function soak(rig: Rig, options: Options, say: (line: string) => vo
 		sums.sent += result.sent;
 		sums.kernelDrops += result.kernelDrops;
 		sums.bundlesLost += result.bundlesLost;
-		sums.batchesSentAgain += result.batchesSentAgain;
 		sums.actions += result.churn.actions;
 	}
 	for (const line of memoryTable(memory.lives())) say(line);
 	say(
-		`soak: ${rounds} rounds, ${sums.actions} actions, ${sums.sent} sent, ${sums.kernelDrops} dropped by the kernel and counted, ${sums.bundlesLost} lost in bundles and counted, ${sums.batchesSentAgain} batches sent again`,
+		`soak: ${rounds} rounds, ${sums.actions} actions, ${sums.sent} sent, ${sums.kernelDrops} dropped by the kernel and counted, ${sums.bundlesLost} lost in bundles and counted`,
 	);
 	return [...faults, ...memory.faults()];
 }

@@ -21,6 +21,8 @@ export interface Inheritance {
 	readonly channel: string;
 	readonly listener: number;
 	readonly notes: Notes;
+	/** Undefined: none was built. */
+	readonly table: number | undefined;
 	readonly shards: readonly InheritedShards[];
 	readonly drains: readonly (Kept & { readonly kind: "drain"; readonly fd: number })[];
 	readonly memberships: readonly { readonly number: number; readonly fd: number }[];
@@ -90,6 +92,7 @@ function complete(
 		channel: listener.channel,
 		listener: listener.fd,
 		notes,
+		table: of("table")[0]?.fd,
 		shards,
 		drains: of("drain"),
 		memberships: of("membership"),

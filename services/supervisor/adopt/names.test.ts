@@ -22,6 +22,7 @@ test("a name says again what it was made of", () => {
 	});
 	expect(parseName("lock")).toEqual({ kind: "lock" });
 	expect(parseName("notes")).toEqual({ kind: "notes" });
+	expect(parseName("table")).toEqual({ kind: "table" });
 });
 
 test("what nobody here would have written says nothing", () => {

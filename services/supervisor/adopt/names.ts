@@ -7,6 +7,8 @@ import { drainKey } from "../reconcile/keys.ts";
  */
 
 export const NOTES = "notes";
+/** The last one that workers have, or are about to. */
+export const TABLE = "table";
 /** One for each successor that has not settled yet. */
 export const ATTEMPT = "attempt";
 /** Given by the keeper, and handed on to workers. */
@@ -22,6 +24,7 @@ export interface ShardsName {
 export type Kept =
 	| { readonly kind: "lock" }
 	| { readonly kind: "notes" }
+	| { readonly kind: "table" }
 	| { readonly kind: "attempt" }
 	| { readonly kind: "channel"; readonly channel: string }
 	| { readonly kind: "counters"; readonly slot: number }
@@ -67,7 +70,8 @@ export function parseName(name: string): Kept | undefined {
 	const [first = Number.NaN, second = Number.NaN, third = Number.NaN] = numbers;
 	if (kind === "channel" && rest.length === 1) return { kind, channel: rest[0] ?? "" };
 	if (numbers.some(Number.isNaN)) return undefined;
-	if ((kind === LOCK || kind === NOTES || kind === ATTEMPT) && rest.length === 0) return { kind };
+	if ((kind === LOCK || kind === NOTES || kind === TABLE || kind === ATTEMPT) && rest.length === 0)
+		return { kind };
 	if ((kind === "counters" || kind === "worker") && rest.length === 1) return { kind, slot: first };
 	if (kind === "membership" && rest.length === 1) return { kind, number: first };
 	if (kind === "drain" && rest.length === 3) {

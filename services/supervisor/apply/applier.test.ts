@@ -21,6 +21,7 @@ const ENOTCONN = 107;
 const MEBIBYTE = 2 ** 20;
 const uid = (digit: number) => `0f8fad5b-d9cb-469f-a165-70867728950${digit}`;
 const ruleA = rule("a", { uid: uid(1) });
+const ruleC = rule("c", { uid: uid(3), group: "239.1.1.3", out: ["r1:239.10.1.3:6001"] });
 const ruleB = rule("b", { uid: uid(2), group: "239.1.1.2", out: ["r2:239.10.1.2:6002"] });
 
 function make(workers = 2) {
@@ -115,8 +116,10 @@ describe("applying", () => {
 			"0 table",
 			"1 table",
 		]);
-		// Two shards with their states, the filter's map and one join socket; egress sockets are the workers' alone.
-		expect(host.kinds()).toEqual([...before, "map", "membership", "shard", "shard", "state", "state"].sort());
+		// Two shards with their states, the filter's map, one join socket, and the table before; egress
+		// sockets are the workers' alone.
+		const opened = ["map", "membership", "shard", "shard", "state", "state", "table"];
+		expect(host.kinds()).toEqual([...before, ...opened].sort());
 		expect(host.admitted.size).toBe(1);
 		await settle();
 		expect(host.takeMessages()).toEqual([
@@ -127,7 +130,7 @@ describe("applying", () => {
 			"0 detach",
 			"1 detach",
 		]);
-		expect(host.kinds()).toEqual(before);
+		expect(host.kinds()).toEqual([...before, "table"].sort());
 		expect(host.admitted.size).toBe(0);
 	});
 
@@ -142,11 +145,14 @@ describe("applying", () => {
 		expect(slots()).toEqual([1, 0]);
 	});
 
-	test("a removed rule's counters are zeroed in every memory, after the table without it is in force", async () => {
+	test("a removed rule's counters are zeroed in every memory, one table after the one without it is in force", async () => {
 		const { host, settle } = make();
 		await settle(ruleA, ruleB);
 		const blocks = host.table[0];
 		await settle(ruleB);
+		// A worker may die in a batch that it began with the rule.
+		expect(host.zeroed).toEqual([]);
+		await settle(ruleB, ruleC);
 		expect(new Set(host.zeroed)).toEqual(
 			new Set([blocks?.counterIndex ?? 0, blocks?.outputs[0]?.counterIndex ?? 0]),
 		);
@@ -167,6 +173,10 @@ describe("applying", () => {
 		host.restart(0, "hangs");
 		host.restart(1, "hangs");
 		await round;
+		expect(host.zeroed).toEqual([]);
+		host.silent.clear();
+		host.connect(0);
+		await settle(ruleB, ruleC);
 		expect(host.zeroed).toHaveLength(4);
 	});
 
@@ -330,7 +340,40 @@ describe("a worker that ends", () => {
 		await settle(ruleA);
 		host.end(1);
 		await settle();
-		expect(host.kinds()).toEqual(before);
+		expect(host.kinds()).toEqual([...before, "table"].sort());
+	});
+
+	test("tables and sockets change no further before the survivor has what it drove", async () => {
+		const { host, settle } = make();
+		await settle(ruleA, ruleB);
+		host.silent.add("attach");
+		host.takeMessages();
+		host.end(1);
+		await until(() => host.messages.length > 0);
+		const round = settle(ruleB);
+		await Bun.sleep(20);
+		expect(host.takeMessages()).toEqual(["0 attach"]);
+		host.silent.clear();
+		host.answerLate(0);
+		await round;
+		expect(host.takeMessages()).toEqual(["0 table", "0 remove-egress"]);
+	});
+
+	test("with nobody left, its successor gets the tables that they had and their shards before what is new", async () => {
+		const { host, settle } = make();
+		await settle(ruleA);
+		await settle(ruleA, ruleB);
+		for (const slot of [0, 1]) host.end(slot);
+		host.takeMessages();
+		await settle(ruleB);
+		expect(host.takeMessages()).toEqual([]);
+		host.connect(0);
+		expect((await settle(ruleB))[0]?.state).toBe("ACTIVE");
+		const tables = host.takeMessages().filter((message) => /table|attach|remove/.test(message));
+		expect(tables).toEqual([
+			...["0 table", "0 table", "0 attach", "0 attach"],
+			...["0 table", "0 remove-egress"],
+		]);
 	});
 });
 

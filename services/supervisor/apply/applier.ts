@@ -97,12 +97,14 @@ export class Applier {
 			case "open-egress":
 				return await egress.open(command.egress);
 			case "close-egress":
+				await drivers.handedOver();
 				return await egress.close(command.egress.key);
 			case "open-drain":
 				return this.#openDrain(command.drain);
 			case "close-drain":
 				return this.#closeDrain(command.drain.key);
 			case "install-table":
+				await drivers.handedOver();
 				await tables.install(command.table, (key) => egress.slotOf(key));
 				this.#forgetRefusedRules(command.table);
 				return;
@@ -128,7 +130,7 @@ export class Applier {
 			await giveCounters(worker, memory);
 			dataplane.watchWorker(worker.channel.connection, memory);
 			await handOver(worker, open.egress.values(), (opened) => this.#giveEgress(worker, opened));
-			await tables.handOver(worker);
+			await tables.handOver(worker, drivers.mayFinish(worker));
 			// Last, so that the first frame finds its rule.
 			await handOver(worker, open.shards.values(), (opened) => drivers.give(worker, opened, slot));
 			if (open.table !== undefined) open.tableInForce = true;

@@ -21,10 +21,11 @@ export interface BlockLayout {
  * A block is found by its owner's name and stays where it is as long as the owner
  * is named by a table, through edits, pauses and restarts of workers. A block that
  * is given up must be zeroed before it is recycled, and only once no worker has a
- * table that names it.
+ * table that names it, and no batch that was begun with one.
  */
 export class CounterBlocks {
 	readonly #owned = new Map<string, CounterBlock>();
+	readonly #retired = new Set<CounterBlock>();
 	readonly #free = new Map<number, number[]>();
 	readonly #capacity: number;
 	#next: number;
@@ -39,7 +40,11 @@ export class CounterBlocks {
 	layout(): BlockLayout {
 		return {
 			next: this.#next,
-			owned: [...this.#owned].map(([owner, { index, count }]) => [owner, index, count]),
+			owned: [
+				...[...this.#owned].map(([owner, { index, count }]) => [owner, index, count] as const),
+				// Not zeroed yet: a successor finds them owned by nobody that its table names.
+				...[...this.#retired].map(({ index, count }) => [`retired/${index}`, index, count] as const),
+			],
 			free: [...this.#free].map(([count, indices]) => [count, [...indices]]),
 		};
 	}
@@ -62,23 +67,23 @@ export class CounterBlocks {
 	}
 
 	/** Takes the blocks of all owners that are not to be kept; they are nobody's until recycled. */
-	retire(keep: ReadonlySet<string>): CounterBlock[] {
-		const retired: CounterBlock[] = [];
+	retire(keep: ReadonlySet<string>): void {
 		for (const [owner, block] of this.#owned) {
 			if (keep.has(owner)) continue;
 			this.#owned.delete(owner);
-			retired.push(block);
+			this.#retired.add(block);
 		}
-		return retired;
 	}
 
-	/** Gives zeroed blocks to whoever comes next. */
-	recycle(blocks: readonly CounterBlock[]): void {
-		for (const { index, count } of blocks) {
-			const list = this.#free.get(count);
-			if (list === undefined) this.#free.set(count, [index]);
-			else list.push(index);
+	/** Zeroes what was retired, and gives it to whoever comes next. */
+	recycle(zero: (block: CounterBlock) => void): void {
+		for (const block of this.#retired) {
+			zero(block);
+			const list = this.#free.get(block.count);
+			if (list === undefined) this.#free.set(block.count, [block.index]);
+			else list.push(block.index);
 		}
+		this.#retired.clear();
 	}
 
 	#extend(count: number): number | undefined {

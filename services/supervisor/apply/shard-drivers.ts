@@ -46,6 +46,8 @@ export class ShardDrivers {
 	readonly #succession: Succession;
 	/** Of packet threads that have ended. */
 	readonly #gone = new WeakSet<WorkerChannel>();
+	/** From the dead to survivors. */
+	readonly #handingOver = new Set<Promise<void>>();
 	#arranging = false;
 	#stopped = false;
 
@@ -96,7 +98,7 @@ export class ShardDrivers {
 			const lastLookUs = this.#lastLookUs(shard.driver);
 			this.#release(shard);
 			const driver = this.#drive(to, shard);
-			acknowledged.then(
+			const taken = acknowledged.then(
 				(atUs) => this.#report(shard, to.slot, atUs - lastLookUs),
 				(thrown) => {
 					if (shard.driver !== driver || !(thrown instanceof CommandRefused)) return;
@@ -104,9 +106,31 @@ export class ShardDrivers {
 					this.#handOverAll(new Map([[shard, lastLookUs]]));
 				},
 			);
+			this.#awaited(taken);
 			// Its end was heard of before.
 			if (this.#gone.has(to.channel)) this.ended(to.channel);
 		});
+	}
+
+	/**
+	 * Resolves when survivors, as far as there are any, have what the dead drove. A batch that was
+	 * left half sent is finished by whoever has the table that it was begun with, or the next one:
+	 * tables and egress sockets change no further before.
+	 */
+	async handedOver(): Promise<void> {
+		for (;;) {
+			const ending = [...this.#driven].flatMap(({ driver }) => (driver?.channel.gone ? [driver.ended] : []));
+			if (ending.length + this.#handingOver.size === 0) return;
+			await Promise.all([...ending, ...this.#handingOver]);
+		}
+	}
+
+	/** The worker drives nothing, and there is what nobody drives. */
+	mayFinish({ channel }: ConnectedWorker): boolean {
+		const all = [...this.#open.shards.values()].flatMap(({ shards }) => shards);
+		return (
+			all.some(({ driver }) => driver === undefined) && all.every(({ driver }) => driver?.channel !== channel)
+		);
 	}
 
 	/**
@@ -298,7 +322,7 @@ export class ShardDrivers {
 		for (const handOver of this.plan()) {
 			const shard = this.#parts.open.shards.get(handOver.ifindex)?.shards[handOver.shard];
 			const lastLookUs = shard === undefined ? undefined : released.get(shard);
-			this.handOver(handOver).then(
+			const given = this.handOver(handOver).then(
 				(atUs) => {
 					if (shard === undefined || lastLookUs === undefined || atUs === undefined) return;
 					this.#report(shard, handOver.to, atUs - lastLookUs);
@@ -306,7 +330,16 @@ export class ShardDrivers {
 				// The next round tries again, and says so.
 				() => {},
 			);
+			this.#awaited(given);
 		}
+	}
+
+	/** What handedOver() waits for; resolves in any case. */
+	#awaited(handingOver: Promise<void>): void {
+		const done = handingOver.then(() => {
+			this.#handingOver.delete(done);
+		});
+		this.#handingOver.add(done);
 	}
 
 	#lastLookUs(driver: ShardDriver | undefined): number {

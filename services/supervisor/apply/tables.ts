@@ -20,6 +20,8 @@ export interface TablesOptions {
 	readonly note?: () => void;
 	/** The same for tables that are the same to the byte. */
 	readonly fingerprint?: (descriptor: number) => string;
+	/** Keeps the table for a successor, in place of the one before. */
+	readonly keep?: (descriptor: number) => void;
 }
 
 /** What a successor must know of tables. */
@@ -43,6 +45,8 @@ export class TableInstaller {
 	#generation = 0n;
 	/** Of that generation's table. */
 	#fingerprint = "";
+	/** The table before the one in force: a worker may have died in a batch of that one. */
+	#before: number | undefined;
 
 	constructor(
 		dataplane: Dataplane,
@@ -68,8 +72,12 @@ export class TableInstaller {
 		};
 	}
 
-	/** Counters, and tables if workers have any, are by the word of the supervisor before this one. */
-	adopt({ generation, fingerprint, blocks, interfaces }: TableNotes): void {
+	/**
+	 * Counters, and tables if workers have any, are by the word of the supervisor before this one.
+	 * @param table its last.
+	 */
+	adopt({ generation, fingerprint, blocks, interfaces }: TableNotes, table?: number): void {
+		this.#before = table;
 		this.#generation = BigInt(generation);
 		this.#fingerprint = fingerprint;
 		this.#blocks.adopt(blocks);
@@ -80,7 +88,9 @@ export class TableInstaller {
 		}
 	}
 
+	/** Not before no batch is left that was begun with another table than the one in force. */
 	async install(table: Table, egressSlot: (key: string) => number): Promise<void> {
+		this.#recycle();
 		const { blockSizes } = this.#options;
 		const { rules, interfaces, owners } = buildRecords(table, egressSlot, this.#blocks, blockSizes);
 		this.#builder.reset();
@@ -88,9 +98,11 @@ export class TableInstaller {
 		for (const record of interfaces) this.#builder.addInterface(record);
 		const descriptor = this.#build();
 		if (this.#open.tableDescriptor !== undefined) {
-			this.#dataplane.closeDescriptor(this.#open.tableDescriptor);
+			if (this.#before !== undefined) this.#dataplane.closeDescriptor(this.#before);
+			this.#before = this.#open.tableDescriptor;
 		}
 		this.#options.note?.();
+		this.#options.keep?.(descriptor);
 		this.#open.table = table;
 		this.#open.tableDescriptor = descriptor;
 		this.#open.tableInForce = false;
@@ -99,7 +111,8 @@ export class TableInstaller {
 			this.#workers.restart(worker.slot, `it refused a table: ${String(thrown)}`);
 		}
 		if (acknowledged > 0) this.#open.tableInForce = true;
-		this.#recycle(table, owners);
+		for (const { name } of table.interfaces) this.#interfaces.add(interfaceOwner(name));
+		this.#blocks.retire(owners.union(this.#interfaces));
 		this.#open.restored.clear();
 	}
 
@@ -120,20 +133,28 @@ export class TableInstaller {
 		return descriptor;
 	}
 
-	/** Resolves when the worker has the current table in force. */
-	async handOver({ channel }: ConnectedWorker): Promise<void> {
-		const descriptor = this.#open.tableDescriptor;
-		if (descriptor === undefined) return;
-		await channel.command((sequence) => installTableMessage(sequence), [descriptor]);
+	/**
+	 * Resolves when the worker has the current table in force.
+	 * @param withBefore it drives nothing yet, and may get a batch that was begun with the table before.
+	 */
+	async handOver({ channel }: ConnectedWorker, withBefore = false): Promise<void> {
+		const { tableDescriptor } = this.#open;
+		if (tableDescriptor === undefined) return;
+		const tables = withBefore ? [this.#before, tableDescriptor] : [tableDescriptor];
+		for (const table of tables) {
+			if (table !== undefined) await channel.command((sequence) => installTableMessage(sequence), [table]);
+		}
 	}
 
-	/** No running worker has a table any more that names these blocks, and no other worker has one. */
-	#recycle(table: Table, owners: ReadonlySet<string>): void {
-		for (const { name } of table.interfaces) this.#interfaces.add(interfaceOwner(name));
-		const retired = this.#blocks.retire(owners.union(this.#interfaces));
-		for (const memory of this.#options.counterMemories) {
-			for (const { index, count } of retired) this.#dataplane.zeroCounters(memory, index, count);
-		}
-		this.#blocks.recycle(retired);
+	/**
+	 * The table in force does not name them, and with the one that did no batch is left: one table
+	 * later than it was replaced.
+	 */
+	#recycle(): void {
+		this.#blocks.recycle(({ index, count }) => {
+			for (const memory of this.#options.counterMemories) {
+				this.#dataplane.zeroCounters(memory, index, count);
+			}
+		});
 	}
 }

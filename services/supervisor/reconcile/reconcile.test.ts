@@ -484,6 +484,26 @@ describe("workers", () => {
 		expect(world.settle(rule("a"))).toMatchObject({ text: [], rules: [{ state: "ACTIVE" }] });
 	});
 
+	test("while the only ones are away with what they began, tables and sockets wait for the next", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		for (const slot of [0, 1]) world.end(slot);
+		const other = rule("b", { group: "239.1.1.2", out: ["r2:239.10.1.2:6002"] });
+		const { text, rules } = world.settle(other);
+		expect(text).toEqual(["egress #4:6002", "leave #2 (*,239.1.1.1)", "no-filter #2 239.1.1.1"]);
+		expect(world.plan([other]).waits).toBeTrue();
+		world.workersDown = true;
+		expect(world.plan([other]).waits).toBeFalse();
+		expect(world.plan([other]).rules).toEqual([
+			{ name: "b", state: "PENDING", reason: "no worker is running" },
+		]);
+		world.workersDown = false;
+		world.workers = [{ slot: 0, phase: "connected" }];
+		expect(world.settle(other).text[0]).toBe("welcome 0");
+		expect(rules).toHaveLength(1);
+		expect(world.open.table?.rules).toHaveLength(1);
+	});
+
 	test("when none has come back for long, rules say so", () => {
 		const world = new World();
 		world.settle(rule("a"));

@@ -21,6 +21,7 @@ export function reconcile(desired: Desired, observed: Observed): Plan {
 	// Asked only for what is refused; with many rules there are many keys.
 	const wanted = open.failures.size > 0 ? wantedKeys(wants, observed.limits.workers) : new Set<string>();
 	const refused = (key: string) => (open.failures.get(key)?.retryAtMs ?? 0) > nowMs;
+	const tableWaits = isOrphaned(observed) && open.table !== undefined && !sameTable(open.table, wants.table);
 	const tableRefused = refused(TABLE_KEY) && !sameTable(open.table, wants.table);
 	const memberships = planMemberships(wants, observed, refused);
 
@@ -33,13 +34,13 @@ export function reconcile(desired: Desired, observed: Observed): Plan {
 		...memberships.leavesBefore,
 		...removedDestinations(wants, observed),
 	];
-	if (!tableRefused) {
+	if (!tableRefused && !tableWaits) {
 		if (!sameTable(open.table, wants.table)) commands.push({ kind: "install-table", table: wants.table });
 		commands.push(
 			...addedDestinations(wants, observed, refused),
 			...memberships.joins,
 			...memberships.leavesAfter,
-			...closings(wants, observed),
+			...(isOrphaned(observed) ? [] : closings(wants, observed)),
 		);
 	}
 	const missing = tableRefused ? missingRows(wants, observed) : undefined;
@@ -49,8 +50,19 @@ export function reconcile(desired: Desired, observed: Observed): Plan {
 		rules: wants.verdicts.map((verdict) =>
 			stateOf(verdict, observed, missing?.has(verdict.uid) === true ? tableFailure : undefined),
 		),
+		// After a while rules say why they are PENDING.
+		waits: tableWaits && !observed.workersDown,
 		retryAtMs: nextRetry(observed, wanted),
 	};
+}
+
+/**
+ * Nobody runs, and rings may hold a batch that was left half sent: whoever comes next gets the
+ * table and the sockets that it was begun with, and those of now after that.
+ */
+function isOrphaned({ workers, open }: Observed): boolean {
+	if (workers.some(({ phase }) => phase === "running" || phase === "draining")) return false;
+	return [...open.shards.values()].some(({ shards }) => shards.some(({ driver }) => driver === undefined));
 }
 
 function welcomes({ workers }: Observed): Command[] {

@@ -237,6 +237,8 @@ export interface Plan {
 	readonly commands: readonly Command[];
 	/** What is true once the commands are executed. */
 	readonly rules: readonly RuleState[];
+	/** What is desired is neither in place nor refused: it waits for a worker that is being started. */
+	readonly waits: boolean;
 	/** When to reconcile again though nothing changes. */
 	readonly retryAtMs: number | undefined;
 }

@@ -39,6 +39,7 @@ export class FakeHost implements Workers {
 	/** Told of each worker that ends. */
 	onEnded: (channel: WorkerChannel) => void = () => {};
 	readonly #channels = new Map<number, WorkerChannel>();
+	readonly #unanswered: bigint[] = [];
 	#lastDescriptor = 2;
 
 	constructor(readonly workerCount: number) {
@@ -54,13 +55,19 @@ export class FakeHost implements Workers {
 			const kind = KINDS[new DataView(message.buffer).getUint32(MESSAGE.kind, true)] ?? "?";
 			const sequence = new DataView(message.buffer).getBigUint64(MESSAGE.sequence, true);
 			this.messages.push(`${slot} ${kind}`);
-			if (!this.silent.has(kind)) {
+			if (this.silent.has(kind)) this.#unanswered.push(sequence);
+			else {
 				queueMicrotask(() => channel.acknowledge(sequence, this.answer.get(kind) ?? 0, 0));
 			}
 			return "sent";
 		});
 		this.#channels.set(slot, channel);
 		return channel;
+	}
+
+	/** It answers at last what it was told with one of the kinds that were silent. */
+	answerLate(slot: number): void {
+		for (const sequence of this.#unanswered.splice(0)) this.channel(slot).acknowledge(sequence, 0);
 	}
 
 	/** The worker's process ends. */
