@@ -127,7 +127,7 @@ export class ShardDrivers {
 
 	/** The worker drives nothing, and there is what nobody drives. */
 	mayFinish({ channel }: ConnectedWorker): boolean {
-		const all = [...this.#open.shards.values()].flatMap(({ shards }) => shards);
+		const all = [...this.#parts.open.shards.values()].flatMap(({ shards }) => shards);
 		return (
 			all.some(({ driver }) => driver === undefined) && all.every(({ driver }) => driver?.channel !== channel)
 		);

@@ -67,7 +67,7 @@ export class FakeHost implements Workers {
 
 	/** It answers at last what it was told with one of the kinds that were silent. */
 	answerLate(slot: number): void {
-		for (const sequence of this.#unanswered.splice(0)) this.channel(slot).acknowledge(sequence, 0);
+		for (const sequence of this.#unanswered.splice(0)) this.channel(slot).acknowledge(sequence, 0, 0);
 	}
 
 	/** The worker's process ends. */
