@@ -14,10 +14,26 @@ import { failed, type Outcome, passed, type Suite, skipped } from "./runner/suit
 
 /** Folders whose tests need root and the machine for themselves. */
 const HEAVY_FOLDERS = ["tests/netns/", "tests/e2e/", "tests/bench/side-by-side"];
-/** Heavy too, and long, but it leaves the machine room: it runs beside all that is not heavy. */
-const BESIDE_OTHERS = "tests/soak/five-minutes.test.ts";
-/** Of commands and their words, not of packets at rate: these bear company as well. */
-const BEARS_COMPANY = "tests/e2e/cli-";
+/** Heavy too, and long, but it leaves the machine room. */
+const SOAK = "tests/soak/five-minutes.test.ts";
+/**
+ * Most of them heavy, but these mostly wait: for words and states, and a few thousand datagrams a second at most. None
+ * of them bounds a time that others could stretch. The long ones first.
+ */
+const PATIENT = [
+	...["adoption", "cold-start", "drop-reasons", "desired-state", "supervisor", "privileges"].map(netns),
+	...["one-to-one", "requests", "two-way", "generator-receiver"].map(netns),
+	...["demo", "cli-", "group-sluice", "up-damaged", "up-disk-full", "up-refusals", "up-restart"].map(e2e),
+	"dataplane-c/test/keeper_test",
+];
+
+function netns(name: string): string {
+	return `tests/netns/${name}.test.ts`;
+}
+
+function e2e(name: string): string {
+	return `tests/e2e/${name}`;
+}
 
 function checkSuite(check: Check): Suite {
 	const name = `check: ${check.name}`;
@@ -52,7 +68,7 @@ async function bunSuites(): Promise<Suite[]> {
 	const heavyRank = (path: string) => HEAVY_FOLDERS.findIndex((folder) => path.startsWith(folder));
 	return all
 		.sort((a, b) => heavyRank(a) - heavyRank(b))
-		.map((path) => bunFile(path, heavyRank(path) >= 0 || path === BESIDE_OTHERS));
+		.map((path) => bunFile(path, heavyRank(path) >= 0 || path === SOAK));
 }
 
 function seconds(sinceMs: number): string {
@@ -77,19 +93,30 @@ async function runSuite(suite: Suite): Promise<Outcome> {
 
 type Results = ReadonlyMap<Suite, Outcome>;
 
-/** One after the other; what runs beside others starts with the first and is awaited before those that do not bear it. */
+/**
+ * Side by side: the soak, the light ones one after the other, and two at a time of those that mostly wait; whoever has
+ * done its own goes on with the others', from their end. After them, one by one, those that need the machine for
+ * themselves.
+ */
 async function runSuites(suites: readonly Suite[]): Promise<Results> {
 	const results = new Map<Suite, Outcome>();
-	const run = async (suite: Suite) => {
-		if (!isStopping()) results.set(suite, await runSuite(suite));
+	const runEach = async (next: () => Suite | undefined) => {
+		for (let suite = next(); suite && !isStopping(); suite = next())
+			results.set(suite, await runSuite(suite));
 	};
-	const beside = suites.filter(({ name }) => name === BESIDE_OTHERS);
-	const others = suites.filter(({ name }) => name !== BESIDE_OTHERS);
-	const bears = ({ name, heavy }: Suite) => !heavy || name.startsWith(BEARS_COMPANY);
-	const running = Promise.all(beside.map(run));
-	for (const suite of others.filter(bears)) await run(suite);
-	await running;
-	for (const suite of others.filter((suite) => !bears(suite))) await run(suite);
+	const soak = suites.filter(({ name }) => name === SOAK);
+	const patient = PATIENT.flatMap((part) => suites.filter(({ name }) => name.startsWith(part)));
+	const others = suites.filter((suite) => suite.name !== SOAK && !patient.includes(suite));
+	const light = others.filter(({ heavy }) => !heavy);
+	const alone = others.filter(({ heavy }) => heavy);
+	const nextPatient = () => patient.shift() ?? light.pop();
+	await Promise.all([
+		runEach(() => soak.shift()),
+		runEach(() => light.shift() ?? patient.pop()),
+		runEach(nextPatient),
+		runEach(nextPatient),
+	]);
+	await runEach(() => alone.shift());
 	return results;
 }
 
