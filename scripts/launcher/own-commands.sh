@@ -29,7 +29,7 @@ help_for_own_command() {
 
 			  --quick                  under a minute, and coarse; without it, about an hour
 			  --case NAME              cpu, loss-free, latency, fan-out, streams, rules, workers, put, apply, idle, micro (all)
-			  --peer NAME              sluice, socat, reference, command (all)
+			  --peer NAME              sluice, socat, reference, smcroute, command (all)
 			  --peer-command TEMPLATE  one more peer, called command: a shell command for each stream and
 			                           output, in which {in} {group} {port} {in-address} and
 			                           {out} {to} {to-port} {out-address} are filled in

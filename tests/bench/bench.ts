@@ -95,8 +95,7 @@ export class Bench {
 		if (reason !== undefined) return { ...none, reason };
 		try {
 			const { network, running } = await this.#stand(peer, task, wire);
-			if (await forwards(network, task, () => running.alive()))
-				return { peer, network, running, reason: undefined };
+			if (await forwards(network, task, running)) return { peer, network, running, reason: undefined };
 			const last = running.said().trim().split("\n").at(-1);
 			return { ...none, reason: `it does not forward${last === "" ? "" : `: ${last}`}` };
 		} catch (error) {
@@ -150,7 +149,7 @@ export class Bench {
 			...{ network, running, task: variant.task },
 			trial: async (load) => {
 				this.#refuseWhenStopped();
-				const trial = await tryLoad(network, variant.task, load);
+				const trial = await tryLoad(network, running, variant.task, load);
 				samples.push(trial);
 				this.say(`${name}: ${describeTrial(load, trial)}`);
 				return trial;

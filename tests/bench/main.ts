@@ -17,6 +17,7 @@ import { commandPeer } from "./peers/command.ts";
 import type { Peer } from "./peers/peer.ts";
 import { reference } from "./peers/reference.ts";
 import { sluice } from "./peers/sluice.ts";
+import { smcroute } from "./peers/smcroute.ts";
 import { socat } from "./peers/socat.ts";
 import { plot } from "./report/plot.ts";
 import { type Results, results } from "./report/results.ts";
@@ -24,7 +25,7 @@ import { caseTable } from "./report/table.ts";
 import { verdictTable } from "./report/verdicts.ts";
 import { verdicts } from "./targets.ts";
 
-const PEERS: readonly Peer[] = [sluice, socat, reference];
+const PEERS: readonly Peer[] = [sluice, socat, reference, smcroute];
 const EXIT_INTERRUPTED = 130;
 const STOP_DEADLINE_MS = 15_000;
 

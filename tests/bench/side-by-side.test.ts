@@ -47,7 +47,6 @@ function checkTrial(trial: Trial): void {
 	expect(trial.receivedPackets + trial.sinkDroppedPackets + trial.lostPackets).toBe(trial.expectedPackets);
 	expect(trial.duplicatedPackets).toBe(0);
 	expect(trial.corruptPackets).toBe(0);
-	expect(trial.cpuNs).toBeGreaterThan(0);
 	expect(trial.cpuNs).toBeLessThan(trial.wallNs * navigator.hardwareConcurrency);
 	const { p50 = 0, p99 = 0, p999 = 0, max = 0 } = trial.latencyMicroseconds ?? {};
 	expect([0, p50, p99, p999, max].toSorted((a, b) => a - b)).toEqual([0, p50, p99, p999, max]);
@@ -65,7 +64,7 @@ test("one case on real packets: every peer has the same load, and its figures ag
 	expect(results.generator.burstsPps).toBeGreaterThan(0);
 	expect(results.generator.singlesPps).toBeGreaterThan(0);
 	expect(results.machine).toMatchObject({ kernel: expect.any(String), cpuModel: expect.any(String) });
-	expect(results.peers.map(({ name }) => name)).toEqual(["sluice", "socat", "reference"]);
+	expect(results.peers.map(({ name }) => name)).toEqual(["sluice", "socat", "reference", "smcroute"]);
 	expect(results.cases.map(({ name }) => name)).toEqual(["latency"]);
 	const rows = results.cases[0]?.rows ?? [];
 	expect(rows.map(({ variant, peer }) => `${variant} ${peer}`)).toEqual(
@@ -79,6 +78,8 @@ test("one case on real packets: every peer has the same load, and its figures ag
 		const [trial] = samples as Trial[];
 		if (trial === undefined) throw new Error("no trial");
 		checkTrial(trial);
+		// The kernel forwards for smcroute, in the generator's time.
+		if (peer !== "smcroute") expect(trial.cpuNs).toBeGreaterThan(0);
 		expect(figures["p99"]).toBe(trial.latencyMicroseconds?.p99);
 	}
 	for (const variant of ["5 k/s", "50 k/s"]) {
@@ -125,7 +126,9 @@ test("interrupted it leaves nothing behind", async () => {
 test("what is asked wrongly is one line, and a peer that does not work is a row that says so", async () => {
 	const refused = bench("--peer", "command");
 	expect(await refused.exited).toBe(1);
-	expect(await refused.stderr.text()).toBe("sluice: --peer command: choose of sluice, socat, reference\n");
+	expect(await refused.stderr.text()).toBe(
+		"sluice: --peer command: choose of sluice, socat, reference, smcroute\n",
+	);
 
 	const template = "echo no such relay >&2; exit 1 # {group} {port} {to} {to-port}";
 	const words = ["--case", "latency", "--peer", "command", "--peer-command", template, "--results", folder];

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { gen, type RecvReport, recv } from "../netns/lab/traffic.ts";
 import { type Load, perStream } from "./load.ts";
 import type { Network } from "./network.ts";
-import { IN, OUT, type Task } from "./peers/peer.ts";
+import { IN, OUT, type Running, type Task } from "./peers/peer.ts";
 import { spent, threadTimes } from "./schedstat.ts";
 
 export interface Trial extends Load {
@@ -33,7 +33,10 @@ export interface Trial extends Load {
 	readonly drainMs: number;
 }
 
-const SINK = `d0:${OUT.group}:${OUT.port}`;
+function sink({ arrivesAt = OUT }: Pick<Running, "arrivesAt">): string {
+	return `d0:${arrivesAt.group}:${arrivesAt.port}`;
+}
+
 const GENERATOR = `s0:${IN.group}:${IN.port}`;
 const LEAST_URGENT = 19;
 const SILENCE_SECONDS = 0.5;
@@ -76,11 +79,16 @@ async function drained(pids: readonly number[], leftBefore: number, expected: nu
 	return lastAt - beganAt;
 }
 
-export async function tryLoad(network: Network, task: Task, load: Load): Promise<Trial> {
+export async function tryLoad(
+	network: Network,
+	running: Pick<Running, "arrivesAt">,
+	task: Task,
+	load: Load,
+): Promise<Trial> {
 	const { rate, count } = perStream(load, task.streams);
 	const outputs = task.copies > 1 ? { copies: task.copies } : { streams: task.streams };
 	const receiver = await recv(network.dst, {
-		...{ in: SINK, expect: count, idleSeconds: SILENCE_SECONDS },
+		...{ in: sink(running), expect: count, idleSeconds: SILENCE_SECONDS },
 		...outputs,
 		...(load.sinkYields ? { niceness: LEAST_URGENT } : {}),
 	});
@@ -123,10 +131,10 @@ const PROBE_BYTES = 64;
 const PROBE_INTERVAL_MS = 500;
 
 /** Waits until a datagram of each stream has come out of each output. Answers whether that is so. */
-export async function forwards(network: Network, task: Task, alive: () => boolean): Promise<boolean> {
+export async function forwards(network: Network, task: Task, running: Running): Promise<boolean> {
 	const outputs = task.copies > 1 ? { copies: task.copies } : { streams: task.streams };
 	const receiver = await recv(network.dst, {
-		in: SINK,
+		in: sink(running),
 		expect: 1,
 		idleSeconds: 2 * READY_DEADLINE_MS,
 		...outputs,
@@ -135,7 +143,7 @@ export async function forwards(network: Network, task: Task, alive: () => boolea
 	const report = receiver.report();
 	let sending = true;
 	const send = async () => {
-		while (sending && alive() && performance.now() < end) {
+		while (sending && running.alive() && performance.now() < end) {
 			await gen(network.src, {
 				...{ to: GENERATOR, rate: PROBE_RATE_PPS, count: 1, size: PROBE_BYTES, streams: task.streams },
 			});

@@ -30,6 +30,8 @@ export interface Running {
 	alive(): boolean;
 	/** Another task while it runs; without this it is ended and started anew. */
 	turnTo?(task: Task): Promise<void>;
+	/** Where the first stream comes out; undefined: at OUT. */
+	readonly arrivesAt?: { readonly group: string; readonly port: number };
 	/** What it said on stderr, for when it does not work. */
 	said(): string;
 	/** Only Sluice has one: what its commands are given to. */

@@ -16,7 +16,7 @@ const SURROUNDINGS_HEIGHT = 140;
 const LETTER_WIDTH = 7.5;
 const MARGIN = 16;
 /** Told apart by people who see colours differently (Okabe and Ito). */
-const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7"];
+const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9"];
 
 /** The SVG; undefined if there is nothing to draw. */
 export function plot(one: Case, rows: readonly Row[]): string | undefined {
