@@ -18,7 +18,7 @@ static struct tally *new_tally(uint32_t stream)
 
 static struct arrival arrival_from(const char *address, uint16_t port)
 {
-	struct arrival arrival = { .ttl = 16, .dscp = 46, .now_ns = 5000 };
+	struct arrival arrival = { .ttl = 16, .dscp = 46, .at_ns = 5000 };
 
 	if (!address_parse(address, &arrival.source))
 		abort();
@@ -107,7 +107,7 @@ static void a_clock_behind_the_senders_counts_as_no_latency(void)
 	struct tally *tally = new_tally(0);
 	struct arrival arrival = arrival_from("10.0.0.1", 5001);
 
-	arrival.now_ns = 1999;
+	arrival.at_ns = 1999;
 	take(tally, 0, 0, 24, &arrival);
 	EXPECT(tally->latency.count == 1 && tally->latency.max_ns == 0);
 	free(tally);

@@ -6,6 +6,7 @@
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <time.h>
 
 #ifndef IPV6_MULTICAST_ALL
 #define IPV6_MULTICAST_ALL 29 /* linux/in6.h, which glibc's netinet/in.h excludes */
@@ -33,6 +34,8 @@ static void set_options(int fd, const struct endpoint *in, int buffer_bytes)
 	if (setsockopt(fd, level, v6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, &on, sizeof(on)) < 0 ||
 	    setsockopt(fd, level, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, &on, sizeof(on)) < 0)
 		fail(EXIT_REFUSED, "cannot ask for TTL and DSCP: %s", strerror(errno));
+	/* When it arrived, not when this program had its turn. */
+	setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
 	/* An IPv6 socket would otherwise take the IPv4 port as well. */
 	if (v6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
@@ -108,6 +111,14 @@ void receive_socket_read_control(struct msghdr *message, struct arrival *arrival
 		const bool v6 = entry->cmsg_level == IPPROTO_IPV6;
 		int value = 0;
 
+		if (entry->cmsg_level == SOL_SOCKET && entry->cmsg_type == SCM_TIMESTAMPNS) {
+			struct timespec time;
+
+			memcpy(&time, CMSG_DATA(entry), sizeof(time));
+			arrival->at_ns =
+				(uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+			continue;
+		}
 		if (v4 && entry->cmsg_type == IP_TOS) {
 			arrival->dscp = *CMSG_DATA(entry) >> 2; /* a single byte */
 			continue;

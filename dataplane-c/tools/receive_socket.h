@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define RECEIVE_CONTROL_BYTES 128u /* room for TTL and traffic class */
+#define RECEIVE_CONTROL_BYTES 128u /* room for TTL, traffic class and time */
 
 /*
  * A non-blocking socket bound to the destination and, if that is a group, joined to it on the

@@ -137,11 +137,14 @@ void receiver_open(struct receiver *receiver, const struct receiver_settings *se
 
 static void tally_batch(struct tally *tally, struct batch *batch, unsigned datagrams)
 {
-	struct arrival arrival = { .now_ns = clock_ns(CLOCK_REALTIME) };
+	/* Where the kernel says nothing of the time. */
+	const uint64_t now_ns = clock_ns(CLOCK_REALTIME);
+	struct arrival arrival = { 0 };
 
 	for (unsigned slot = 0; slot < datagrams; slot++) {
 		struct msghdr *message = &batch->messages[slot].msg_hdr;
 
+		arrival.at_ns = now_ns;
 		arrival.source = batch->sources[slot];
 		receive_socket_read_control(message, &arrival);
 		tally_datagram(tally, batch->payloads[slot], batch->messages[slot].msg_len,

@@ -69,8 +69,8 @@ void tally_datagram(struct tally *tally, const uint8_t *payload, size_t size,
 	if (verdict == SEQUENCE_REORDERED)
 		tally->reordered_packets++;
 	/* The clocks of two hosts may disagree: a negative latency counts as none. */
-	latency_histogram_record(&tally->latency, arrival->now_ns > header.sent_ns
-							  ? arrival->now_ns - header.sent_ns
+	latency_histogram_record(&tally->latency, arrival->at_ns > header.sent_ns
+							  ? arrival->at_ns - header.sent_ns
 							  : 0);
 }
 

@@ -16,9 +16,9 @@
 /* How a datagram came, as the kernel tells it. */
 struct arrival {
 	union socket_address source;
-	int ttl;         /* 0 to 255, or TALLY_NOT_SEEN */
-	int dscp;        /* 0 to 63, or TALLY_NOT_SEEN */
-	uint64_t now_ns; /* CLOCK_REALTIME */
+	int ttl;        /* 0 to 255, or TALLY_NOT_SEEN */
+	int dscp;       /* 0 to 63, or TALLY_NOT_SEEN */
+	uint64_t at_ns; /* CLOCK_REALTIME */
 };
 
 struct tally {

@@ -77,7 +77,7 @@ function latencyCase(effort: Effort): Case {
 	return {
 		name: "latency",
 		title: "One-way latency",
-		traffic: `one stream of ${LARGE}-byte payloads, single packets evenly spaced; the generator stamps before its send, the sink reads its clock after its receive`,
+		traffic: `one stream of ${LARGE}-byte payloads, single packets evenly spaced; the generator stamps before its send, the kernel at arrival`,
 		columns: LATENCY_COLUMNS,
 		plot: { key: "p99", axis: "p99, µs" },
 		variants: [5_000, 50_000].map((ratePps) => ({

@@ -1,4 +1,4 @@
-/** From the generator's stamp before its send to the sink's clock after its receive. */
+/** From the generator's stamp before its send to the kernel's at arrival, however long the sink then sleeps. */
 
 import { median } from "../percentiles.ts";
 import type { Column, Effort, Figures, Lane } from "./case.ts";
