@@ -11,8 +11,8 @@ import { connect, Namespace } from "../netns/lab/namespace.ts";
 
 /** How bursts cross each of the two cables. */
 export interface Wire {
-	/** Generator to relay. */
-	readonly ingress: "packets" | "super-packets";
+	/** Generator to relay; GRO: packets on the cable, which the relay's kernel merges as it receives them. */
+	readonly ingress: "packets" | "super-packets" | "GRO";
 	/** Relay to sink: whether the kernel segments before the device, or leaves it to the device. */
 	readonly egress: "packets" | "super-packets";
 }
@@ -20,10 +20,12 @@ export interface Wire {
 export const PACKETS: Wire = { ingress: "packets", egress: "packets" };
 
 export function describeWire({ ingress, egress }: Wire): string {
-	const way = (kind: Wire["ingress"]) =>
-		kind === "packets"
-			? "individual packets (segmentation in software)"
-			: "super-packets (the device segments)";
+	const ways = {
+		packets: "individual packets (segmentation in software)",
+		"super-packets": "super-packets (the device segments)",
+		GRO: "individual packets that GRO merges into super-packets",
+	};
+	const way = (kind: Wire["ingress"]) => ways[kind];
 	return `${way(ingress)} in, ${way(egress)} out`;
 }
 
@@ -75,7 +77,11 @@ export class Network {
 			{ namespace: dst, name: "d0", address: `${ADDRESSES.sink}/24` },
 		);
 		// A device that takes one segment at a time leaves the segmentation to the kernel, packet by packet.
-		if (wire.ingress === "packets") await src.ip("link", "set", "s0", "gso_max_segs", "1");
+		if (wire.ingress !== "super-packets") await src.ip("link", "set", "s0", "gso_max_segs", "1");
+		if (wire.ingress === "GRO") {
+			if (Bun.which("ethtool") === null) throw new Error("GRO is switched on by ethtool: install it");
+			await relay.must(["ethtool", "-K", "r0", "gro", "on", "rx-udp-gro-forwarding", "on"]);
+		}
 		if (wire.egress === "packets") await relay.ip("link", "set", "r1", "gso_max_segs", "1");
 		if (cpus.traffic !== undefined && cpus.relay !== undefined) {
 			src.pin(cpus.traffic);

@@ -15,6 +15,7 @@ const LARGE = 1_400;
 const SMALL = 64;
 const BURST = 32;
 const SUPER_PACKETS_IN: Wire = { ingress: "super-packets", egress: "packets" };
+const GRO_IN: Wire = { ingress: "GRO", egress: "packets" };
 const SUPER_PACKETS_OUT: Wire = { ingress: "packets", egress: "super-packets" };
 
 function cpuCase(effort: Effort): Case {
@@ -55,7 +56,7 @@ function lossFreeCase(effort: Effort): Case {
 	return {
 		name: "loss-free",
 		title: "Highest loss-free rate, 1→1",
-		traffic: `one stream, or 50 that interleave packet by packet; packets: individual packets in and out (segmentation in software); super-packets in: bursts of ${BURST} arrive as one super-packet, as with GRO on ingress, and leave as individual packets`,
+		traffic: `one stream, or 50 that interleave packet by packet; packets: individual packets in and out (segmentation in software); GRO: individual packets on the cable, which the kernel merges at the input interface; super-packets in: bursts of ${BURST} cross the cable as one super-packet; both leave as individual packets`,
 		columns: LOSS_FREE_COLUMNS,
 		plot: { key: "packetsInPps", axis: "datagrams per second" },
 		variants: [
@@ -67,6 +68,7 @@ function lossFreeCase(effort: Effort): Case {
 						variant(LARGE, 1, PACKETS, "packets"),
 						variant(SMALL, 1, PACKETS, "packets"),
 						variant(LARGE, 1, PACKETS, "50 streams", 50),
+						variant(LARGE, BURST, GRO_IN, "GRO"),
 						variant(LARGE, BURST, SUPER_PACKETS_IN, "super-packets in"),
 					]),
 		],
