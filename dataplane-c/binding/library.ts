@@ -61,6 +61,7 @@ const SUPERVISOR_SYMBOLS = {
 
 const WORKER_SYMBOLS = {
 	sluice_worker_start: { args: [ptr, u32, i32, ptr], returns: i32 },
+	sluice_worker_set_idle: { args: [u64, u32], returns: i32 },
 	sluice_worker_confine: { args: [], returns: i32 },
 	sluice_worker_state: { args: [u64, ptr], returns: i32 },
 	sluice_worker_stop: { args: [u64], returns: nothing },

@@ -4,6 +4,9 @@ import { INTERFACE_COUNTERS, OUTPUT_COUNTERS, RULE_COUNTERS, WORKER_COUNTERS } f
 import { LIMITS, SNAPSHOT } from "./layout.ts";
 import { succeed, workerSymbols } from "./library.ts";
 
+/** enum sluice_idle. */
+const IDLE = { adaptive: 0, block: 1, spin: 2 } as const;
+
 export type WorkerState = "boot" | "run" | "halt" | "fail";
 const STATES: readonly WorkerState[] = ["boot", "run", "halt", "fail"];
 
@@ -110,6 +113,14 @@ export class Worker {
 		);
 		succeed(result, `start packet thread on @${channelName}`);
 		return new Worker(handle[0] ?? 0n);
+	}
+
+	/** What its packet thread does when nothing is ready; "adaptive" until somebody says otherwise. */
+	setIdle(strategy: keyof typeof IDLE): void {
+		succeed(
+			workerSymbols().sluice_worker_set_idle(this.#alive(), IDLE[strategy]),
+			`be ${strategy} when idle`,
+		);
 	}
 
 	/**

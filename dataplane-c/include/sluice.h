@@ -596,6 +596,19 @@ enum sluice_worker_state {
  */
 SLUICE_API int sluice_worker_start(const char *channel_name, uint32_t slot, int32_t core,
 				   struct sluice_worker **worker);
+/* What the packet thread does when nothing is ready. */
+enum sluice_idle {
+	/* Looks again for up to 20 µs as long as that pays, then sleeps. From the start. */
+	SLUICE_IDLE_ADAPTIVE = 0,
+	/* Sleeps at once: the least CPU when datagrams are rare, a wake-up for each batch. */
+	SLUICE_IDLE_BLOCK = 1,
+	/* Never sleeps: the least latency, and a whole core for it. */
+	SLUICE_IDLE_SPIN = 2
+};
+
+/* At any time, of the running thread. 0, or -EINVAL. */
+SLUICE_API int sluice_worker_set_idle(struct sluice_worker *worker, uint32_t idle);
+
 /*
  * Confines the whole process, all its threads, for the rest of its life: a seccomp filter
  * (x86_64, aarch64) that answers EPERM to every system call a worker does not need, and

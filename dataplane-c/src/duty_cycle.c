@@ -66,10 +66,10 @@ static void refresh_waits(struct cycle *cycle)
 }
 
 /* True when something came while looking. */
-static bool spin(struct cycle *cycle)
+static bool spin(struct cycle *cycle, uint32_t strategy)
 {
 	struct sluice_worker *worker = cycle->worker;
-	const uint32_t spin_ns = idle_spin_ns(&worker->idle);
+	const uint32_t spin_ns = idle_spin_ns(&worker->idle, strategy);
 	const uint64_t end_ns = cycle->now_ns + spin_ns;
 	bool found = false;
 
@@ -83,7 +83,8 @@ static bool spin(struct cycle *cycle)
 #endif
 		}
 	}
-	idle_learn(&worker->idle, spin_ns, found);
+	if (strategy == SLUICE_IDLE_ADAPTIVE)
+		idle_learn(&worker->idle, spin_ns, found);
 	return found;
 }
 
@@ -92,17 +93,19 @@ static int wait_for_work(struct cycle *cycle)
 	struct sluice_worker *worker = cycle->worker;
 	/* A table that waits for a snapshot to end is tried again soon. */
 	const int table_ms = worker->next_table.memory ? 1 : WAIT_MS;
-	const int timeout_ms = worker->channel >= 0 ? table_ms : WAIT_CUT_OFF_MS;
+	const int sleep_ms = worker->channel >= 0 ? table_ms : WAIT_CUT_OFF_MS;
+	const uint32_t strategy = __atomic_load_n(&worker->idle_strategy, __ATOMIC_RELAXED);
+	const bool sleeps = strategy != SLUICE_IDLE_SPIN;
 	int woken;
 
-	if (spin(cycle))
+	if (spin(cycle, strategy))
 		return 0;
 	if (worker->waits_changed)
 		refresh_waits(cycle);
-	woken = poll(cycle->waits, cycle->wait_count, timeout_ms);
+	woken = poll(cycle->waits, cycle->wait_count, sleeps ? sleep_ms : 0);
 	if (woken < 0 && errno != EINTR)
 		return -errno;
-	if (worker->counters)
+	if (worker->counters && sleeps)
 		counter_add(&worker->counters[SLUICE_WORKER_WAKEUPS], 1);
 	if (woken <= 0)
 		return 0;

@@ -94,6 +94,14 @@ int sluice_worker_start(const char *channel_name, uint32_t slot, int32_t core,
 	return 0;
 }
 
+int sluice_worker_set_idle(struct sluice_worker *worker, uint32_t idle)
+{
+	if (!worker || idle > SLUICE_IDLE_SPIN)
+		return -EINVAL;
+	__atomic_store_n(&worker->idle_strategy, idle, __ATOMIC_RELAXED);
+	return 0;
+}
+
 int sluice_worker_state(const struct sluice_worker *worker, int32_t *error)
 {
 	int32_t state = __atomic_load_n(&worker->state, __ATOMIC_ACQUIRE);

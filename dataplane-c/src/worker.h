@@ -22,6 +22,7 @@ struct sluice_worker {
 	int32_t error; /* packet thread, before state becomes FAIL */
 	bool stop;     /* the caller; stop_event wakes the packet thread from poll */
 	int stop_event;
+	uint32_t idle_strategy; /* the caller; enum sluice_idle */
 
 	/*
 	 * Held by the caller while it copies a snapshot, and by the packet thread while it

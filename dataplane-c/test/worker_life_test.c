@@ -67,6 +67,49 @@ static void the_heart_beats_while_nothing_comes(void)
 	}
 }
 
+static void await_beats(unsigned beats)
+{
+	const uint64_t *heart = &rig.counters[SLUICE_WORKER_HEARTBEAT_NS];
+
+	for (unsigned beat = 0; beat < beats; beat++) {
+		const uint64_t last = __atomic_load_n(heart, __ATOMIC_RELAXED);
+		unsigned waited = 0;
+
+		while (__atomic_load_n(heart, __ATOMIC_RELAXED) == last && waited++ < 100000)
+			usleep(100);
+	}
+}
+
+/* A sleeper would be woken once for each beat, and for each datagram that comes alone. */
+static void it_idles_as_it_is_told(void)
+{
+	const uint64_t *wakeups = &rig.counters[SLUICE_WORKER_WAKEUPS];
+	const uint8_t payload[10] = { 0 };
+	uint64_t before;
+
+	EXPECT_EQUAL(sluice_worker_set_idle(rig.worker, SLUICE_IDLE_SPIN + 1), -EINVAL);
+	EXPECT_EQUAL(sluice_worker_set_idle(NULL, SLUICE_IDLE_SPIN), -EINVAL);
+	EXPECT_EQUAL(install_one(79, SLOT), 0);
+	EXPECT_EQUAL(sluice_worker_set_idle(rig.worker, SLUICE_IDLE_SPIN), 0);
+	await_beats(3);
+	before = __atomic_load_n(wakeups, __ATOMIC_RELAXED);
+	for (uint64_t sent = 1; sent <= 20; sent++) {
+		traffic_send(sender, 79, payload, sizeof(payload));
+		EXPECT(await_forwarded(79, sent));
+	}
+	await_beats(50);
+	EXPECT_EQUAL(__atomic_load_n(wakeups, __ATOMIC_RELAXED), before);
+	EXPECT_EQUAL(sluice_worker_set_idle(rig.worker, SLUICE_IDLE_BLOCK), 0);
+	await_beats(3);
+	before = __atomic_load_n(wakeups, __ATOMIC_RELAXED);
+	for (uint64_t sent = 21; sent <= 40; sent++) {
+		traffic_send(sender, 79, payload, sizeof(payload));
+		EXPECT(await_forwarded(79, sent));
+	}
+	EXPECT(__atomic_load_n(wakeups, __ATOMIC_RELAXED) >= before + 20);
+	EXPECT_EQUAL(sluice_worker_set_idle(rig.worker, SLUICE_IDLE_ADAPTIVE), 0);
+}
+
 static void kernel_drops_are_counted(void)
 {
 	struct sluice_detach_shard detach = { .message = { .kind = SLUICE_MESSAGE_DETACH_SHARD },
@@ -336,6 +379,7 @@ int main(void)
 	bad_commands_are_answered_and_change_nothing();
 	notes_reach_the_workers_process();
 	the_heart_beats_while_nothing_comes();
+	it_idles_as_it_is_told();
 	kernel_drops_are_counted();
 	a_successor_goes_on_where_a_worker_stopped();
 	a_ring_out_of_step_is_put_in_step();

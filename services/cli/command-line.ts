@@ -80,6 +80,10 @@ function declareRunning(program: Command, perform: Perform): void {
 		.option("--host-id <ID>", "this host's name in the cluster (default: the host name)")
 		.option("--labels <k=v,...>", "what else is known of this host")
 		.option("--workers <N|auto>", "worker processes (default auto: one per core)")
+		.option(
+			"--idle <STRATEGY>",
+			"what workers do when nothing is ready: adaptive, block, spin (default adaptive)",
+		)
 		.option("--ring-memory <MIB>", "kernel memory for all receive rings (default 512)")
 		.option("--http <ADDR:PORT>", "where the HTTP API listens (default 127.0.0.1:7080)")
 		.option("--nats-listen <ADDR:PORT>", "where its own NATS listens (default 127.0.0.1:4222)")

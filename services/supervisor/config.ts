@@ -1,4 +1,5 @@
 import { nkeyCredentials, serviceConfig } from "@sluice/lib/config";
+import { IDLE_STRATEGIES } from "@sluice/lib/idle-strategies";
 import { z } from "zod";
 
 const MEBIBYTE = 2 ** 20;
@@ -15,6 +16,8 @@ export const supervisorConfig = serviceConfig.extend({
 	workerUser: z.string().min(1),
 	/** Where the rules are kept that flow when NATS is away at a start; absent: nothing is kept. */
 	keepFile: z.string().startsWith("/").optional(),
+	/** What packet threads do when nothing is ready. */
+	idle: z.enum(IDLE_STRATEGIES).default("adaptive"),
 	/** Kernel memory for all receive rings together. */
 	ringLimitBytes: z
 		.int()

@@ -231,7 +231,8 @@ export class Supervisor {
 	}
 
 	#startWorker(slot: number, core: number, onExit: (how: string) => void): WorkerProcess {
-		const { hostId, incarnation, natsUrl, workerCredentials, logLevel, stageDir, workerUser } = this.#config;
+		const { hostId, incarnation, natsUrl, workerCredentials, logLevel, stageDir, workerUser, idle } =
+			this.#config;
 		const worker = startWorkerProcess({
 			bun: join(stageDir, "bun"),
 			bundle: join(stageDir, "worker.js"),
@@ -246,6 +247,7 @@ export class Supervisor {
 				logLevel,
 				worker: slot,
 				core,
+				idle,
 				channel: this.#channelName,
 				keeper: process.ppid,
 			},

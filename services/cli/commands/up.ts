@@ -7,6 +7,7 @@ export interface UpFlags {
 	hostId?: string;
 	labels?: string;
 	workers?: string;
+	idle?: string;
 	ringMemory?: string;
 	http?: string;
 	natsListen?: string;
@@ -19,6 +20,7 @@ export async function up({ flags }: Context, given: UpFlags): Promise<void> {
 		...(given.hostId !== undefined && { hostId: given.hostId }),
 		...(given.labels !== undefined && { labels: parseLabels(given.labels) }),
 		...(given.workers !== undefined && { workers: parseWorkers(given.workers) }),
+		...(given.idle !== undefined && { idle: given.idle }),
 		...(given.ringMemory !== undefined && { ringMemoryMiB: parseRingMemory(given.ringMemory) }),
 		...(given.http !== undefined && { http: given.http }),
 		...(given.natsListen !== undefined && { natsListen: given.natsListen }),

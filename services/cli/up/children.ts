@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { IdleStrategy } from "@sluice/lib/idle-strategies";
 import type { Account } from "./accounts.ts";
 import { WORKER_USER } from "./accounts.ts";
 import { type ChildSpec, FIRST_GIVEN_FD } from "./child.ts";
@@ -71,6 +72,7 @@ export interface SupervisorSettings {
 	readonly workerSeed: string;
 	readonly labels: Readonly<Record<string, string>>;
 	readonly workers: number;
+	readonly idle: IdleStrategy;
 	/** Undefined: its default. */
 	readonly ringLimitBytes: number | undefined;
 	readonly keepFile: string;
@@ -84,6 +86,7 @@ export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec 
 	const spec = service(home, "supervisor", undefined, settings.seed, {
 		labels: settings.labels,
 		workers: settings.workers,
+		idle: settings.idle,
 		ringLimitBytes: settings.ringLimitBytes,
 		workerCredentials: { kind: "nkey", seed: settings.workerSeed },
 		stageDir: home.stageDir,

@@ -78,12 +78,13 @@ function relayOf(
 	seed: string,
 	workerSeed: string,
 ): ChildSpec {
-	const { labels, workers, ringLimitBytes } = plan;
+	const { labels, workers, idle, ringLimitBytes } = plan;
 	return supervisor(home, {
 		seed,
 		workerSeed,
 		labels,
 		workers,
+		idle,
 		ringLimitBytes,
 		keepFile: dataDir.keptRules,
 		lockFile: dataDir.relayLock,

@@ -8,6 +8,8 @@ const dataDir = "/var/lib/sluice";
 describe("planUp", () => {
 	test("without --nats it runs the whole cluster, on the loopback", () => {
 		const plan = planUp({ dataDir, hostId: "relay-a", workers: 3, ringMemoryMiB: 64 });
+		expect(plan.idle).toBe("adaptive");
+		expect(planUp({ dataDir, hostId: "a", idle: "spin" }).idle).toBe("spin");
 		expect(plan).toMatchObject({ hostId: "relay-a", workers: 3, labels: {}, ringLimitBytes: 64 * 2 ** 20 });
 		expect(plan.cluster).toEqual({
 			kind: "own",
@@ -42,6 +44,9 @@ describe("planUp", () => {
 		for (const workers of [0, -1, 1.5, Number.NaN, 2000]) {
 			expect(() => planUp({ dataDir, hostId: "a", workers })).toThrow(/^--workers/);
 		}
+		expect(() => planUp({ dataDir, hostId: "a", idle: "lazy" })).toThrow(
+			"--idle lazy: expected adaptive, block, spin",
+		);
 		for (const ringMemoryMiB of [0, 1, 1.5, Number.NaN, 2 ** 21]) {
 			expect(() => planUp({ dataDir, hostId: "a", ringMemoryMiB })).toThrow(/^--ring-memory/);
 		}

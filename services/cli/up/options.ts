@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { NAME_PATTERN } from "@sluice/lib/config";
+import { IDLE_STRATEGIES, type IdleStrategy } from "@sluice/lib/idle-strategies";
 import { ALL_HOSTS } from "@sluice/lib/placement";
 import { badValue, CommandFailure, exitCodes } from "../failure.ts";
 import { usableCpus } from "./cpus.ts";
@@ -12,6 +13,8 @@ export interface UpOptions {
 	readonly hostId?: string;
 	readonly labels?: Readonly<Record<string, string>>;
 	readonly workers?: number | "auto";
+	/** A name of IDLE_STRATEGIES. Default: adaptive. */
+	readonly idle?: string;
 	/** For all receive rings of this host. Default: the supervisor's. */
 	readonly ringMemoryMiB?: number;
 	readonly dataDir: string;
@@ -39,6 +42,7 @@ export interface UpPlan {
 	readonly hostId: string;
 	readonly labels: Readonly<Record<string, string>>;
 	readonly workers: number;
+	readonly idle: IdleStrategy;
 	/** Undefined: the supervisor's default. */
 	readonly ringLimitBytes: number | undefined;
 	/** Absolute. */
@@ -66,6 +70,7 @@ export function planUp(options: UpOptions): UpPlan {
 		hostId: checkHostId(options.hostId),
 		labels: options.labels ?? {},
 		workers: checkWorkers(options.workers ?? "auto"),
+		idle: checkIdle(options.idle ?? "adaptive"),
 		ringLimitBytes: checkRingMemory(options.ringMemoryMiB),
 		dataDir: resolve(options.dataDir),
 		cluster: planCluster(options),
@@ -87,6 +92,12 @@ function checkHostId(given: string | undefined): string {
 		exitCodes.failed,
 		`the host name ${id} cannot be a host id: give one with --host-id`,
 	);
+}
+
+function checkIdle(name: string): IdleStrategy {
+	const known = IDLE_STRATEGIES.find((strategy) => strategy === name);
+	if (known !== undefined) return known;
+	throw badValue(`--idle ${name}`, IDLE_STRATEGIES.join(", "));
 }
 
 function checkWorkers(workers: number | "auto"): number {

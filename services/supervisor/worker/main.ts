@@ -63,6 +63,7 @@ function isAlone(): boolean {
 
 function run(): void {
 	const thread = Worker.start(config.channel, config.worker, config.core);
+	thread.setIdle(config.idle);
 	confine(thread);
 	const publisher = new CountersPublisher({
 		host: config.hostId,
