@@ -89,3 +89,13 @@ export const eventSubjects = `${ROOT}.event.>`;
 export function eventSubject(kind: string): string {
 	return `${ROOT}.event.${kind}`;
 }
+
+/** What one host may say of itself. */
+export function hostEventSubjects(host: string): string {
+	return `${ROOT}.event.host.${host}.>`;
+}
+
+/** Names connections, and with them inboxes, of what each host has its own of: no host hears another's answers. */
+export function hostConnectionName(identity: "supervisor" | "reader", host: string): string {
+	return `${identity}.${host}`;
+}

@@ -30,7 +30,7 @@ export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster
 	try {
 		return await body({
 			request: async (subject, request, response, message, timeoutMs = flags.timeoutMs) => {
-				if (credentials.name === READER && !readable.includes(subject)) throw readersOnly();
+				if (isReader(credentials) && !readable.includes(subject)) throw readersOnly();
 				return await call(nc, subject, request, response, message, timeoutMs).catch((error) => {
 					throw isAway() ? connectionLost(url, error) : withRemedy(error);
 				});
@@ -93,6 +93,12 @@ async function openConnection(
 
 /** The identity of group sluice, and what the server lets it ask; here only for a clearer refusal. */
 const READER = "reader";
+
+/** Each host has its own: "reader.HOST". */
+function isReader({ name }: CredentialsFile): boolean {
+	return name.split(".", 1)[0] === READER;
+}
+
 const readable: readonly string[] = [
 	requests.ruleGet,
 	requests.ruleList,

@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import type { ApplyOptions } from "./commands/apply.ts";
+import type { CredentialsOptions } from "./commands/credentials.ts";
 import type { LogLevelOptions } from "./commands/log-level.ts";
 import type { StatsOptions } from "./commands/stats.ts";
 import type { UpFlags } from "./commands/up.ts";
@@ -40,6 +41,7 @@ export function commandLine(perform: Perform): Command {
 	declareRules(program, perform);
 	declareFiles(program, perform);
 	declareViews(program, perform);
+	declareCredentials(program, perform);
 	declareRecovery(program, perform);
 	declareTools(program);
 	refuseRepetition(program);
@@ -89,7 +91,7 @@ function declareRunning(program: Command, perform: Perform): void {
 		.option("--nats-listen <ADDR:PORT>", "where its own NATS listens (default 127.0.0.1:4222)")
 		.addHelpText(
 			"after",
-			"\nWith --nats and --credentials it joins the cluster there and starts only supervisor and workers.",
+			"\nWith --credentials FILE, made by sluice credentials host on the cluster's first host, it joins the cluster\nthere, or that of --nats, and starts only supervisor and workers.",
 		)
 		.action(
 			on(perform, async (context, given: UpFlags) => (await import("./commands/up.ts")).up(context, given)),
@@ -217,6 +219,41 @@ function declareWorkers(program: Command, perform: Perform): void {
 		.action(
 			on(perform, async (context, number: string | undefined, options: WorkerRestartOptions) =>
 				(await import("./commands/worker-restart.ts")).workerRestart(context, number, options),
+			),
+		);
+}
+
+function declareCredentials(program: Command, perform: Perform): void {
+	const credentials = program
+		.command("credentials")
+		.description("whom the cluster lets in: host, orchestrator, list, revoke");
+	for (const [kind, operand, description] of [
+		["host", "ID", "make the file with which a host joins; needs root"],
+		["orchestrator", "NAME", "make the file with which a program places rules and reads figures; needs root"],
+	] as const) {
+		credentials
+			.command(`${kind} <${operand}>`)
+			.description(description)
+			.option("--out <FILE|->", "write a copy there, - for standard output")
+			.option("--renew", "new keys; the old ones are refused from then on")
+			.action(
+				on(perform, async (context, name: string, options: CredentialsOptions) =>
+					(await import("./commands/credentials.ts")).credentialsIssue(context, kind, name, options),
+				),
+			);
+	}
+	credentials
+		.command("list")
+		.description("hosts and orchestrators that were given credentials")
+		.action(
+			on(perform, async (context) => (await import("./commands/credentials.ts")).credentialsList(context)),
+		);
+	credentials
+		.command("revoke <KIND> <NAME>")
+		.description("refuse a host or an orchestrator from now on; needs root")
+		.action(
+			on(perform, async (context, kind: string, name: string) =>
+				(await import("./commands/credentials.ts")).credentialsRevoke(context, kind, name),
 			),
 		);
 }

@@ -1,9 +1,9 @@
 import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { followHostRecords } from "@sluice/lib/host-records";
 import { followBucket } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
 import { type RequestRecord, serve } from "@sluice/lib/service";
-import { HostRecordSchema } from "@sluice/proto/gen/host";
 import { LogLevelsSchema } from "@sluice/proto/gen/log";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
@@ -50,7 +50,7 @@ export async function startControlApi(
 	void keepStorage(nc, storage.clusterId, onTrouble);
 	const [rules, hosts, levels] = await Promise.all([
 		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
-		followBucket(nc, buckets.hosts, HostRecordSchema, { onTrouble }),
+		followHostRecords(nc, { onTrouble }),
 		followBucket(nc, buckets.settings, LogLevelsSchema, { onTrouble, key: settingKeys.logLevels }),
 	]);
 	const book = new RuleBook(rules);

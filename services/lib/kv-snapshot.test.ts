@@ -40,6 +40,20 @@ test("initial data are complete when following begins, without removed keys", as
 	snapshot.stop();
 });
 
+test("a value that is not what its key says is left out, and told", async () => {
+	const bucket = await kvm.create("foreign", { history: 1 });
+	await bucket.put("a", rule("a"));
+	await bucket.put("b", rule("a"));
+	const troubles: string[] = [];
+	const snapshot = await followBucket(nc, "foreign", RuleSchema, {
+		belongs: (key, { name }) => name === key,
+		onTrouble: (message) => troubles.push(message),
+	});
+	expect([...snapshot.entries.keys()]).toEqual(["a"]);
+	expect(troubles).toEqual(["bucket foreign: b is unreadable and left out: it speaks of another"]);
+	snapshot.stop();
+});
+
 test("changes are told in order with what was before", async () => {
 	const bucket = await kvm.create("changes", { history: 1 });
 	const snapshot = await followBucket(nc, "changes", RuleSchema);

@@ -32,9 +32,11 @@ export interface SnapshotChange<Value> {
 	readonly revision: bigint;
 }
 
-export interface FollowOptions {
+export interface FollowOptions<Value = never> {
 	/** Only this key. */
 	readonly key?: string;
+	/** Whether a value is what its key says: the server's permissions guard keys, not what is written there. */
+	readonly belongs?: (key: string, value: Value) => boolean;
 	/** Something to say to the log: the bucket is missing, an entry is unreadable, the watch starts anew. */
 	readonly onTrouble?: (message: string) => void;
 	/** Ends the wait for a bucket that does not exist yet. */
@@ -76,12 +78,16 @@ export async function followBucket<Schema extends DescMessage>(
 	nc: NatsConnection,
 	bucket: string,
 	schema: Schema,
-	options: FollowOptions = {},
+	options: FollowOptions<MessageShape<Schema>> = {},
 ): Promise<BucketSnapshot<MessageShape<Schema>>> {
 	const follower = new BucketFollower<MessageShape<Schema>>(
 		nc,
 		bucket,
-		(payload) => fromBinary(schema, payload),
+		(key, payload) => {
+			const value = fromBinary(schema, payload);
+			if (options.belongs?.(key, value) === false) throw new Error("it speaks of another");
+			return value;
+		},
 		options,
 	);
 	await follower.start();
@@ -119,16 +125,16 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	readonly #stream: string;
 	readonly #bucket: string;
 	readonly #prefix: string;
-	readonly #decode: (payload: Uint8Array) => Value;
-	readonly #options: FollowOptions;
+	readonly #decode: (key: string, payload: Uint8Array) => Value;
+	readonly #options: Omit<FollowOptions, "belongs">;
 	#js: JetStreamClient | undefined;
 	#jsm: JetStreamManager | undefined;
 
 	constructor(
 		nc: NatsConnection,
 		bucket: string,
-		decode: (payload: Uint8Array) => Value,
-		options: FollowOptions,
+		decode: (key: string, payload: Uint8Array) => Value,
+		options: Omit<FollowOptions, "belongs">,
 	) {
 		this.#nc = nc;
 		this.#bucket = bucket;
@@ -390,7 +396,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		if ((message.headers?.get("KV-Operation") ?? "") !== "") return undefined;
 		try {
 			const writtenUnixMs = Math.floor(message.info.timestampNanos / 1_000_000);
-			return { value: this.#decode(message.data), revision, writtenUnixMs };
+			return { value: this.#decode(key, message.data), revision, writtenUnixMs };
 		} catch (thrown) {
 			this.#options.onTrouble?.(
 				`bucket ${this.#bucket}: ${key} is unreadable and left out: ${errorText(thrown)}`,

@@ -3,11 +3,11 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { onParentGone, readStartupConfig, serviceConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
+import { followHostRecords } from "@sluice/lib/host-records";
 import { followBucket } from "@sluice/lib/kv-snapshot";
 import { createLogger, type ServiceLogger } from "@sluice/lib/log";
 import { followLogLevels } from "@sluice/lib/log-levels";
 import { endpoint, serve } from "@sluice/lib/service";
-import { HostRecordSchema } from "@sluice/proto/gen/host";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import {
 	type GetStatsRequest,
@@ -51,7 +51,7 @@ async function main(): Promise<void> {
 	const onTrouble = (message: string) => logger.facility("nats").warn(message);
 	const [rules, hosts, stopLogLevels] = await Promise.all([
 		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
-		followBucket(nc, buckets.hosts, HostRecordSchema, { onTrouble }),
+		followHostRecords(nc, { onTrouble }),
 		followLogLevels(nc, logger),
 		feed.initial,
 	]);

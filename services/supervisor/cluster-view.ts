@@ -2,6 +2,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText } from "@sluice/lib/errors";
+import { followHostRecords } from "@sluice/lib/host-records";
 import { type BucketSnapshot, followBucket } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
 import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
@@ -34,7 +35,7 @@ export async function followCluster(
 	const onTrouble = (message: string) => log.warn(message);
 	const [rules, hosts, settings] = await Promise.all([
 		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
-		followBucket(nc, buckets.hosts, HostRecordSchema, { onTrouble }),
+		followHostRecords(nc, { onTrouble }),
 		followBucket(nc, buckets.settings, LogLevelsSchema, { key: settingKeys.logLevels, onTrouble }),
 	]);
 	const js = jetstream(nc, { timeout: WRITE_TIMEOUT_MS });

@@ -4,6 +4,7 @@ import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
 import { createLogger } from "@sluice/lib/log";
 import { settlesWithin } from "@sluice/lib/settles-within";
+import { hostConnectionName } from "@sluice/proto/subjects";
 import { followCluster } from "./cluster-view.ts";
 import { supervisorConfig } from "./config.ts";
 import { DesiredState } from "./keep/desired-state.ts";
@@ -90,7 +91,11 @@ async function run(): Promise<void> {
 
 /** Waits for NATS and for the cluster's buckets, however long that takes. */
 async function connectCluster(supervisor: Supervisor) {
-	const nc = await connectNats({ url: config.natsUrl, credentials: config.credentials, name: "supervisor" });
+	const nc = await connectNats({
+		url: config.natsUrl,
+		credentials: config.credentials,
+		name: hostConnectionName("supervisor", config.hostId),
+	});
 	const identity = {
 		host: config.hostId,
 		labels: config.labels,

@@ -1,5 +1,7 @@
 import type { Context } from "../context.ts";
 import { badValue } from "../failure.ts";
+import { withHostFile } from "../up/host-credentials.ts";
+import type { UpOptions } from "../up/options.ts";
 import { runUp } from "../up/up.ts";
 
 /** The flags of `up`, as typed. */
@@ -15,7 +17,7 @@ export interface UpFlags {
 
 /** Runs this host in the foreground until a signal ends it. */
 export async function up({ flags }: Context, given: UpFlags): Promise<void> {
-	await runUp({
+	const options: UpOptions = {
 		dataDir: flags.dataDir,
 		...(given.hostId !== undefined && { hostId: given.hostId }),
 		...(given.labels !== undefined && { labels: parseLabels(given.labels) }),
@@ -26,7 +28,9 @@ export async function up({ flags }: Context, given: UpFlags): Promise<void> {
 		...(given.natsListen !== undefined && { natsListen: given.natsListen }),
 		...(flags.natsUrl !== undefined && { natsUrl: flags.natsUrl }),
 		...(flags.credentialsPath !== undefined && { credentialsFile: flags.credentialsPath }),
-	});
+	};
+	const named = flags.credentialsPath !== process.env["SLUICE_CREDENTIALS"];
+	await runUp(await withHostFile(options, named));
 }
 
 export function parseLabels(text: string): Record<string, string> {

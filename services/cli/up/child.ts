@@ -115,6 +115,11 @@ export class Child {
 		});
 	}
 
+	/** To the process that runs now; none does while it is started again, which needs none. */
+	signal(signal: NodeJS.Signals): void {
+		this.#process?.kill(signal);
+	}
+
 	/** Asks it to end, and ends it together with its descendants when it does not in time. */
 	async stop(graceMs: number, hasten: Promise<void>): Promise<void> {
 		this.#stopping = true;

@@ -1,4 +1,12 @@
-import { closeSync, openSync, readFileSync, realpathSync, truncateSync, writeFileSync } from "node:fs";
+import {
+	closeSync,
+	existsSync,
+	openSync,
+	readFileSync,
+	realpathSync,
+	truncateSync,
+	writeFileSync,
+} from "node:fs";
 import { chmod, chown, lchown, lstat, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CommandFailure, exitCodes } from "../failure.ts";
@@ -26,7 +34,7 @@ export class DataDir {
 
 	/** For `nats --nkey`. */
 	get operatorSeed(): string {
-		return join(this.path, "credentials", "operator.nk");
+		return join(this.credentialsFolder, "operator.nk");
 	}
 
 	/** The supervisor's own: the rules it last knew. */
@@ -39,8 +47,19 @@ export class DataDir {
 		return join(this.path, "relay-lock");
 	}
 
+	get credentialsFolder(): string {
+		return join(this.path, "credentials");
+	}
+
 	credentials(name: string): string {
-		return join(this.path, "credentials", `${name}.json`);
+		return join(this.credentialsFolder, `${name}.json`);
+	}
+
+	/** Whether an `up` of this host has the directory. */
+	get isInUse(): boolean {
+		const path = join(this.path, "lock");
+		const holder = existsSync(path) ? holderOf(path) : undefined;
+		return holder !== undefined && hasOpen(holder, realpathSync(path));
 	}
 
 	/** Makes what is missing and puts owners and modes right. @throws CommandFailure on a full or read-only disk. */
@@ -48,7 +67,7 @@ export class DataDir {
 		const { operatorsGid, nats } = accounts;
 		await this.explaining(async () => {
 			await folder(this.path, 0o750, 0, operatorsGid);
-			await folder(join(this.path, "credentials"), 0o750, 0, operatorsGid);
+			await folder(this.credentialsFolder, 0o750, 0, operatorsGid);
 			await folder(this.nats, 0o700, nats.uid, nats.gid);
 			await ownTree(this.nats, nats.uid, nats.gid);
 			await this.#narrowCredentials(operatorsGid);
@@ -105,7 +124,7 @@ export class DataDir {
 
 	/** A restored backup may have given the seeds to anybody; only the reader's is the operators' too. */
 	async #narrowCredentials(operatorsGid: number): Promise<void> {
-		const parent = join(this.path, "credentials");
+		const parent = this.credentialsFolder;
 		for (const entry of await readdir(parent, { withFileTypes: true })) {
 			if (!entry.isFile()) continue;
 			const path = join(parent, entry.name);

@@ -2,16 +2,19 @@ import { readFile } from "node:fs/promises";
 import { nkeyCredentials } from "@sluice/lib/config";
 import { z } from "zod";
 import { CommandFailure, exitCodes } from "../failure.ts";
+import type { UpOptions } from "./options.ts";
 
 const seedOnly = z.strictObject({ seed: nkeyCredentials.shape.seed });
 
-/** What a host brings that joins a cluster: one file with both keys, for this host and no other. */
-const hostCredentials = z.strictObject({
+/** What a host brings that joins a cluster: one file with its keys, for this host and no other. */
+export const hostCredentials = z.strictObject({
 	kind: z.literal("host"),
 	host: z.string().min(1),
 	url: z.string().min(1),
 	supervisor: seedOnly,
 	worker: seedOnly,
+	/** For people on that host who only look; it is left in the data directory there. */
+	reader: seedOnly.optional(),
 });
 export type HostCredentials = z.output<typeof hostCredentials>;
 
@@ -43,12 +46,38 @@ export async function readHostCredentials(path: string, hostId: string): Promise
 	return parsed.data;
 }
 
+/**
+ * A host's file says where the cluster is and who joins, so that it alone is enough; what is
+ * given beside it wins. Another file changes nothing: `up` has its own credentials.
+ * @param required the file was named on the command line, so that one that is not there is a mistake.
+ */
+export async function withHostFile(options: UpOptions, required: boolean): Promise<UpOptions> {
+	const { credentialsFile: path, natsUrl } = options;
+	if (path === undefined) return options;
+	const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+		// With --nats the file is read later, and missed then.
+		if (natsUrl !== undefined || !required) return "";
+		throw refuse(
+			`credentials ${path} cannot be read (${error.code ?? error.message}): name another file`,
+			error,
+		);
+	});
+	const { host, url } = parseHostFile(text) ?? {};
+	if (host === undefined || url === undefined) return options;
+	return { ...options, natsUrl: natsUrl ?? url, hostId: options.hostId ?? host };
+}
+
+function parseHostFile(text: string): HostCredentials | undefined {
+	try {
+		return hostCredentials.parse(JSON.parse(text));
+	} catch {
+		return undefined;
+	}
+}
+
 /** What would do instead: people try the operator's file first. */
 function needed(hostId: string): string {
-	return (
-		`--credentials needs a JSON file with kind "host", host "${hostId}", url, ` +
-		"and the nkey seeds of supervisor and worker, not an operator's file"
-	);
+	return `--credentials needs the file that sluice credentials host ${hostId} made, not an operator's`;
 }
 
 function refuse(message: string, cause?: unknown): CommandFailure {

@@ -1,15 +1,16 @@
 import { closeSync, existsSync, openSync } from "node:fs";
+import { hostConnectionName } from "@sluice/proto/subjects";
 import type { Accounts } from "./accounts.ts";
 import type { Child, ChildSpec } from "./child.ts";
 import { controlApi, type Home, natsServer, statsAggregator, supervisor } from "./children.ts";
 import type { DataDir } from "./data-dir.ts";
 import { makeFigures } from "./figures.ts";
 import { readHostCredentials } from "./host-credentials.ts";
-import { type Identities, readOrMakeHttpToken, readOrMakeIdentities } from "./identities.ts";
+import { nkeyFile, readOrMakeHttpToken, readOrMakeIdentities } from "./identities.ts";
 import { formatListenAddress, reachableOnThisHost } from "./listen-address.ts";
-import { natsConf } from "./nats-conf.ts";
+import type { KeeperLog } from "./log-stream.ts";
+import { currentNatsConf, followIssued } from "./nats-users.ts";
 import type { JoinedCluster, OwnCluster, UpPlan } from "./options.ts";
-import { identityNames, permissionsOf } from "./permissions.ts";
 
 /** The processes of one `up`. */
 export interface Household {
@@ -25,6 +26,7 @@ export interface HouseholdParts {
 	readonly dataDir: DataDir;
 	readonly stageDir: string;
 	readonly adopt: (spec: ChildSpec) => Child;
+	readonly log: KeeperLog;
 	/** Takes care of what must be closed when everything has stopped. */
 	readonly owned: DisposableStack;
 }
@@ -35,18 +37,29 @@ export function makeHousehold(parts: HouseholdParts): Promise<Household> {
 }
 
 async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<Household> {
-	const { plan, accounts, dataDir, adopt } = parts;
+	const { plan, accounts, dataDir, adopt, log, owned } = parts;
 	const natsAddress = formatListenAddress(reachableOnThisHost(cluster.natsListen));
 	const natsUrl = `nats://${natsAddress}`;
 	const [identities, httpToken] = await Promise.all([
-		readOrMakeIdentities(dataDir, accounts, natsUrl),
+		readOrMakeIdentities(dataDir, accounts, plan.hostId, natsUrl),
 		readOrMakeHttpToken(dataDir),
 	]);
-	await writeNatsConf(parts, cluster, identities);
+	const listen = formatListenAddress(cluster.natsListen);
+	const users = {
+		hostId: plan.hostId,
+		serverName: `sluice-${plan.hostId}`,
+		listen,
+		identities,
+		dataDir,
+		log,
+	};
+	const conf = await currentNatsConf(users);
+	await dataDir.write(dataDir.natsConf, conf, 0o640, accounts.nats.gid);
 	const confFd = openSync(dataDir.natsConf, "r");
-	parts.owned.defer(() => closeSync(confFd));
+	owned.defer(() => closeSync(confFd));
 	const kept = existsSync(dataDir.keptRules);
 	const nats = adopt(natsServer(plan.hostId, parts.stageDir, kept, accounts.nats, dataDir.nats, confFd));
+	owned.defer(followIssued(users, nats, confFd, conf));
 	const home = homeOf(parts, natsUrl, nats.ready);
 	const api = { account: accounts.api, seed: identities["control-api"].seed, http: cluster.http, httpToken };
 	return {
@@ -63,8 +76,17 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 }
 
 async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Promise<Household> {
-	const { adopt } = parts;
-	const credentials = await readHostCredentials(cluster.credentialsFile, parts.plan.hostId);
+	const { plan, accounts, dataDir, adopt } = parts;
+	const credentials = await readHostCredentials(cluster.credentialsFile, plan.hostId);
+	if (credentials.reader !== undefined) {
+		// So that `sluice host list` works here as well, and without root for group sluice.
+		const reader = nkeyFile(
+			hostConnectionName("reader", plan.hostId),
+			credentials.reader.seed,
+			cluster.natsUrl,
+		);
+		await dataDir.write(dataDir.credentials("reader"), reader, 0o640, accounts.operatorsGid);
+	}
 	const home = homeOf(parts, cluster.natsUrl, Promise.resolve());
 	return {
 		steps: [[adopt(relayOf(home, parts, credentials.supervisor.seed, credentials.worker.seed))]],
@@ -99,20 +121,4 @@ function homeOf(
 ): Home {
 	const hasKeptRules = existsSync(dataDir.keptRules);
 	return { hostId: plan.hostId, incarnation: String(Date.now()), natsUrl, stageDir, natsReady, hasKeptRules };
-}
-
-async function writeNatsConf(
-	parts: HouseholdParts,
-	cluster: OwnCluster,
-	identities: Identities,
-): Promise<void> {
-	const { plan, accounts, dataDir } = parts;
-	const users = identityNames.map((name) => ({
-		name,
-		nkey: identities[name].publicKey,
-		permissions: permissionsOf(name, plan.hostId),
-	}));
-	const listen = formatListenAddress(cluster.natsListen);
-	const text = natsConf({ listen, serverName: `sluice-${plan.hostId}`, users });
-	await dataDir.write(dataDir.natsConf, text, 0o640, accounts.nats.gid);
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createUser, fromSeed } from "@nats-io/nkeys";
+import { hostConnectionName } from "@sluice/proto/subjects";
 import { z } from "zod";
 import type { Accounts } from "./accounts.ts";
 import type { DataDir } from "./data-dir.ts";
@@ -16,19 +17,22 @@ export interface Identity {
 
 export type Identities = Readonly<Record<IdentityName, Identity>>;
 
-const storedCredentials = z.object({ seed: z.string(), url: z.string() });
+export const nkeyCredentialsFile = z.object({ name: z.string(), seed: z.string(), url: z.string() });
+type Stored = z.output<typeof nkeyCredentialsFile>;
 
 /**
  * The host's identities: made at the first start and kept, so that copies of the operator's
  * file stay good. Each file says where the server is, and is rewritten when that changed.
+ * @param host this host's id.
  */
 export async function readOrMakeIdentities(
 	dataDir: DataDir,
 	accounts: Accounts,
+	host: string,
 	url: string,
 ): Promise<Identities> {
 	const entries = await Promise.all(
-		identityNames.map(async (name) => [name, await readOrMake(dataDir, accounts, name, url)] as const),
+		identityNames.map(async (name) => [name, await readOrMake(dataDir, accounts, name, host, url)] as const),
 	);
 	return Object.fromEntries(entries) as Record<IdentityName, Identity>;
 }
@@ -37,27 +41,43 @@ async function readOrMake(
 	dataDir: DataDir,
 	accounts: Accounts,
 	name: IdentityName,
+	host: string,
 	url: string,
 ): Promise<Identity> {
 	const path = dataDir.credentials(name);
 	const stored = await readStored(path);
-	const seed = stored?.seed ?? new TextDecoder().decode(createUser().getSeed());
-	if (stored?.url !== url) {
-		const text = `${JSON.stringify({ kind: "nkey", name, seed, url }, null, "\t")}\n`;
+	const seed = stored?.seed ?? makeSeed();
+	const forGroup = name === "reader";
+	const called = forGroup ? hostConnectionName(name, host) : name;
+	if (stored?.url !== url || stored.name !== called) {
+		const text = nkeyFile(called, seed, url);
 		// Services get their seeds on standard input; only people read files, and who may read may not write rules.
-		const forGroup = name === "reader";
 		await dataDir.write(path, text, forGroup ? 0o640 : 0o600, forGroup ? accounts.operatorsGid : 0);
 		// The plain seed, as the nats command line tool takes it.
 		if (name === "operator") await dataDir.write(dataDir.operatorSeed, seed, 0o600, 0);
 	}
-	return { name, seed, publicKey: fromSeed(new TextEncoder().encode(seed)).getPublicKey() };
+	return { name, seed, publicKey: publicKeyOf(seed) };
+}
+
+/** What `--credentials` takes, but for hosts. */
+export function nkeyFile(name: string, seed: string, url: string): string {
+	return `${JSON.stringify({ kind: "nkey", name, seed, url }, null, "\t")}\n`;
+}
+
+export function makeSeed(): string {
+	return new TextDecoder().decode(createUser().getSeed());
+}
+
+/** @throws when it is no seed. */
+export function publicKeyOf(seed: string): string {
+	return fromSeed(new TextEncoder().encode(seed)).getPublicKey();
 }
 
 /** Undefined: there is none, or a crash left something unreadable; a new key is as good. */
-async function readStored(path: string): Promise<{ seed: string; url: string } | undefined> {
+async function readStored(path: string): Promise<Stored | undefined> {
 	try {
-		const stored = storedCredentials.parse(JSON.parse(await readFile(path, "utf8")));
-		fromSeed(new TextEncoder().encode(stored.seed));
+		const stored = nkeyCredentialsFile.parse(JSON.parse(await readFile(path, "utf8")));
+		publicKeyOf(stored.seed);
 		return stored;
 	} catch {
 		return undefined;

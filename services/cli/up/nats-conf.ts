@@ -25,7 +25,7 @@ const MAX_PAYLOAD = "4MB";
  */
 export function natsConf(options: NatsConfOptions): string {
 	const users = options.users.map(userBlock).join("\n");
-	return `# Written by sluice up at every start: changes are lost.
+	return `# Written by sluice up: changes are lost.
 listen: ${quote(options.listen)}
 server_name: ${quote(options.serverName)}
 max_payload: ${MAX_PAYLOAD}
@@ -45,6 +45,12 @@ ${users}
 	}
 }
 `;
+}
+
+/** "ADDR:PORT" of a configuration that `natsConf` made; undefined: it made none of that. */
+export function listenIn(conf: string): string | undefined {
+	const quoted = /^listen: (".*")$/m.exec(conf)?.[1];
+	return quoted === undefined ? undefined : String(JSON.parse(quoted));
 }
 
 function userBlock({ nkey, name, permissions }: NatsUser): string {

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { buckets } from "@sluice/proto/subjects";
-import { identityNames, permissionsOf, readBucket } from "./permissions.ts";
+import { permissionsOf, readBucket, roles } from "./permissions.ts";
 
 const DOCUMENT = resolve(import.meta.dir, "../../../docs/security.md");
 
@@ -24,7 +24,7 @@ function cell(subjects: readonly string[] = [], denied: readonly string[] = []):
 }
 
 test("docs/security.md has the permissions as they are", () => {
-	const rows = identityNames.map((name) => {
+	const rows = roles.map((name) => {
 		const { publish, subscribe, allowResponses } = permissionsOf(name, "HOST");
 		const answers = allowResponses ? "yes" : "no";
 		return `| ${name} | ${cell(publish.allow, publish.deny)} | ${cell(subscribe.allow, subscribe.deny)} | ${answers} |`;

@@ -9,27 +9,39 @@ import { followBucket } from "@sluice/lib/kv-snapshot";
 import { findNatsServer, freePort } from "@sluice/lib/testing/nats-server";
 import { until } from "@sluice/lib/testing/until";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
-import { buckets, countersStream, countersSubjects } from "@sluice/proto/subjects";
+import { buckets, countersStream, countersSubjects, hostConnectionName } from "@sluice/proto/subjects";
 import { natsConf } from "./nats-conf.ts";
-import { type IdentityName, identityNames, permissionsOf } from "./permissions.ts";
+import { identityNames, permissionsOf, type Role } from "./permissions.ts";
 
 const HOST = "relay-a";
 const OTHER_HOST = "relay-b";
+
+/** Whose credential it is: a role on the cluster's first host, or on the one that joined. */
+type Who = Role | `${Role} of relay-b`;
+
+/** All that one server lets in: what `up` made keys for, and what `sluice credentials` did. */
+const everybody: [Who, Role, string][] = [
+	...identityNames.map((name): [Who, Role, string] => [name, name, HOST]),
+	["supervisor of relay-b", "supervisor", OTHER_HOST],
+	["worker of relay-b", "worker", OTHER_HOST],
+	["reader of relay-b", "reader", OTHER_HOST],
+	["orchestrator", "orchestrator", "robot"],
+];
 
 /** A real nats-server with the configuration that `up` writes. */
 let folder: string;
 let server: Bun.Subprocess;
 let url: string;
-const seeds = new Map<IdentityName, string>();
+const seeds = new Map<Who, string>();
 const open: NatsConnection[] = [];
 
 beforeAll(async () => {
 	folder = await mkdtemp(join(tmpdir(), "sluice-permissions-"));
 	const listen = `127.0.0.1:${await freePort()}`;
-	const users = identityNames.map((name) => {
+	const users = everybody.map(([who, role, host]) => {
 		const key = createUser();
-		seeds.set(name, new TextDecoder().decode(key.getSeed()));
-		return { name, nkey: key.getPublicKey(), permissions: permissionsOf(name, HOST) };
+		seeds.set(who, new TextDecoder().decode(key.getSeed()));
+		return { name: who, nkey: key.getPublicKey(), permissions: permissionsOf(role, host) };
 	});
 	await writeFile(join(folder, "nats.conf"), natsConf({ listen, serverName: "test", users }));
 	server = Bun.spawn([findNatsServer(), "-c", "nats.conf"], {
@@ -57,18 +69,17 @@ async function create(nc: NatsConnection, name: string, subjects: string[]): Pro
 	expect(answer.json<{ error?: unknown }>().error).toBeUndefined();
 }
 
-async function connectAs(name: IdentityName): Promise<NatsConnection> {
-	const nc = await connectNats({ url, name, credentials: { kind: "nkey", seed: seeds.get(name) ?? "" } });
+async function connectAs(who: Who): Promise<NatsConnection> {
+	const [, role, host] = everybody.find(([each]) => each === who) ?? [];
+	const ofHost = role === "supervisor" || role === "reader";
+	const name = ofHost ? hostConnectionName(role, host ?? "") : who;
+	const nc = await connectNats({ url, name, credentials: { kind: "nkey", seed: seeds.get(who) ?? "" } });
 	open.push(nc);
 	return nc;
 }
 
 /** Which of these the server lets the identity do; it answers a violation before the flush. */
-async function allowed(
-	identity: IdentityName,
-	what: "publish" | "subscribe",
-	subjects: string[],
-): Promise<string[]> {
+async function allowed(identity: Who, what: "publish" | "subscribe", subjects: string[]): Promise<string[]> {
 	const nc = await connectAs(identity);
 	const refused = new Set<string>();
 	const statuses = nc.status();
@@ -88,7 +99,7 @@ async function allowed(
 }
 
 /** The server takes all of `may` and none of `mayNot`. */
-function check(identity: IdentityName, what: "publish" | "subscribe", may: string[], mayNot: string[]): void {
+function check(identity: Who, what: "publish" | "subscribe", may: string[], mayNot: string[]): void {
 	test(`${identity} may ${what} what it needs and nothing else`, async () => {
 		expect(await allowed(identity, what, [...may, ...mayNot])).toEqual(may);
 	});
@@ -150,14 +161,34 @@ describe("permissions on a real nats-server", () => {
 	check(
 		"supervisor",
 		"publish",
-		[hostsKey, readRules, "sluice.v1.event.link"],
-		[rulesKey, othersKey, "$KV.sluice_settings.log_levels", counters, readCounters, rulePut, ...dangerous],
+		[hostsKey, readRules, `sluice.v1.event.host.${HOST}.link`],
+		[
+			`sluice.v1.event.host.${OTHER_HOST}.link`,
+			"sluice.v1.event.rule",
+			rulesKey,
+			othersKey,
+			"$KV.sluice_settings.log_levels",
+			counters,
+			readCounters,
+			"$JS.API.STREAM.MSG.GET.sluice_counters",
+			rulePut,
+			...dangerous,
+		],
 	);
 	check(
 		"supervisor",
 		"subscribe",
-		[`sluice.v1.host.${HOST}.>`, "_INBOX.supervisor.x"],
-		[`sluice.v1.host.${OTHER_HOST}.>`, "sluice.v1.host.>", rulePut, counters, ">", "_INBOX.operator.>"],
+		[`sluice.v1.host.${HOST}.>`, `_INBOX.supervisor.${HOST}.x`],
+		[
+			"_INBOX.supervisor.>",
+			`_INBOX.supervisor.${OTHER_HOST}.x`,
+			`sluice.v1.host.${OTHER_HOST}.>`,
+			"sluice.v1.host.>",
+			rulePut,
+			counters,
+			">",
+			"_INBOX.operator.>",
+		],
 	);
 	check(
 		"worker",
@@ -226,8 +257,93 @@ describe("permissions on a real nats-server", () => {
 	check(
 		"reader",
 		"subscribe",
-		["sluice.v1.stats.video", "sluice.v1.event.>", "_INBOX.reader.x"],
-		[rulePut, counters, ">", "$KV.>", "_INBOX.>", "_INBOX.operator.x"],
+		["sluice.v1.stats.video", "sluice.v1.event.>", `_INBOX.reader.${HOST}.x`],
+		[
+			"_INBOX.reader.>",
+			`_INBOX.reader.${OTHER_HOST}.x`,
+			rulePut,
+			counters,
+			">",
+			"$KV.>",
+			"_INBOX.>",
+			"_INBOX.operator.x",
+		],
+	);
+
+	check(
+		"supervisor of relay-b",
+		"publish",
+		[othersKey, readRules, `sluice.v1.event.host.${OTHER_HOST}.link`],
+		[hostsKey, rulesKey, counters, othersCounters, rulePut, "sluice.v1.host.list", "sluice.v1.stats.video"],
+	);
+	check(
+		"supervisor of relay-b",
+		"subscribe",
+		[`sluice.v1.host.${OTHER_HOST}.restart`, `_INBOX.supervisor.${OTHER_HOST}.x`],
+		[`sluice.v1.host.${HOST}.restart`, `_INBOX.supervisor.${HOST}.x`, "_INBOX.>", "$KV.sluice_hosts.*"],
+	);
+	check(
+		"worker of relay-b",
+		"publish",
+		[othersCounters],
+		[counters, othersKey, hostsKey, readRules, rulePut, "sluice.v1.host.list", ...dangerous],
+	);
+	check("worker of relay-b", "subscribe", [], [othersCounters, "sluice.v1.stats.video", "_INBOX.worker.x"]);
+	check(
+		"reader of relay-b",
+		"publish",
+		["sluice.v1.rule.list", "sluice.v1.host.list"],
+		[rulePut, "sluice.v1.rule.apply", othersKey, othersCounters, readRules, ...dangerous],
+	);
+	check(
+		"reader of relay-b",
+		"subscribe",
+		["sluice.v1.stats.video", `_INBOX.reader.${OTHER_HOST}.x`],
+		[`_INBOX.reader.${HOST}.x`, "_INBOX.operator.x", "_INBOX.>", counters],
+	);
+	check(
+		"orchestrator",
+		"publish",
+		[
+			rulePut,
+			"sluice.v1.rule.get",
+			"sluice.v1.rule.list",
+			"sluice.v1.rule.remove",
+			"sluice.v1.rule.apply",
+			"sluice.v1.apply.x",
+			"sluice.v1.host.list",
+			"sluice.v1.worker.list",
+			"sluice.v1.stats.get",
+			"$SRV.INFO",
+		],
+		[
+			"sluice.v1.log.level",
+			"sluice.v1.worker.restart",
+			"sluice.v1.cluster.recover",
+			`sluice.v1.host.${HOST}.held`,
+			`sluice.v1.host.${HOST}.restart`,
+			"sluice.v1.stats.video",
+			"sluice.v1.event.rule",
+			rulesKey,
+			hostsKey,
+			counters,
+			readRules,
+			...dangerous,
+		],
+	);
+	check(
+		"orchestrator",
+		"subscribe",
+		["sluice.v1.stats.video", "sluice.v1.event.>", "_INBOX.Rx3kq.*", "_INBOX.orchestrator-robot.x"],
+		[
+			rulePut,
+			counters,
+			`sluice.v1.host.${HOST}.>`,
+			">",
+			"$KV.>",
+			"_INBOX.operator.x",
+			"_INBOX.control-api.x",
+		],
 	);
 
 	test("without a key nobody gets in", async () => {
@@ -243,7 +359,7 @@ describe("permissions on a real nats-server", () => {
 		await expect(stranger).rejects.toMatchObject({ code: "unauthenticated" });
 	});
 
-	for (const reader of ["control-api", "stats-aggregator", "supervisor"] as const) {
+	for (const reader of ["control-api", "stats-aggregator", "supervisor", "supervisor of relay-b"] as const) {
 		test(`${reader} can follow a bucket with what it was given`, async () => {
 			const complaints: string[] = [];
 			const snapshot = await followBucket(await connectAs(reader), buckets.rules, StoredRuleSchema, {

@@ -5,7 +5,9 @@ import {
 	countersSubjects,
 	eventSubjects,
 	hostAcceptSubject,
+	hostConnectionName,
 	hostCountersSubjects,
+	hostEventSubjects,
 	hostHeldSubject,
 	hostRestartSubject,
 	hostSubjects,
@@ -24,6 +26,10 @@ export const identityNames = [
 ] as const;
 export type IdentityName = (typeof identityNames)[number];
 
+/** Besides those: programs that place rules. Each has a name and a key of its own. */
+export const roles = [...identityNames, "orchestrator"] as const;
+export type Role = (typeof roles)[number];
+
 /** Subjects as nats-server's configuration takes them. */
 export interface Permissions {
 	readonly publish: { readonly allow: readonly string[]; readonly deny?: readonly string[] };
@@ -36,11 +42,12 @@ export interface Permissions {
 const SERVICE_DISCOVERY = "$SRV.>";
 
 /**
- * What each identity may do on the host's own nats-server, and nothing besides: no identity
- * has a wildcard over `$JS.API` or `$KV`. @param host this host's id.
+ * What each identity may do on the cluster's nats-server, and nothing besides: no identity
+ * has a wildcard over `$JS.API` or `$KV`.
+ * @param host whose supervisor, worker or reader it is; the others are the same whatever it is.
  */
-export function permissionsOf(identity: IdentityName, host: string): Permissions {
-	switch (identity) {
+export function permissionsOf(role: Role, host: string): Permissions {
+	switch (role) {
 		case "control-api":
 			return controlApi();
 		case "stats-aggregator":
@@ -52,7 +59,9 @@ export function permissionsOf(identity: IdentityName, host: string): Permissions
 		case "operator":
 			return operator();
 		case "reader":
-			return reader();
+			return reader(host);
+		case "orchestrator":
+			return orchestrator();
 	}
 }
 
@@ -129,9 +138,13 @@ function statsAggregator(): Permissions {
 function supervisor(host: string): Permissions {
 	return {
 		publish: {
-			allow: [...Object.values(buckets).flatMap(readBucket), writeBucket(buckets.hosts, host), eventSubjects],
+			allow: [
+				...Object.values(buckets).flatMap(readBucket),
+				writeBucket(buckets.hosts, host),
+				hostEventSubjects(host),
+			],
 		},
-		subscribe: { allow: [hostSubjects(host), inboxOf("supervisor")] },
+		subscribe: { allow: [hostSubjects(host), inboxOf(hostConnectionName("supervisor", host))] },
 		allowResponses: true,
 	};
 }
@@ -145,32 +158,46 @@ function worker(host: string): Permissions {
 	};
 }
 
-/** People and programs with the operator's file: every request, no direct access to a bucket. */
+/** People with the operator's file: every request, no direct access to a bucket. */
 function operator(): Permissions {
-	const others = identityNames.filter((name) => name !== "operator");
 	return {
 		publish: { allow: [...Object.values(requests), applyUploadSubject("*"), SERVICE_DISCOVERY] },
-		subscribe: {
-			// All inboxes but those of the services: `nats req` from a shell takes a random one.
-			allow: [statsSubject("*"), eventSubjects, "_INBOX.>"],
-			deny: others.map(inboxOf),
-		},
+		subscribe: allInboxesBut("operator"),
+		allowResponses: false,
+	};
+}
+
+/** Programs: rules and figures. What runs how (workers, log levels, lost rules) is people's. */
+function orchestrator(): Permissions {
+	const { rulePut, ruleGet, ruleList, ruleRemove, ruleApply, hostList, workerList, statsGet } = requests;
+	const asks = [rulePut, ruleGet, ruleList, ruleRemove, ruleApply, hostList, workerList, statsGet];
+	return {
+		publish: { allow: [...asks, applyUploadSubject("*"), SERVICE_DISCOVERY] },
+		subscribe: allInboxesBut(),
 		allowResponses: false,
 	};
 }
 
 /** Members of group sluice: what only reads. */
-function reader(): Permissions {
+function reader(host: string): Permissions {
 	const { ruleGet, ruleList, hostList, workerList, statsGet } = requests;
 	return {
 		publish: { allow: [ruleGet, ruleList, hostList, workerList, statsGet, SERVICE_DISCOVERY] },
-		subscribe: { allow: [statsSubject("*"), eventSubjects, inboxOf("reader")] },
+		subscribe: { allow: [statsSubject("*"), eventSubjects, inboxOf(hostConnectionName("reader", host))] },
 		allowResponses: false,
 	};
 }
 
-function inboxOf(identity: IdentityName): string {
-	return `_INBOX.${identity}.>`;
+/** `nats req` from a shell, and clients in other languages, take a random inbox: all but those of known identities. */
+function allInboxesBut(own?: IdentityName): Permissions["subscribe"] {
+	return {
+		allow: [statsSubject("*"), eventSubjects, "_INBOX.>"],
+		deny: identityNames.filter((name) => name !== own).map(inboxOf),
+	};
+}
+
+function inboxOf(name: string): string {
+	return `_INBOX.${name}.>`;
 }
 
 function streamOf(bucket: string): string {

@@ -48,6 +48,7 @@ export async function runUp(options: UpOptions): Promise<void> {
 		accounts,
 		dataDir,
 		stageDir: stage.path,
+		log,
 		adopt: (spec) => new Child({ ...spec, lockFd: lock.fd }, plan.hostId, stream, log),
 		owned,
 	});

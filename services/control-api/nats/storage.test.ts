@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { jetstreamManager, StorageType } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
+import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { until } from "@sluice/lib/testing/until";
 import { checkServer, isAtLeast, openStorage } from "./storage.ts";
@@ -46,6 +46,19 @@ test("counters are acknowledged to nobody, whatever reply subject they name, aft
 	await publish();
 	expect(heard).toHaveLength(1);
 	expect((await jsm.streams.info("sluice_counters")).state.last_seq).toBe(2);
+});
+
+test("no host can take others' records out of the bucket, after an update of the cluster too", async () => {
+	const jsm = await jetstreamManager(nc);
+	const { config } = await jsm.streams.info("KV_sluice_hosts");
+	await jsm.streams.update("KV_sluice_hosts", { ...config, allow_rollup_hdrs: true });
+	await openStorage(nc, undefined);
+	await nc.request("$KV.sluice_hosts.relay-a", "one");
+	const all = headers();
+	all.set("Nats-Rollup", "all");
+	const answer = await nc.request("$KV.sluice_hosts.relay-b", "two", { headers: all, timeout: 2_000 });
+	expect(answer.json<{ error?: { description: string } }>().error?.description).toBe("rollup not permitted");
+	expect((await jsm.streams.info("KV_sluice_hosts")).state.messages).toBe(1);
 });
 
 test("the bucket of another cluster is refused", async () => {

@@ -54,6 +54,7 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 	const fresh = clusterId ?? crypto.randomUUID();
 	await tolerateRace(() => kvm.create(buckets.rules, bucketOptions({ [CLUSTER_ID_METADATA]: fresh })));
 	await tolerateRace(() => kvm.create(buckets.hosts, bucketOptions()));
+	await forbidRollup(jsm, `KV_${buckets.hosts}`);
 	const settings = await tolerateRace(() => kvm.create(buckets.settings, bucketOptions()));
 	await tolerateRace(() => ensureStream(jsm, counters));
 	const stamped =
@@ -122,6 +123,15 @@ async function ensureStream(jsm: JetStreamManager, config: NamedStream): Promise
 	if (stored === undefined) await jsm.streams.add(config);
 	// Made by an earlier version, which let it acknowledge.
 	else if (stored.config.no_ack !== config.no_ack) await jsm.streams.update(config.name, config);
+}
+
+/**
+ * The client makes every bucket with it: a write whose header says so takes everything else out of the
+ * stream. Each host may write one key, and would have every other host's record at its mercy.
+ */
+async function forbidRollup(jsm: JetStreamManager, stream: string): Promise<void> {
+	const { config } = await jsm.streams.info(stream);
+	if (config.allow_rollup_hdrs) await jsm.streams.update(stream, { ...config, allow_rollup_hdrs: false });
 }
 
 /** Another control-api may create the same at the same time; then it exists at the second look. */

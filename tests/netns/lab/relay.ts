@@ -67,6 +67,8 @@ export interface Answer {
 /** One `sluice up` in a namespace, with a data directory of its own that only root can enter. */
 export class Relay {
 	readonly dataDir: string;
+	/** What the user types before everything else. */
+	readonly command = [LAUNCHER];
 	readonly #home: string;
 	#up: Bun.Subprocess<"ignore" | "pipe", "pipe", "pipe"> | undefined;
 	log = "";

@@ -1,0 +1,185 @@
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { NAME_PATTERN } from "@sluice/lib/config";
+import { ALL_HOSTS } from "@sluice/lib/placement";
+import type { Context } from "../context.ts";
+import {
+	type Issued,
+	type IssuedKind,
+	issuedFileName,
+	issuedKinds,
+	listIssued,
+	orchestratorIdentity,
+	publicKeysOf,
+	readIssuedHost,
+	readOrchestrator,
+} from "../credentials/issued.ts";
+import { untilAccepted, untilForgotten } from "../credentials/take-up.ts";
+import { isLoopback, ownAddresses, urlForOthers } from "../credentials/url.ts";
+import { badValue, CommandFailure, exitCodes } from "../failure.ts";
+import { formatTable } from "../format/table.ts";
+import { DataDir } from "../up/data-dir.ts";
+import { makeSeed, nkeyFile } from "../up/identities.ts";
+import { parseListenAddress } from "../up/listen-address.ts";
+import { listenIn } from "../up/nats-conf.ts";
+
+export interface CredentialsOptions {
+	/** A copy goes there; "-" is standard output. */
+	out?: string;
+	/** New keys though there are some; the old ones are refused from then on. */
+	renew?: boolean;
+}
+
+/** Makes one file with what a host or an orchestrator needs to be let in, or shows it again. */
+export async function credentialsIssue(
+	{ flags, terminal }: Context,
+	kind: IssuedKind,
+	name: string,
+	options: CredentialsOptions,
+): Promise<void> {
+	const issued = locate(flags.dataDir, kind, name);
+	const dataDir = new DataDir(flags.dataDir);
+	const conf = await readConf(dataDir);
+	const before = options.renew === true ? undefined : await read(issued).catch(() => undefined);
+	const url = flags.natsUrl ?? before?.url ?? findUrl(conf, name);
+	const made = before === undefined ? make(kind, name, url) : { ...before, text: textOf(before, url) };
+	await dataDir.write(issued.path, made.text, 0o600, 0);
+	const takenUp = await untilAccepted(dataDir, made.seed, flags.timeoutMs);
+	if (options.out !== undefined && options.out !== "-") await copyTo(options.out, made.text);
+	const file = options.out === undefined || options.out === "-" ? issued.path : options.out;
+	if (options.out === "-") await terminal.write(made.text.replaceAll("\t", "  "));
+	else if (flags.json) await terminal.write(`${JSON.stringify({ kind, name, url, file })}\n`);
+	else await terminal.write(`${outcome(kind, name, url, file)}\n`);
+	if (kind === "host" && isLoopback(url))
+		terminal.note(
+			`sluice: ${url} is ${name} itself when it asks there: give up --nats-listen ADDR:PORT, and this command --nats nats://ADDR:PORT`,
+		);
+	if (takenUp !== "now") terminal.note(LATER);
+}
+
+/** Their keys are refused from now on, and what is connected with them is cut off. */
+export async function credentialsRevoke({ flags, terminal }: Context, kind: string, name: string) {
+	if (!isKind(kind)) throw badValue(kind, `one of ${issuedKinds.join(", ")}`);
+	const issued = locate(flags.dataDir, kind, name);
+	const dataDir = new DataDir(flags.dataDir);
+	await readConf(dataDir);
+	const keys = await publicKeysOf(issued).catch(() => []);
+	await rm(issued.path).catch((cause: unknown) => {
+		throw new CommandFailure(
+			exitCodes.failed,
+			`there are no credentials of ${kind} ${name}: see sluice credentials list`,
+			{ cause },
+		);
+	});
+	const takenUp = await untilForgotten(dataDir, keys, flags.timeoutMs);
+	await terminal.write(flags.json ? `${JSON.stringify({ kind, name })}\n` : `${kind} ${name} is refused\n`);
+	if (takenUp !== "now") terminal.note(LATER);
+}
+
+/** Whom this host's nats-server lets in besides what `up` started here. */
+export async function credentialsList({ flags, terminal }: Context): Promise<void> {
+	const folder = new DataDir(flags.dataDir).credentialsFolder;
+	const issued = await listIssued(folder).catch((cause: NodeJS.ErrnoException) => {
+		const why =
+			cause.code === "ENOENT"
+				? "does not exist: name the directory of the sluice up that runs nats-server with --data-dir"
+				: `cannot be read (${cause.code}): use sudo, or join the group sluice`;
+		throw new CommandFailure(exitCodes.failed, `${folder} ${why}`, { cause });
+	});
+	if (flags.json) {
+		const credentials = issued.map(({ kind, name, path }) => ({ kind, name, file: path }));
+		await terminal.write(`${JSON.stringify({ credentials })}\n`);
+	} else if (issued.length === 0) {
+		await terminal.write("none: make some with sluice credentials host ID, or orchestrator NAME\n");
+	} else {
+		const columns = [{ heading: "KIND" }, { heading: "NAME" }, { heading: "FILE" }];
+		const rows = issued.map(({ kind, name, path }) => [kind, name, path]);
+		await terminal.write(formatTable(columns, rows, terminal.colors));
+	}
+}
+
+const LATER = "sluice: sluice up does not run here: it holds from its next start";
+
+function isKind(kind: string): kind is IssuedKind {
+	return issuedKinds.some((known) => known === kind);
+}
+
+/** @throws CommandFailure for a name that cannot be, and for whoever is not root. */
+function locate(dataDir: string, kind: IssuedKind, name: string): Issued {
+	if (!NAME_PATTERN.test(name))
+		throw badValue(name, "a-z, 0-9 and -, with a letter or digit first, at most 63 characters");
+	if (kind === "host" && name === ALL_HOSTS)
+		throw badValue(name, "a name of its own: rules mean every host by all");
+	if (process.getuid?.() !== 0)
+		throw new CommandFailure(exitCodes.failed, "credentials are root's to give: use sudo");
+	return { kind, name, path: `${new DataDir(dataDir).credentialsFolder}/${issuedFileName(kind, name)}` };
+}
+
+/** The configuration of the nats-server that `up` runs here. @throws CommandFailure when it runs none. */
+async function readConf({ natsConf }: DataDir): Promise<string> {
+	return await readFile(natsConf, "utf8").catch((cause: unknown) => {
+		throw new CommandFailure(
+			exitCodes.failed,
+			`no nats-server of sluice up on this host, ${natsConf} does not exist: ask on the host that the others join`,
+			{ cause },
+		);
+	});
+}
+
+interface Made {
+	readonly url: string;
+	/** One of its keys: the server learns all at once. */
+	readonly seed: string;
+	readonly text: string;
+}
+
+async function read(issued: Issued): Promise<Made> {
+	const text = await readFile(issued.path, "utf8");
+	if (issued.kind === "orchestrator") return { ...(await readOrchestrator(issued)), text };
+	const { url, supervisor } = await readIssuedHost(issued);
+	return { url, seed: supervisor.seed, text };
+}
+
+/** The same file with another URL. */
+function textOf({ text }: Made, url: string): string {
+	return format({ ...(JSON.parse(text) as object), url });
+}
+
+function make(kind: IssuedKind, name: string, url: string): Made {
+	const seed = makeSeed();
+	if (kind === "orchestrator") return { url, seed, text: nkeyFile(orchestratorIdentity(name), seed, url) };
+	const keys = { supervisor: { seed }, worker: { seed: makeSeed() }, reader: { seed: makeSeed() } };
+	return { url, seed, text: format({ kind, host: name, url, ...keys }) };
+}
+
+function format(credentials: object): string {
+	return `${JSON.stringify(credentials, null, "\t")}\n`;
+}
+
+function findUrl(conf: string, name: string): string {
+	const listen = parseListenAddress("--nats-listen", listenIn(conf), "127.0.0.1:4222");
+	const found = urlForOthers(listen, ownAddresses());
+	if ("url" in found) return found.url;
+	throw new CommandFailure(
+		exitCodes.failed,
+		`nats-server listens on ${found.candidates.join(", ")}: say which one ${name} reaches, with --nats nats://ADDR:${listen.port}`,
+	);
+}
+
+async function copyTo(path: string, text: string): Promise<void> {
+	try {
+		// Not into a file that others may have open or may read.
+		await rm(path, { force: true });
+		await writeFile(path, text, { mode: 0o600, flag: "wx" });
+	} catch (error) {
+		const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+		throw new CommandFailure(exitCodes.failed, `--out ${path} cannot be written (${code}): name another`, {
+			cause: error,
+		});
+	}
+}
+
+function outcome(kind: IssuedKind, name: string, url: string, file: string): string {
+	const may = `${kind} ${name} may connect to ${url} with ${file}`;
+	if (kind === "orchestrator") return may;
+	return `${may}\ncopy that file to ${name}, and there: sudo ./sluice up --credentials FILE`;
+}

@@ -1,0 +1,89 @@
+import { closeSync, ftruncateSync, openSync, unwatchFile, watchFile, writeSync } from "node:fs";
+import { issuedUsers } from "../credentials/issued.ts";
+import type { Child } from "./child.ts";
+import type { DataDir } from "./data-dir.ts";
+import type { Identities } from "./identities.ts";
+import type { KeeperLog } from "./log-stream.ts";
+import { type NatsConfOptions, natsConf } from "./nats-conf.ts";
+import { identityNames, permissionsOf } from "./permissions.ts";
+
+export interface NatsUsersOptions extends Pick<NatsConfOptions, "listen" | "serverName"> {
+	readonly hostId: string;
+	readonly identities: Identities;
+	readonly dataDir: DataDir;
+	readonly log: KeeperLog;
+}
+
+/** Configuration of the host's nats-server: its own identities, and those that were issued for others. */
+export async function currentNatsConf(options: NatsUsersOptions): Promise<string> {
+	const { hostId, identities, dataDir, log, ...server } = options;
+	const own = identityNames.map((name) => ({
+		name,
+		nkey: identities[name].publicKey,
+		permissions: permissionsOf(name, hostId),
+	}));
+	const taken = own.map(({ nkey }) => nkey);
+	const issued = await issuedUsers(dataDir.credentialsFolder, taken, (path) =>
+		log.warn("credentials cannot be used: make them anew", { path }),
+	);
+	return natsConf({ ...server, users: [...own, ...issued] });
+}
+
+/** The folder is looked at this often: unlike inotify's watches, looking is not limited on busy hosts. */
+const LOOK_EACH_MS = 200;
+
+/**
+ * Lets the running server know of credentials that are issued and revoked (ADR 0093).
+ * @param confFd what the server reads its configuration from.
+ * @param conf what stands there.
+ * @returns the way to stop.
+ */
+export function followIssued(
+	options: NatsUsersOptions,
+	server: Pick<Child, "ready" | "signal">,
+	confFd: number,
+	conf: string,
+): () => void {
+	const { dataDir, log } = options;
+	let current = conf;
+	let stopped = false;
+	const review = async () => {
+		const text = await currentNatsConf(options);
+		if (stopped || text === current) return;
+		rewrite(confFd, text);
+		current = text;
+		// One that is not ready might have read what was there before, and would die of the signal.
+		await server.ready;
+		server.signal("SIGHUP");
+		log.info("credentials changed: nats-server reads them");
+	};
+	let reviews = Promise.resolve();
+	const look = () => {
+		reviews = reviews.then(review).catch((error: unknown) => {
+			log.error("credentials cannot be taken up", { error: String(error) });
+		});
+	};
+	watchFile(dataDir.credentialsFolder, { interval: LOOK_EACH_MS }, look);
+	// What came between reading them and watching.
+	look();
+	return () => {
+		stopped = true;
+		unwatchFile(dataDir.credentialsFolder, look);
+	};
+}
+
+/**
+ * In place: the server has this very file open, and no path to another. One write and never an
+ * empty file, which would let everybody in: a server that starts in that moment reads the old, the
+ * new, or what it refuses and is started again.
+ */
+function rewrite(confFd: number, text: string): void {
+	const bytes = Buffer.from(text);
+	const fd = openSync(`/proc/self/fd/${confFd}`, "r+");
+	try {
+		writeSync(fd, bytes, 0, bytes.length, 0);
+		ftruncateSync(fd, bytes.length);
+	} finally {
+		closeSync(fd);
+	}
+}
