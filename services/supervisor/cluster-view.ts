@@ -1,5 +1,4 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText } from "@sluice/lib/errors";
 import { followHostRecords } from "@sluice/lib/host-records";
@@ -9,7 +8,9 @@ import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
 import { type LogLevels, LogLevelsSchema } from "@sluice/proto/gen/log";
 import { type StoredRule, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
+import { type Owner, untilFree } from "./record/ownership.ts";
 import { RecordWriter } from "./record/record-writer.ts";
+import { StoredRecord } from "./record/stored-record.ts";
 
 /** The cluster as the supervisor follows it: what stands in its buckets, and where the host's record goes. */
 export interface LiveCluster {
@@ -18,18 +19,25 @@ export interface LiveCluster {
 	/** Calls back at once with what holds, then with each change. */
 	onLevels(callback: (levels: Pick<LogLevels, "settings">) => void): void;
 	readonly record: RecordWriter;
+	/**
+	 * Waits until this host's id is nobody else's. Before that its record is not to be written.
+	 * @throws SluiceError `conflict`.
+	 */
+	ownId(): Promise<void>;
 	/** Follows no longer. The record's writer goes on until it is stopped. */
 	stop(): void;
 }
 
-const WRITE_TIMEOUT_MS = 2_000;
-
-/** Resolves when rules, hosts and levels are known. Waits for buckets that are not there yet: missing is not empty. */
+/**
+ * Resolves when rules, hosts and levels are known. Waits for buckets that are not there yet: missing is not empty.
+ * @param onTaken from now on somebody else writes this host's record.
+ */
 export async function followCluster(
 	nc: NatsConnection,
-	host: string,
+	own: Owner,
 	recordNow: () => HostRecord,
 	logger: ServiceLogger,
+	onTaken: (error: Error) => void,
 ): Promise<LiveCluster> {
 	const log = logger.facility("nats");
 	const onTrouble = (message: string) => log.warn(message);
@@ -38,12 +46,10 @@ export async function followCluster(
 		followHostRecords(nc, { onTrouble }),
 		followBucket(nc, buckets.settings, LogLevelsSchema, { key: settingKeys.logLevels, onTrouble }),
 	]);
-	const js = jetstream(nc, { timeout: WRITE_TIMEOUT_MS });
+	const stored = new StoredRecord(nc, own, hosts.entries.get(own.host)?.revision ?? 0n, onTaken);
 	const record = new RecordWriter({
 		encode: () => toBinary(HostRecordSchema, recordNow()),
-		write: async (bytes) => {
-			await js.publish(`$KV.${buckets.hosts}.${host}`, bytes);
-		},
+		write: (bytes) => stored.write(bytes),
 		onTrouble: (thrown) => {
 			if (thrown === undefined) log.info("the host's record is written again");
 			else log.warn(`the host's record cannot be written: ${errorText(thrown)}`);
@@ -58,6 +64,7 @@ export async function followCluster(
 			settings.onChange(take);
 		},
 		record,
+		ownId: () => untilFree(hosts, own),
 		stop: () => {
 			for (const snapshot of [rules, hosts, settings]) snapshot.stop();
 		},

@@ -6,6 +6,8 @@ const MEBIBYTE = 2 ** 20;
 
 /** What `up` tells the supervisor at its start. */
 export const supervisorConfig = serviceConfig.extend({
+	/** Tells this host from another that was given the same id; empty: not known. */
+	installation: z.string().max(64).default(""),
 	labels: z.record(z.string(), z.string()),
 	/** Worker processes, one per core. */
 	workers: z.int().min(1).max(64),

@@ -1,7 +1,8 @@
 import { release } from "node:os";
 import { onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
-import { errorText } from "@sluice/lib/errors";
+import { errorText, SluiceError } from "@sluice/lib/errors";
+import { REFUSED_EXIT_CODE } from "@sluice/lib/exit-codes";
 import { createLogger } from "@sluice/lib/log";
 import { settlesWithin } from "@sluice/lib/settles-within";
 import { hostConnectionName } from "@sluice/proto/subjects";
@@ -33,7 +34,9 @@ const log = logger.facility("main");
 
 function fail(reason: unknown): never {
 	log.fatal(errorText(reason));
-	process.exit(1);
+	// Somebody else has this host's id.
+	const refused = reason instanceof SluiceError && reason.code === "conflict";
+	process.exit(refused ? REFUSED_EXIT_CODE : 1);
 }
 
 async function run(): Promise<void> {
@@ -70,6 +73,8 @@ async function run(): Promise<void> {
 		void supervisor.join(state, 0);
 	}
 	const { nc, cluster } = await connected;
+	// After the race: who only waits for its id must not relay beside whoever has it.
+	await cluster.ownId();
 	supervisor.resume(cluster.hosts.entries.get(config.hostId)?.value);
 	// A closed connection is never opened again; only credentials that are refused lead to that.
 	void nc.closed().then((reason) => stopping || fail(reason ?? new Error("the connection to NATS closed")));
@@ -98,6 +103,7 @@ async function connectCluster(supervisor: Supervisor) {
 	});
 	const identity = {
 		host: config.hostId,
+		installation: config.installation,
 		labels: config.labels,
 		incarnation: config.incarnation,
 		version: VERSION,
@@ -105,7 +111,7 @@ async function connectCluster(supervisor: Supervisor) {
 		ringLimitBytes: config.ringLimitBytes,
 	};
 	const record = () => hostRecord(identity, supervisor.state());
-	const cluster = await followCluster(nc, config.hostId, record, logger);
+	const cluster = await followCluster(nc, identity, record, logger, fail);
 	return { nc, cluster };
 }
 

@@ -174,6 +174,7 @@ describe("sluice up, stopped", () => {
 				"-rw------- root:root credentials/supervisor.json",
 				"-rw------- root:root credentials/worker.json",
 				"-rw------- root:root http-token",
+				"-rw------- root:root installation",
 				"-rw-r----- root:root lock",
 				"-rw------- root:root relay-lock",
 				"drwx------ sluice-nats:sluice-nats nats",

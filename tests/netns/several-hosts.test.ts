@@ -6,17 +6,28 @@ import { Relay } from "./lab/relay.ts";
 
 let lab: Hosts;
 let first: Relay;
+/** relay-b, relay-c and relay-d. */
+let joined: Relay[];
+const ALL = ["relay-a", "relay-b", "relay-c", "relay-d"];
 
 beforeAll(async () => {
 	lab = await severalHosts();
 	first = new Relay(lab.a, "relay-a");
+	joined = [lab.b, lab.c, lab.d].map((namespace, index) => new Relay(namespace, ALL[index + 1]));
 	await first.up("--workers", "1", "--nats-listen", `${lab.natsAddress}:4222`);
 });
 
 afterAll(async () => {
+	await Promise.all(joined?.map((relay) => relay.remove()) ?? []);
 	await first?.remove();
 	await lab?.remove();
 });
+
+function relayOf(host: string): Relay {
+	const relay = [first, ...joined].find(({ hostId }) => hostId === host);
+	if (relay === undefined) throw new Error(`no ${host}`);
+	return relay;
+}
 
 interface IssuedFile {
 	kind: string;
@@ -92,4 +103,61 @@ test("credentials that cannot be are refused in one line", async () => {
 	expect(elsewhere.stderr).toBe(
 		"sluice: no nats-server of sluice up on this host, /nowhere/nats.conf does not exist: ask on the host that the others join\n",
 	);
+});
+
+test("a host joins with its file alone, and every host shows all of them", async () => {
+	await Promise.all(
+		joined.map(async (relay) => {
+			const { file } = await issue("host", relay.hostId);
+			await relay.up("--credentials", file, "--workers", "1");
+		}),
+	);
+	for (const relay of [first, ...joined]) {
+		const { hosts } = JSON.parse(await relay.sluice("host", "list", "--json")) as {
+			hosts: { host: string; lastSeenSeconds: number; interfaces: { name: string }[] }[];
+		};
+		expect(hosts.map(({ host }) => host)).toEqual(ALL);
+		expect(hosts.every(({ lastSeenSeconds }) => lastSeenSeconds <= 3)).toBeTrue();
+		expect(hosts[1]?.interfaces.map(({ name }) => name)).toEqual(
+			expect.arrayContaining(["from-a", "to-c", "out"]),
+		);
+	}
+	// What runs on a joined host may look; who may change the cluster is the operator's choice.
+	const outcome = await relayOf("relay-b").cli("rule", "remove", "x");
+	expect(outcome.stderr).toStartWith("sluice: this request can change the cluster");
+});
+
+test("an id that another host has is refused by name, and that one relays on", async () => {
+	const { file } = await issue("host", "relay-c");
+	const second = new Relay(lab.d, "relay-c");
+	try {
+		await expect(second.up("--credentials", file, "--workers", "1")).rejects.toThrow("ended with 1");
+		expect(second.log).toEndWith("or stop that one: the log above says more\n");
+		expect(second.log).toMatch(
+			/\nsluice: supervisor does not start: host id relay-c is in use by another sluice up, at 10\./,
+		);
+	} finally {
+		await second.remove();
+	}
+	expect(relayOf("relay-c").log).not.toContain("is in use");
+});
+
+test("a cluster that cannot be joined is one line", async () => {
+	const stranger = new Relay(lab.d, "relay-z");
+	const { file } = await issue("host", "relay-z");
+	const join = (...words: string[]) =>
+		stranger.cli("up", "--host-id", "relay-z", "--credentials", file, ...words);
+	const away = await join("--nats", "nats://10.99.0.9:4222");
+	expect(away).toMatchObject({ code: 3, stdout: "" });
+	expect(away.stderr).toMatch(/^sluice: NATS at nats:\/\/10\.99\.0\.9:4222 is not reachable: [^\n]*\n$/);
+	// A copy of what is then revoked.
+	await issue("host", "relay-z", "--out", `${first.dataDir}/z.json`);
+	await first.sluice("credentials", "revoke", "host", "relay-z");
+	const refused = await stranger.cli("up", "--credentials", `${first.dataDir}/z.json`);
+	expect(refused).toMatchObject({
+		code: 1,
+		stdout: "",
+		stderr: `sluice: NATS at nats://${lab.natsAddress}:4222 refuses these credentials: make them anew there with sluice credentials host relay-z\n`,
+	});
+	await stranger.remove();
 });

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { REFUSED_EXIT_CODE } from "@sluice/lib/exit-codes";
 import { Backoff } from "./backoff.ts";
 import { readLines } from "./lines.ts";
 import { type LogRecord, parseRecord, wrapLine } from "./log-line.ts";
@@ -170,7 +171,8 @@ export class Child {
 	#isHopelessAfter(how: string): boolean {
 		if (this.#everReady) return false;
 		this.#deathsBeforeReady += 1;
-		if (this.#deathsBeforeReady < HOPELESS_AFTER || this.#spec.neverHopeless) return false;
+		const patient = this.#deathsBeforeReady < HOPELESS_AFTER || this.#spec.neverHopeless;
+		if (patient && how !== `exit code ${REFUSED_EXIT_CODE}`) return false;
 		const why = this.#lastError === "" ? how : this.#lastError;
 		this.#ready.reject(new Error(`${this.name} does not start: ${why}`));
 		return true;

@@ -79,11 +79,13 @@ export interface SupervisorSettings {
 	/** Locked by whoever relays on this host with this data directory. */
 	readonly lockFile: string;
 	readonly figures: readonly Given[];
+	readonly installation: string;
 }
 
 /** Root: it opens packet sockets, sets buffers beyond the limits, and starts workers as another user. */
 export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec {
 	const spec = service(home, "supervisor", undefined, settings.seed, {
+		installation: settings.installation,
 		labels: settings.labels,
 		workers: settings.workers,
 		idle: settings.idle,

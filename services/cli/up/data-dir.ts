@@ -42,6 +42,11 @@ export class DataDir {
 		return join(this.path, "supervisor", "desired");
 	}
 
+	/** What tells this host from others that were given its id. */
+	get installation(): string {
+		return join(this.path, "installation");
+	}
+
 	/** Locked by the supervisor's keeper, the supervisor and its workers, as long as one of them lives. */
 	get relayLock(): string {
 		return join(this.path, "relay-lock");

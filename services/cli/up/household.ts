@@ -1,12 +1,15 @@
 import { closeSync, existsSync, openSync } from "node:fs";
+import { connectNats } from "@sluice/lib/connect";
+import { SluiceError } from "@sluice/lib/errors";
 import { hostConnectionName } from "@sluice/proto/subjects";
+import { CommandFailure, exitCodes } from "../failure.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Child, ChildSpec } from "./child.ts";
 import { controlApi, type Home, natsServer, statsAggregator, supervisor } from "./children.ts";
 import type { DataDir } from "./data-dir.ts";
 import { makeFigures } from "./figures.ts";
 import { readHostCredentials } from "./host-credentials.ts";
-import { nkeyFile, readOrMakeHttpToken, readOrMakeIdentities } from "./identities.ts";
+import { nkeyFile, readOrMakeHttpToken, readOrMakeIdentities, readOrMakeInstallation } from "./identities.ts";
 import { formatListenAddress, reachableOnThisHost } from "./listen-address.ts";
 import type { KeeperLog } from "./log-stream.ts";
 import { currentNatsConf, followIssued } from "./nats-users.ts";
@@ -40,9 +43,10 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 	const { plan, accounts, dataDir, adopt, log, owned } = parts;
 	const natsAddress = formatListenAddress(reachableOnThisHost(cluster.natsListen));
 	const natsUrl = `nats://${natsAddress}`;
-	const [identities, httpToken] = await Promise.all([
+	const [identities, httpToken, installation] = await Promise.all([
 		readOrMakeIdentities(dataDir, accounts, plan.hostId, natsUrl),
 		readOrMakeHttpToken(dataDir),
+		readOrMakeInstallation(dataDir),
 	]);
 	const listen = formatListenAddress(cluster.natsListen);
 	const users = {
@@ -64,7 +68,14 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 	const api = { account: accounts.api, seed: identities["control-api"].seed, http: cluster.http, httpToken };
 	return {
 		steps: [
-			[adopt(relayOf(home, parts, identities.supervisor.seed, identities.worker.seed))],
+			[
+				adopt(
+					relayOf(home, parts, installation, {
+						supervisor: identities.supervisor,
+						worker: identities.worker,
+					}),
+				),
+			],
 			[
 				adopt(controlApi(home, api)),
 				adopt(statsAggregator(home, accounts.stats, identities["stats-aggregator"].seed)),
@@ -78,6 +89,7 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Promise<Household> {
 	const { plan, accounts, dataDir, adopt } = parts;
 	const credentials = await readHostCredentials(cluster.credentialsFile, plan.hostId);
+	await checkCluster(parts, cluster.natsUrl, credentials.supervisor.seed);
 	if (credentials.reader !== undefined) {
 		// So that `sluice host list` works here as well, and without root for group sluice.
 		const reader = nkeyFile(
@@ -89,21 +101,57 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 	}
 	const home = homeOf(parts, cluster.natsUrl, Promise.resolve());
 	return {
-		steps: [[adopt(relayOf(home, parts, credentials.supervisor.seed, credentials.worker.seed))]],
+		steps: [[adopt(relayOf(home, parts, await readOrMakeInstallation(dataDir), credentials))]],
 		where: `NATS ${cluster.natsUrl}`,
 	};
+}
+
+/**
+ * Says at once what could not be seen from outside. A host that knows its rules starts though NATS is away.
+ * @throws CommandFailure
+ */
+async function checkCluster(
+	{ plan, dataDir, log }: HouseholdParts,
+	url: string,
+	seed: string,
+): Promise<void> {
+	const name = hostConnectionName("supervisor", plan.hostId);
+	try {
+		const nc = await connectNats({
+			url,
+			credentials: { kind: "nkey", seed },
+			name,
+			waitOnFirstConnect: false,
+		});
+		await nc.close();
+	} catch (error) {
+		if (!(error instanceof SluiceError)) throw error;
+		if (error.code === "unauthenticated") {
+			const remedy = `make them anew there with sluice credentials host ${plan.hostId}`;
+			throw new CommandFailure(exitCodes.failed, `NATS at ${url} refuses these credentials: ${remedy}`, {
+				cause: error,
+			});
+		}
+		if (existsSync(dataDir.keptRules)) {
+			log.warn(error.message);
+			return;
+		}
+		const remedy = "check the URL, and that sluice up runs there with --nats-listen";
+		throw new CommandFailure(exitCodes.unreachable, `${error.message}: ${remedy}`, { cause: error });
+	}
 }
 
 function relayOf(
 	home: Home,
 	{ plan, dataDir, owned }: HouseholdParts,
-	seed: string,
-	workerSeed: string,
+	installation: string,
+	keys: Readonly<Record<"supervisor" | "worker", { readonly seed: string }>>,
 ): ChildSpec {
 	const { labels, workers, idle, ringLimitBytes } = plan;
 	return supervisor(home, {
-		seed,
-		workerSeed,
+		seed: keys.supervisor.seed,
+		workerSeed: keys.worker.seed,
+		installation,
 		labels,
 		workers,
 		idle,

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createUser, fromSeed } from "@nats-io/nkeys";
 import { hostConnectionName } from "@sluice/proto/subjects";
@@ -95,4 +95,13 @@ export async function readOrMakeHttpToken(dataDir: DataDir): Promise<string> {
 	const token = randomBytes(TOKEN_BYTES).toString("hex");
 	await dataDir.write(dataDir.httpToken, `${token}\n`, 0o600, 0);
 	return token;
+}
+
+/** Made once; it stays with the data directory. */
+export async function readOrMakeInstallation(dataDir: DataDir): Promise<string> {
+	const known = await readFile(dataDir.installation, "utf8").catch(() => "");
+	if (/^[0-9a-f-]{36}\n$/.test(known)) return known.trim();
+	const made = randomUUID();
+	await dataDir.write(dataDir.installation, `${made}\n`, 0o600, 0);
+	return made;
 }

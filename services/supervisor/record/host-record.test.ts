@@ -8,6 +8,7 @@ test("the record lists the inventory, and of the rules only those that are not A
 	const record = hostRecord(
 		{
 			host: "relay-a",
+			installation: "2b1e",
 			labels: { site: "berlin" },
 			incarnation: 1_700_000_000_000n,
 			version: "0.1.0",
@@ -30,6 +31,7 @@ test("the record lists the inventory, and of the rules only those that are not A
 	);
 	expect(toJson(HostRecordSchema, record)).toEqual({
 		host: "relay-a",
+		installation: "2b1e",
 		labels: { site: "berlin" },
 		interfaces: [
 			{ name: "r0", index: 2, up: true, addresses: ["10.0.2.1"], mtu: 1500, mac: "02:00:00:00:00:01" },

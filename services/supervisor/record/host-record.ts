@@ -17,6 +17,7 @@ import type { WorkerStatus } from "../worker-processes/fleet.ts";
 /** What does not change while the supervisor runs. */
 export interface HostIdentity {
 	readonly host: string;
+	readonly installation: string;
 	readonly labels: Readonly<Record<string, string>>;
 	readonly incarnation: bigint;
 	readonly version: string;
@@ -39,6 +40,7 @@ export interface HostState {
 export function hostRecord(identity: HostIdentity, state: HostState): HostRecord {
 	return create(HostRecordSchema, {
 		host: identity.host,
+		installation: identity.installation,
 		labels: { ...identity.labels },
 		interfaces: state.links.map(interfaceOf),
 		appliedSequence: state.appliedSequence,
