@@ -21,7 +21,15 @@ const SOAK = "tests/soak/five-minutes.test.ts";
  * of them bounds a time that others could stretch. The long ones first.
  */
 const PATIENT = [
-	...["adoption", "cold-start", "drop-reasons", "desired-state", "supervisor", "privileges"].map(netns),
+	...[
+		"adoption",
+		"cold-start",
+		"drop-reasons",
+		"desired-state",
+		"supervisor",
+		"privileges",
+		"several-hosts",
+	].map(netns),
 	...["one-to-one", "requests", "two-way", "generator-receiver"].map(netns),
 	...["demo", "cli-", "group-sluice", "up-damaged", "up-disk-full", "up-refusals", "up-restart"].map(e2e),
 	"dataplane-c/test/keeper_test",

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { until } from "./lab/commands.ts";
+import { topologies } from "./lab/host-rules.ts";
 import { type Hosts, severalHosts } from "./lab/hosts.ts";
-import { Relay } from "./lab/relay.ts";
+import { assertAccounts, Relay } from "./lab/relay.ts";
+import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
 
 let lab: Hosts;
 let first: Relay;
@@ -105,6 +107,12 @@ test("credentials that cannot be are refused in one line", async () => {
 	);
 });
 
+interface ListedHost {
+	host: string;
+	lastSeenSeconds: number;
+	interfaces: { name: string }[];
+}
+
 test("a host joins with its file alone, and every host shows all of them", async () => {
 	await Promise.all(
 		joined.map(async (relay) => {
@@ -113,11 +121,14 @@ test("a host joins with its file alone, and every host shows all of them", async
 		}),
 	);
 	for (const relay of [first, ...joined]) {
-		const { hosts } = JSON.parse(await relay.sluice("host", "list", "--json")) as {
-			hosts: { host: string; lastSeenSeconds: number; interfaces: { name: string }[] }[];
-		};
+		const hosts = await until(`${relay.hostId} shows all hosts`, async () => {
+			const text = await relay.sluice("host", "list", "--json");
+			const { hosts } = JSON.parse(text) as { hosts: ListedHost[] };
+			return hosts.length === 4 && hosts.every(({ lastSeenSeconds }) => lastSeenSeconds <= 3)
+				? hosts
+				: undefined;
+		});
 		expect(hosts.map(({ host }) => host)).toEqual(ALL);
-		expect(hosts.every(({ lastSeenSeconds }) => lastSeenSeconds <= 3)).toBeTrue();
 		expect(hosts[1]?.interfaces.map(({ name }) => name)).toEqual(
 			expect.arrayContaining(["from-a", "to-c", "out"]),
 		);
@@ -125,6 +136,65 @@ test("a host joins with its file alone, and every host shows all of them", async
 	// What runs on a joined host may look; who may change the cluster is the operator's choice.
 	const outcome = await relayOf("relay-b").cli("rule", "remove", "x");
 	expect(outcome.stderr).toStartWith("sluice: this request can change the cluster");
+});
+
+test("a rule runs where it says; without hosts on the one that has the interface, and on none of several", async () => {
+	const states = async (...options: string[]) => {
+		await first.sluice("rule", "add", "where", ...options);
+		const [rule] = await first.rules();
+		await first.sluice("rule", "remove", "where");
+		return rule?.hosts;
+	};
+	const at = (name: string) => ["--in", `${name}:239.9.0.1:5009`, "--out", "m0:239.9.0.2:5009"];
+	const active = (host: string) => ({ host, state: "ACTIVE", reason: "" });
+	const pending = (host: string, reason: string) => ({ host, state: "PENDING", reason });
+	expect(await states(...at("from-d"))).toEqual([active("relay-c")]);
+	const several = "hosts relay-b, relay-c, relay-d match: name one, or all";
+	expect(await states(...at("from-a"))).toEqual(ALL.slice(1).map((host) => pending(host, several)));
+	expect(await states(...at("from-a"), "--host", "relay-d")).toEqual([active("relay-d")]);
+	expect(await states(...at("from-a"), "--host", "all")).toEqual([
+		pending("relay-a", "no interface from-a here"),
+		...ALL.slice(1).map(active),
+	]);
+	expect(await states(...at("from-a"), "--host", "relay-b", "--host", "relay-x")).toEqual([
+		active("relay-b"),
+		pending("relay-x", "host is not known: start sluice there"),
+	]);
+});
+
+const COUNT = 1_000;
+
+test("chain, diamond, mesh and converging tree deliver every datagram once, in order, to every receiver", async () => {
+	await first.applyRules(topologies.flatMap(({ rules }) => rules));
+	for (const { name, sources, receivers } of topologies) {
+		const listening = await Promise.all(
+			receivers.map(({ at, group }) => recv(lab[at], { in: `l0:${group}`, expect: COUNT })),
+		);
+		await Promise.all(
+			sources.map(({ at, group }) => gen(lab[at], { to: `l0:${group}`, rate: 1_000, count: COUNT })),
+		);
+		for (const receiver of listening) {
+			const report = await receiver.report();
+			expect({ name, got: report.receivedPackets, ...faults(report) }).toEqual({
+				...{ name, got: COUNT },
+				...NO_FAULTS,
+			});
+		}
+	}
+});
+
+test("figures of all hosts are one account, the same from every host", async () => {
+	const rules = topologies.flatMap((topology) => topology.rules);
+	const figures = await first.figuresAfter(rules.length * COUNT);
+	assertAccounts(figures);
+	for (const { name, outputs } of rules) {
+		const rule = figures.rules.find((each) => each.name === name);
+		expect(rule).toMatchObject({ receivedPackets: COUNT, forwardedPackets: COUNT });
+		expect(rule?.outputs.map(({ sentPackets }) => sentPackets)).toEqual(outputs.map(() => COUNT));
+	}
+	expect((await relayOf("relay-d").figures()).rules.map(({ receivedPackets }) => receivedPackets)).toEqual(
+		figures.rules.map(({ receivedPackets }) => receivedPackets),
+	);
 });
 
 test("an id that another host has is refused by name, and that one relays on", async () => {
@@ -140,6 +210,46 @@ test("an id that another host has is refused by name, and that one relays on", a
 		await second.remove();
 	}
 	expect(relayOf("relay-c").log).not.toContain("is in use");
+});
+
+test("a host that died is gone from every list, only its rules wait, and it comes back as the same", async () => {
+	const dead = relayOf("relay-b");
+	await dead.kill();
+	await until("relay-c says that relay-b is gone", async () => {
+		const { stderr } = await relayOf("relay-c").cli("host", "list");
+		return /relay-b not seen for \d+ s/.test(stderr) ? true : undefined;
+	});
+	const waiting = (await first.rules()).filter(({ hosts }) => hosts[0]?.state !== "ACTIVE");
+	const its = topologies.flatMap(({ rules }) => rules).filter(({ hosts }) => hosts[0] === "relay-b");
+	expect(waiting.map(({ name }) => name).sort()).toEqual(its.map(({ name }) => name).sort());
+	expect(waiting[0]?.hosts[0]?.reason).toMatch(/^host not seen for \d+ s$/);
+	await dead.up("--credentials", (await issue("host", "relay-b")).file, "--workers", "1");
+	await until("all rules are ACTIVE again", async () =>
+		(await first.rules()).every(({ hosts }) => hosts.every(({ state }) => state === "ACTIVE"))
+			? true
+			: undefined,
+	);
+});
+
+test("a machine that is replaced leaves its id to the new one, and is refused when it comes back", async () => {
+	const old = relayOf("relay-d");
+	const { file } = await issue("host", "relay-d");
+	await old.down();
+	const fresh = new Relay(lab.d, "relay-d");
+	try {
+		await fresh.up("--credentials", file, "--workers", "1");
+		await until("its rules are ACTIVE", async () =>
+			(await first.rules()).every(({ hosts }) => hosts.every(({ state }) => state === "ACTIVE"))
+				? true
+				: undefined,
+		);
+		old.log = "";
+		await expect(old.up("--credentials", file, "--workers", "1")).rejects.toThrow("ended with 1");
+		expect(old.log).toContain("host id relay-d is in use by another sluice up");
+		expect(old.log).not.toContain("the rules last known flow");
+	} finally {
+		await fresh.remove();
+	}
 });
 
 test("a cluster that cannot be joined is one line", async () => {
