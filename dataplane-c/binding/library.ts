@@ -5,7 +5,7 @@
 
 import { CString, dlopen, type FFIFunction, FFIType, type Pointer } from "bun:ffi";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { COUNTER_NUMBERS } from "./counters.ts";
 import { DataplaneError } from "./errors.ts";
 import { ABI_VERSION, expectedLayout, layoutDifference } from "./layout.ts";
@@ -75,8 +75,8 @@ function candidates(): string[] {
 	const override = process.env["SLUICE_LIB"];
 	if (override) return [override];
 	return [
-		// Bundled: beside the bundle.
-		join(import.meta.dir, "libsluice.so"),
+		// Bundled: beside the bundle, wherever it lies now.
+		join(dirname(Bun.main), "libsluice.so"),
 		// From source: dataplane-c/binding in a checkout.
 		join(import.meta.dir, "../../build/libsluice.so"),
 	];

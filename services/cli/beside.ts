@@ -1,9 +1,13 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { CommandFailure, exitCodes } from "./failure.ts";
 
-/** Where programs and bundles lie: this bundle's own folder, or build/ when running from source. */
-const places = [import.meta.dir, join(import.meta.dir, "..", "..", "build")];
+/**
+ * Where programs and bundles lie: the running bundle's own folder, or build/ when running from
+ * source. What import.meta knows is of the time at which a compiled bundle was built, when it may
+ * have lain elsewhere.
+ */
+const places = [dirname(Bun.main), join(import.meta.dir, "..", "..", "build")];
 
 /** Path of a file of the build. @throws CommandFailure when there is none. */
 export function besideBundle(name: string): string {
