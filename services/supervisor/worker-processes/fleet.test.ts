@@ -140,6 +140,17 @@ describe("fleet", () => {
 		await until(() => alive.size === 0);
 	});
 
+	test("one that closed its channel is not taken for one that never said hello", async () => {
+		const { fleet, alive, run } = make();
+		fleet.startAll();
+		for (const slot of [0, 1]) run(slot);
+		fleet.disconnect(fleet.running()[0]?.channel.connection ?? 0);
+		fleet.checkDeadlines(Date.now() + 16_000);
+		// Time enough for an end that must not come.
+		await Bun.sleep(1);
+		expect(alive.size).toBe(2);
+	});
+
 	test("one that does not answer in time is ended, one that has nothing to answer is not", async () => {
 		const { fleet, alive, run } = make();
 		fleet.startAll();

@@ -296,7 +296,8 @@ export class Fleet implements Workers {
 		if (stoodStill) return;
 		for (const slot of this.#slots) {
 			if (slot.process === undefined) continue;
-			if (slot.channel === undefined && nowMs - slot.startedAtMs > HELLO_LIMIT_MS) {
+			// One that closed its channel said hello long ago, and is saying its last words.
+			if (!slot.hadChannel && nowMs - slot.startedAtMs > HELLO_LIMIT_MS) {
 				this.restart(slot.slot, "it did not connect");
 			} else if ((slot.channel?.oldestMs(nowMs) ?? 0) > ANSWER_LIMIT_MS) {
 				this.restart(slot.slot, "it does not answer");
