@@ -19,7 +19,7 @@ test("a file of another kind is refused with what is needed, and with no secret 
 	}
 });
 
-test("a host's file alone says where to join and as whom; what is given wins; another file changes nothing", async () => {
+test("a host's file alone says where to join and as whom; what is given wins; another file in the environment changes nothing", async () => {
 	const folder = await mkdtemp(join(tmpdir(), "sluice-host-credentials-"));
 	try {
 		const dataDir = folder;
@@ -29,7 +29,8 @@ test("a host's file alone says where to join and as whom; what is given wins; an
 		expect(await withHostFile(given, false)).toEqual(given);
 		expect(withHostFile(given, true)).rejects.toThrow(/file\.json cannot be read \(ENOENT\)/);
 		await writeFile(credentialsFile, '{"kind":"nkey","name":"operator"}');
-		expect(await withHostFile(given, true)).toEqual(given);
+		expect(await withHostFile(given, false)).toEqual(given);
+		expect(withHostFile(given, true)).rejects.toThrow(/not those of a host: .* credentials host ID made/);
 		const seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
 		const file = { kind: "host", host: "relay-b", url: "nats://10.0.0.1:4222" };
 		await writeFile(credentialsFile, JSON.stringify({ ...file, supervisor: { seed }, worker: { seed } }));

@@ -48,7 +48,7 @@ export async function readHostCredentials(path: string, hostId: string): Promise
 
 /**
  * A host's file says where the cluster is and who joins, so that it alone is enough; what is
- * given beside it wins. Another file changes nothing: `up` has its own credentials.
+ * given beside it wins. Another file in the environment changes nothing: `up` has its own credentials.
  * @param required the file was named on the command line, so that one that is not there is a mistake.
  */
 export async function withHostFile(options: UpOptions, required: boolean): Promise<UpOptions> {
@@ -63,7 +63,12 @@ export async function withHostFile(options: UpOptions, required: boolean): Promi
 		);
 	});
 	const { host, url } = parseHostFile(text) ?? {};
-	if (host === undefined || url === undefined) return options;
+	if (host === undefined || url === undefined) {
+		// What stands in the environment is for commands; what is said here is meant.
+		if (required && natsUrl === undefined)
+			throw refuse(`credentials ${path} are not those of a host: ${needed(options.hostId ?? "ID")}`);
+		return options;
+	}
 	return { ...options, natsUrl: natsUrl ?? url, hostId: options.hostId ?? host };
 }
 
@@ -77,7 +82,7 @@ function parseHostFile(text: string): HostCredentials | undefined {
 
 /** What would do instead: people try the operator's file first. */
 function needed(hostId: string): string {
-	return `--credentials needs the file that sluice credentials host ${hostId} made, not an operator's`;
+	return `--credentials needs the file that sluice credentials host ${hostId} made, no other`;
 }
 
 function refuse(message: string, cause?: unknown): CommandFailure {
