@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { until } from "./lab/commands.ts";
 import { topologies } from "./lab/host-rules.ts";
 import { type Hosts, severalHosts } from "./lab/hosts.ts";
@@ -89,6 +89,18 @@ test("the same command again shows the same file; new keys end the old ones; rev
 	expect(first.log).not.toContain("NATS is away");
 });
 
+test("of commands at once all show the same file", async () => {
+	for (let round = 0; round < 4; round += 1) {
+		const name = `twin-${round}`;
+		const copies = [0, 1, 2, 3].map((copy) => `${first.dataDir}/${name}-${copy}.json`);
+		const issued = copies.map((copy) => issue("orchestrator", name, "--out", copy));
+		await Promise.all(issued);
+		const texts = new Set(copies.map((copy) => readFileSync(copy, "utf8")));
+		expect(texts.size).toBe(1);
+		await first.sluice("credentials", "revoke", "orchestrator", name);
+	}
+}, 60_000);
+
 test("credentials that cannot be are refused in one line", async () => {
 	for (const [words, line] of [
 		[
@@ -96,6 +108,10 @@ test("credentials that cannot be are refused in one line", async () => {
 			"Relay: expected a-z, 0-9 and -, with a letter or digit first, at most 63 characters",
 		],
 		[["host", "all"], "all: expected a name of its own: rules mean every host by all"],
+		[
+			["host", "relay-a"],
+			"relay-a: expected another host: this is the cluster's first one, which has its keys from its own up",
+		],
 		[["revoke", "user", "x"], "user: expected one of host, orchestrator"],
 	] as const) {
 		const outcome = await first.cli("credentials", ...words);

@@ -20,7 +20,7 @@ import { formatTable } from "../format/table.ts";
 import { DataDir } from "../up/data-dir.ts";
 import { makeSeed, nkeyFile } from "../up/identities.ts";
 import { parseListenAddress } from "../up/listen-address.ts";
-import { listenIn } from "../up/nats-conf.ts";
+import { listenIn, serverNameIn, serverNameOf } from "../up/nats-conf.ts";
 
 export interface CredentialsOptions {
 	/** A copy goes there; "-" is standard output. */
@@ -39,10 +39,16 @@ export async function credentialsIssue(
 	const issued = locate(flags.dataDir, kind, name);
 	const dataDir = new DataDir(flags.dataDir);
 	const conf = await readConf(dataDir);
-	const before = options.renew === true ? undefined : await read(issued).catch(() => undefined);
-	const url = flags.natsUrl ?? before?.url ?? findUrl(conf, name);
-	const made = before === undefined ? make(kind, name, url) : { ...before, text: textOf(before, url) };
-	await dataDir.write(issued.path, made.text, 0o600, 0);
+	if (kind === "host" && serverNameIn(conf) === serverNameOf(name))
+		throw badValue(name, "another host: this is the cluster's first one, which has its keys from its own up");
+	const made = await dataDir.changingCredentials(async () => {
+		const before = options.renew === true ? undefined : await read(issued).catch(() => undefined);
+		const url = flags.natsUrl ?? before?.url ?? findUrl(conf, name);
+		const now = before === undefined ? make(kind, name, url) : { ...before, url, text: textOf(before, url) };
+		await dataDir.write(issued.path, now.text, 0o600, 0);
+		return now;
+	});
+	const { url } = made;
 	const takenUp = await untilAccepted(dataDir, made.seed, flags.timeoutMs);
 	if (options.out !== undefined && options.out !== "-") await copyTo(options.out, made.text);
 	const file = options.out === undefined || options.out === "-" ? issued.path : options.out;
@@ -62,13 +68,16 @@ export async function credentialsRevoke({ flags, terminal }: Context, kind: stri
 	const issued = locate(flags.dataDir, kind, name);
 	const dataDir = new DataDir(flags.dataDir);
 	await readConf(dataDir);
-	const keys = await publicKeysOf(issued).catch(() => []);
-	await rm(issued.path).catch((cause: unknown) => {
-		throw new CommandFailure(
-			exitCodes.failed,
-			`there are no credentials of ${kind} ${name}: see sluice credentials list`,
-			{ cause },
-		);
+	const keys = await dataDir.changingCredentials(async () => {
+		const known = await publicKeysOf(issued).catch(() => []);
+		await rm(issued.path).catch((cause: unknown) => {
+			throw new CommandFailure(
+				exitCodes.failed,
+				`there are no credentials of ${kind} ${name}: see sluice credentials list`,
+				{ cause },
+			);
+		});
+		return known;
 	});
 	const takenUp = await untilForgotten(dataDir, keys, flags.timeoutMs);
 	await terminal.write(flags.json ? `${JSON.stringify({ kind, name })}\n` : `${kind} ${name} is refused\n`);

@@ -11,7 +11,7 @@ import { chmod, chown, lchown, lstat, mkdir, readdir, rename, rm, stat, writeFil
 import { join } from "node:path";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import type { Accounts } from "./accounts.ts";
-import { tryLock } from "./flock.ts";
+import { lockExclusive, tryLock } from "./flock.ts";
 import { hasOpen, outlive } from "./leftovers.ts";
 import type { KeeperLog } from "./log-stream.ts";
 
@@ -139,6 +139,21 @@ export class DataDir {
 			if (is.uid !== 0 || is.gid !== gid) await lchown(path, 0, gid);
 			const mode = is.mode & (forGroup ? 0o640 : 0o600);
 			if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
+		}
+	}
+
+	/** One command at a time reads, makes and removes what is issued; others wait. */
+	async changingCredentials<Result>(work: () => Promise<Result>): Promise<Result> {
+		let fd = -1;
+		await this.explaining(async () => {
+			// Not the folder itself: the operators' group may open that.
+			fd = openSync(join(this.credentialsFolder, "lock"), "a", 0o600);
+		});
+		try {
+			lockExclusive(fd);
+			return await work();
+		} finally {
+			closeSync(fd);
 		}
 	}
 

@@ -12,6 +12,7 @@ import { readHostCredentials } from "./host-credentials.ts";
 import { nkeyFile, readOrMakeHttpToken, readOrMakeIdentities, readOrMakeInstallation } from "./identities.ts";
 import { formatListenAddress, reachableOnThisHost } from "./listen-address.ts";
 import type { KeeperLog } from "./log-stream.ts";
+import { serverNameOf } from "./nats-conf.ts";
 import { currentNatsConf, followIssued } from "./nats-users.ts";
 import type { JoinedCluster, OwnCluster, UpPlan } from "./options.ts";
 
@@ -51,7 +52,7 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 	const listen = formatListenAddress(cluster.natsListen);
 	const users = {
 		hostId: plan.hostId,
-		serverName: `sluice-${plan.hostId}`,
+		serverName: serverNameOf(plan.hostId),
 		listen,
 		identities,
 		dataDir,

@@ -47,9 +47,23 @@ ${users}
 `;
 }
 
+/** What the server of the cluster's first host is called. */
+export function serverNameOf(hostId: string): string {
+	return `sluice-${hostId}`;
+}
+
 /** "ADDR:PORT" of a configuration that `natsConf` made; undefined: it made none of that. */
 export function listenIn(conf: string): string | undefined {
-	const quoted = /^listen: (".*")$/m.exec(conf)?.[1];
+	return quotedIn(conf, /^listen: (".*")$/m);
+}
+
+/** Likewise. */
+export function serverNameIn(conf: string): string | undefined {
+	return quotedIn(conf, /^server_name: (".*")$/m);
+}
+
+function quotedIn(conf: string, line: RegExp): string | undefined {
+	const quoted = line.exec(conf)?.[1];
 	return quoted === undefined ? undefined : String(JSON.parse(quoted));
 }
 
