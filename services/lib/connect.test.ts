@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nkeys } from "@nats-io/transport-node";
@@ -60,6 +61,28 @@ test("a server that is not there is unavailable at once when nobody wants to wai
 		code: "unavailable",
 		message: expect.stringContaining(`NATS at ${url} is not reachable`),
 	});
+});
+
+test("a server that just reads its users anew refuses once: that is not the last word", async () => {
+	let refusals = 1;
+	let connections = 0;
+	const server = createServer((socket) => {
+		connections += 1;
+		socket.write(`INFO {"server_id":"x","version":"2.10.0","proto":1,"max_payload":1000,"headers":true}\r\n`);
+		if (connections <= refusals) socket.end("-ERR 'Authorization Violation'\r\n");
+		else socket.on("data", (data) => String(data).includes("PING") && socket.write("PONG\r\n"));
+		socket.on("error", () => {});
+	});
+	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+	const { port } = server.address() as AddressInfo;
+	const ask = () => connectNats({ url: `127.0.0.1:${port}`, name: "cli", waitOnFirstConnect: false });
+	const nc = await ask();
+	await nc.close();
+	expect(connections).toBe(2);
+	refusals = 4;
+	await expect(ask()).rejects.toMatchObject({ code: "unauthenticated" });
+	expect(connections).toBe(4);
+	server.close();
 });
 
 test("a service that is started before its server waits for it", async () => {

@@ -16,11 +16,25 @@ export interface ConnectOptions {
 	readonly waitOnFirstConnect?: boolean;
 }
 
+/** From the moment in which a server reads its users anew. */
+const AGAIN_AFTER_MS = 50;
+
 /**
  * Connects with the options a long-lived service needs: it never gives up, and a
- * frozen server is noticed in about ten seconds.
+ * frozen server is noticed in about ten seconds. A server that reads its users anew
+ * refuses whoever has not said yet who it is (ADR 0093): one refusal means nothing.
  */
 export async function connectNats(options: ConnectOptions): Promise<NatsConnection> {
+	try {
+		return await connectOnce(options);
+	} catch (thrown) {
+		if (!(thrown instanceof SluiceError && thrown.code === "unauthenticated")) throw thrown;
+		await Bun.sleep(AGAIN_AFTER_MS);
+		return await connectOnce(options);
+	}
+}
+
+async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 	const { url, credentials, name, timeoutMs = 5_000, waitOnFirstConnect = true } = options;
 	const authenticator = credentials && nkeyUser(credentials.seed);
 	try {
