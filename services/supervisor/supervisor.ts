@@ -83,6 +83,7 @@ export class Supervisor {
 			coreOf: (slot) => coreOf(slot, cores),
 			start: (slot, core, onExit) => this.#startWorker(slot, core, onExit),
 			adopt: (slot, onExit) => this.#adoptWorker(slot, onExit),
+			endedBefore: (slot) => this.#inheritance && (this.#inheritance.ended.get(slot) ?? ""),
 			onHolds: (worker, shard) => this.#relay.drivers.adopt(worker, shard),
 			heartbeat: (slot) => readHeartbeat(this.#relay.counterMemories[slot]),
 			isStopped: isStoppedProcess,

@@ -218,6 +218,7 @@ describe("two workers", () => {
 		for (const core of [0, 1, 0]) {
 			const workers = await workerPids();
 			const dies = workers[core] ?? 0;
+			const counts = (await ends()).map(([restarts]) => restarts);
 			await underTraffic(1_000, RESIDUE, async (before) => {
 				const supervisor = supervisorPid();
 				process.kill(supervisor, "SIGKILL");
@@ -227,6 +228,10 @@ describe("two workers", () => {
 				expect((await workerPids())[1 - core]).toBe(workers[1 - core] ?? 0);
 				await moreThan(before);
 			});
+			counts[core] = (counts[core] ?? 0) + 1;
+			const told = await ends();
+			expect(told.map(([restarts]) => restarts)).toEqual(counts);
+			expect(told[core]?.[1]).toBe(KERNEL_TELLS ? "SIGKILL" : "ended");
 		}
 		expect(relay.log.match(/"shards":1,"handedOver":1.*ended without a supervisor/g)).toHaveLength(3);
 	}, 120_000);

@@ -24,6 +24,11 @@ function endOf(pidfd: number): string | undefined {
 	return signal === 0 ? `exit ${status >> 8}` : signalName(signal);
 }
 
+/** One that ended before anybody could watch it; the keeper has usually been told. */
+export function endBefore(pidfd: number): string {
+	return endOf(pidfd) ?? UNKNOWN_END;
+}
+
 /** A worker that another supervisor started. Takes the descriptor. Its parent is the keeper. */
 export function adoptProcess(pidfd: number, pid: number, onExit: (how: string) => void): WorkerProcess {
 	let ended = false;

@@ -4,7 +4,7 @@ import { closeDescriptor } from "@sluice/dataplane/supervisor";
 import type { SupervisorConfig } from "../config.ts";
 import { type StoredDescriptor, takeStored } from "../fd-store.ts";
 import type { Logger } from "../logger.ts";
-import { pidOf } from "./adopted-process.ts";
+import { endBefore, pidOf } from "./adopted-process.ts";
 import { type Figures, takeFigures } from "./figures.ts";
 import type { Keeping } from "./keeping.ts";
 import { ATTEMPT, type Kept, parseName, type ShardsName, workerName } from "./names.ts";
@@ -28,6 +28,8 @@ export interface Inheritance {
 	readonly memberships: readonly { readonly number: number; readonly fd: number }[];
 	/** Processes that live, by slot. */
 	readonly workers: ReadonlyMap<number, { readonly pid: number; readonly pidfd: number }>;
+	/** How those ended that died while there was no supervisor, by slot. */
+	readonly ended: ReadonlyMap<number, string>;
 }
 
 export interface Taken {
@@ -96,23 +98,28 @@ function complete(
 		shards,
 		drains: of("drain"),
 		memberships: of("membership"),
-		workers: living(of("worker"), keeping),
+		...found(of("worker"), keeping),
 	};
 }
 
 /** Those that ended meanwhile are started anew. */
-function living(workers: readonly { readonly slot: number; readonly fd: number }[], keeping: Keeping) {
-	const all = new Map<number, { readonly pid: number; readonly pidfd: number }>();
-	for (const { slot, fd } of workers) {
+function found(
+	kept: readonly { readonly slot: number; readonly fd: number }[],
+	keeping: Keeping,
+): Pick<Inheritance, "workers" | "ended"> {
+	const workers = new Map<number, { readonly pid: number; readonly pidfd: number }>();
+	const ended = new Map<number, string>();
+	for (const { slot, fd } of kept) {
 		const pid = pidOf(fd);
 		if (pid !== undefined) {
-			all.set(slot, { pid, pidfd: fd });
+			workers.set(slot, { pid, pidfd: fd });
 			continue;
 		}
+		ended.set(slot, endBefore(fd));
 		keeping.release(workerName(slot));
 		closeDescriptor(fd);
 	}
-	return all;
+	return { workers, ended };
 }
 
 /** Each interface's were stored in one message, so they are all there; undefined: they are not. */

@@ -72,6 +72,18 @@ describe("fleet", () => {
 		await fleet.stop(async () => {}, 0);
 	});
 
+	test("one that died without a supervisor was started again, however it ended", async () => {
+		const { fleet } = make({ endedBefore: (slot) => (slot === 0 ? "SIGSEGV" : "") });
+		fleet.startAll();
+		fleet.resume(0, 4, "exit 3");
+		fleet.resume(1, 7, "SIGKILL");
+		expect(fleet.statuses().map(({ restarts, lastExit }) => [restarts, lastExit])).toEqual([
+			[5, "SIGSEGV"],
+			[8, "SIGKILL"],
+		]);
+		await fleet.stop(async () => {}, 0);
+	});
+
 	test("a worker is STARTING until it holds everything, then RUNNING", () => {
 		const { fleet, connect } = make();
 		fleet.startAll();

@@ -24,6 +24,11 @@ export interface FleetOptions {
 	readonly start: (slot: number, core: number, onExit: (how: string) => void) => WorkerProcess;
 	/** One that a supervisor before this one started. */
 	readonly adopt?: (slot: number, onExit: (how: string) => void) => WorkerProcess | undefined;
+	/**
+	 * How the one ended that a supervisor before this one started; empty: that one knew.
+	 * Undefined: there was none.
+	 */
+	readonly endedBefore?: (slot: number) => string | undefined;
 	/** The worker drives a shard that a supervisor before this one gave it. */
 	readonly onHolds?: (worker: ConnectedWorker, shard: number) => void;
 	/** Moves as long as the worker's packet thread works. */
@@ -118,6 +123,7 @@ export class Fleet implements Workers {
 		for (const slot of this.#slots) {
 			slot.process = this.#options.adopt?.(slot.slot, (how) => this.#exited(slot, how));
 			if (slot.process === undefined) {
+				this.#countEnd(slot);
 				this.#start(slot);
 				continue;
 			}
@@ -325,6 +331,15 @@ export class Fleet implements Workers {
 			process.kill();
 		}
 		while (this.#slots.some((slot) => slot.process !== undefined)) await Bun.sleep(5);
+	}
+
+	/** Of a predecessor that nobody else has started again. */
+	#countEnd(slot: Slot): void {
+		const exit = this.#options.endedBefore?.(slot.slot);
+		if (exit === undefined) return;
+		slot.restarts += 1;
+		slot.lastExit = exit;
+		if (exit !== "") this.#options.log.warn({ worker: slot.slot, core: slot.core, exit }, "worker ended");
 	}
 
 	#start(slot: Slot): void {
