@@ -430,15 +430,27 @@ describe("refusals", () => {
 			rule("c", { in: "r1", out: ["r0:239.9.9.9:1"] }),
 		);
 		const mebibytes = (ifindex: number) => (world.open.shards.get(ifindex)?.ringBytes ?? 0) / MEBIBYTE;
-		expect([2, 3, 4].map(mebibytes)).toEqual([32, 4, 2]);
+		expect([2, 3, 4].map(mebibytes)).toEqual([16, 8, 4]);
 		expect(rules.every(({ state }) => state === "ACTIVE")).toBe(true);
-		world.limits = { ...LIMITS, ringLimitBytes: 66 * MEBIBYTE };
 		const small = new World();
-		small.limits = world.limits;
+		small.limits = { ...LIMITS, ringLimitBytes: 7 * MEBIBYTE };
 		expect(small.settle(rule("a"), rule("b", { in: "r2" })).rules[1]).toMatchObject({
 			state: "FAILED",
-			reason: "ring memory limit 66 MiB reached: raise --ring-memory or remove rules from other interfaces",
+			reason: "ring memory limit 7 MiB reached: raise --ring-memory or remove rules from other interfaces",
 		});
+	});
+
+	test("many workers leave memory for other interfaces", () => {
+		const world = new World();
+		world.limits = { ...LIMITS, workers: 16 };
+		const { rules } = world.settle(
+			rule("a"),
+			rule("b", { in: "r2" }),
+			rule("c", { in: "r1", out: ["r0:239.9.9.9:1"] }),
+		);
+		expect(rules.map(({ state }) => state)).toEqual(["ACTIVE", "ACTIVE", "ACTIVE"]);
+		const bytes = [...world.open.shards.values()].map(({ ringBytes }) => 16 * ringBytes);
+		expect(bytes.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(LIMITS.ringLimitBytes);
 	});
 });
 

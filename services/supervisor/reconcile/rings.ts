@@ -10,7 +10,8 @@ export interface RingPlan {
 
 /**
  * Shares out ring memory: what is open stays as it is, a new interface gets rings
- * of the wanted size, halved until they fit under the limit of the host.
+ * of the wanted size, halved until they take no more than half of what is left under
+ * the limit of the host; the smallest ones may take all of it.
  */
 export function planRings(captures: ReadonlyMap<number, Link>, observed: Observed): RingPlan {
 	const { limits, open, nowMs } = observed;
@@ -51,7 +52,7 @@ export function planRings(captures: ReadonlyMap<number, Link>, observed: Observe
 function fittingSize(available: number, observed: Observed): number | undefined {
 	const { workers, shardBytes, shardMinimumBytes } = observed.limits;
 	for (let size = shardBytes; size >= shardMinimumBytes; size /= 2) {
-		if (size * workers <= available) return size;
+		if (size * workers <= available / 2) return size;
 	}
-	return undefined;
+	return shardMinimumBytes * workers <= available ? shardMinimumBytes : undefined;
 }
