@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <time.h>
 
@@ -71,6 +72,14 @@ static void join(int fd, const struct endpoint *in, const union socket_address *
 	fail(EXIT_REFUSED, "cannot join %s on %s: %s", text, in->interface, strerror(errno));
 }
 
+void receive_socket_take_merged(int fd)
+{
+	const int on = 1;
+
+	/* Where the kernel can't, they come one by one, which is as right. */
+	setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
+}
+
 int receive_socket_open(const struct endpoint *in, const union socket_address *destination,
 			const union socket_address *source, int buffer_bytes)
 {
@@ -105,6 +114,7 @@ void receive_socket_read_control(struct msghdr *message, struct arrival *arrival
 {
 	arrival->ttl = TALLY_NOT_SEEN;
 	arrival->dscp = TALLY_NOT_SEEN;
+	arrival->segment_bytes = 0;
 	for (struct cmsghdr *entry = CMSG_FIRSTHDR(message); entry;
 	     entry = CMSG_NXTHDR(message, entry)) {
 		const bool v4 = entry->cmsg_level == IPPROTO_IP;
@@ -126,6 +136,8 @@ void receive_socket_read_control(struct msghdr *message, struct arrival *arrival
 		memcpy(&value, CMSG_DATA(entry), sizeof(value));
 		if ((v4 && entry->cmsg_type == IP_TTL) || (v6 && entry->cmsg_type == IPV6_HOPLIMIT))
 			arrival->ttl = value;
+		else if (entry->cmsg_level == IPPROTO_UDP && entry->cmsg_type == UDP_GRO)
+			arrival->segment_bytes = (size_t)value;
 		else if (v6 && entry->cmsg_type == IPV6_TCLASS)
 			arrival->dscp = value >> 2;
 	}

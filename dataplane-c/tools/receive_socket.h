@@ -13,6 +13,9 @@
 
 #define RECEIVE_CONTROL_BYTES 128u /* room for TTL, traffic class and time */
 
+/* From now on what the kernel merged comes as one, and its control messages say of what size it was. */
+void receive_socket_take_merged(int fd);
+
 /*
  * A non-blocking socket bound to the destination and, if that is a group, joined to it on the
  * interface; a source that is not AF_UNSPEC restricts the membership to it. Ends the process with the

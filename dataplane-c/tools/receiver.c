@@ -131,8 +131,26 @@ void receiver_open(struct receiver *receiver, const struct receiver_settings *se
 		receiver->tallies[index].stream = settings->copies ? 0 : index;
 		receiver->sockets[index] = receive_socket_open(
 			&settings->in, &destination, &settings->source, (int)buffer_bytes);
+		if (settings->merged)
+			receive_socket_take_merged(receiver->sockets[index]);
 		watch(receiver, receiver->sockets[index], index);
 	}
+}
+
+/* One message, which is one datagram unless the kernel merged several. */
+static void tally_message(struct tally *tally, const uint8_t *payload, size_t bytes,
+			  const struct arrival *arrival)
+{
+	const size_t segment_bytes = arrival->segment_bytes ? arrival->segment_bytes : bytes;
+	size_t offset = 0;
+
+	do {
+		const size_t left = bytes - offset;
+
+		tally_datagram(tally, payload + offset, left < segment_bytes ? left : segment_bytes,
+			       arrival);
+		offset += segment_bytes;
+	} while (offset < bytes);
 }
 
 static void tally_batch(struct tally *tally, struct batch *batch, unsigned datagrams)
@@ -147,8 +165,8 @@ static void tally_batch(struct tally *tally, struct batch *batch, unsigned datag
 		arrival.at_ns = now_ns;
 		arrival.source = batch->sources[slot];
 		receive_socket_read_control(message, &arrival);
-		tally_datagram(tally, batch->payloads[slot], batch->messages[slot].msg_len,
-			       &arrival);
+		tally_message(tally, batch->payloads[slot], batch->messages[slot].msg_len,
+			      &arrival);
 	}
 }
 

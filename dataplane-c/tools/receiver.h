@@ -13,6 +13,7 @@ struct receiver_settings {
 	union socket_address source; /* family AF_UNSPEC: any */
 	unsigned destinations;
 	bool copies;          /* every destination carries stream 0, else destination i stream i */
+	bool merged;          /* takes several datagrams as the one that the kernel made of them */
 	uint64_t expect;      /* distinct datagrams of each stream; 0 = not known */
 	uint64_t duration_ns; /* since listening; 0 = no limit */
 	uint64_t idle_ns;     /* of silence after the first datagram; 0 = no limit */

@@ -27,6 +27,8 @@ static const char usage[] =
 	"                        have passed; what lacks of N is lost\n"
 	"  --seconds S           end after S seconds\n"
 	"  --idle S              end after S seconds of silence, once something has arrived\n"
+	"  --merged              take as one what the kernel merged (GRO): less CPU, but of what the\n"
+	"                        receiver has no room for, so many datagrams count as one\n"
 	"  --json                report as JSON\n"
 	"\n"
 	"Without --expect, lost is what lacks up to the highest sequence seen.\n";
@@ -39,6 +41,7 @@ enum flag {
 	FLAG_EXPECT,
 	FLAG_SECONDS,
 	FLAG_IDLE,
+	FLAG_MERGED,
 	FLAG_JSON,
 	FLAG_HELP,
 };
@@ -51,6 +54,7 @@ static const struct option flags[] = {
 	{ "expect", required_argument, NULL, FLAG_EXPECT },
 	{ "seconds", required_argument, NULL, FLAG_SECONDS },
 	{ "idle", required_argument, NULL, FLAG_IDLE },
+	{ "merged", no_argument, NULL, FLAG_MERGED },
 	{ "json", no_argument, NULL, FLAG_JSON },
 	{ "help", no_argument, NULL, FLAG_HELP },
 	{ 0 },
@@ -95,6 +99,9 @@ static void take_flag(int flag, const char *value, struct request *request)
 		break;
 	case FLAG_IDLE:
 		receiving->idle_ns = argument_seconds_ns("--idle", value);
+		break;
+	case FLAG_MERGED:
+		receiving->merged = true;
 		break;
 	case FLAG_JSON:
 		request->json = true;

@@ -19,6 +19,7 @@ struct arrival {
 	int ttl;        /* 0 to 255, or TALLY_NOT_SEEN */
 	int dscp;       /* 0 to 63, or TALLY_NOT_SEEN */
 	uint64_t at_ns; /* CLOCK_REALTIME */
+	size_t segment_bytes; /* of each but the last of several datagrams that were merged; 0: it is one */
 };
 
 struct tally {

@@ -5,6 +5,7 @@ import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { asOwner, checkout } from "../../scripts/owner.ts";
 import { run } from "../netns/lab/commands.ts";
+import { canMerge } from "./network.ts";
 
 export interface Machine {
 	readonly kernel: string;
@@ -15,6 +16,8 @@ export interface Machine {
 	readonly receiveBufferBytesMax: number;
 	/** Of the runnable processes over the last minute, when the benchmark began: other people's work. */
 	readonly loadAverage: number;
+	/** Without ethtool the sink takes bursts packet by packet, in the relay's time. */
+	readonly sinkMerges: boolean;
 }
 
 export function machine(): Machine {
@@ -25,6 +28,7 @@ export function machine(): Machine {
 		cpus: all.length,
 		receiveBufferBytesMax: Number(readFileSync("/proc/sys/net/core/rmem_max", "utf8")),
 		memoryMebibytes: Math.round(totalmem() / 2 ** 20),
+		sinkMerges: canMerge(),
 		loadAverage: Number(readFileSync("/proc/loadavg", "utf8").split(" ")[0]),
 	};
 }

@@ -79,6 +79,8 @@ async function measure(bench: Bench, options: Options, startedAt: Date) {
 		options.cases.length === 0 ? !(long && options.quick) : options.cases.includes(name),
 	);
 	const where = machine();
+	if (!where.sinkMerges)
+		bench.say("sink: without ethtool it takes bursts packet by packet, in the relay's time");
 	const generator = await generatorLimits(bench.cpus);
 	for (const line of describeLimits(generator)) bench.say(line);
 	const rows = await bench.run(cases);

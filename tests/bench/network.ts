@@ -49,6 +49,14 @@ export function placement(allowed: readonly number[]): Placement {
 	return relay === undefined ? UNPINNED : { traffic, relay };
 }
 
+/** What a veth asks for before it merges: it does so for packets that are only to be forwarded as well. */
+const GRO = ["gro", "on", "rx-udp-gro-forwarding", "on"];
+
+/** Only ethtool switches GRO of a veth on. */
+export function canMerge(): boolean {
+	return Bun.which("ethtool") !== null;
+}
+
 function refuseVeth(error: Error): never {
 	if (/Unknown device type|not supported/.test(error.message))
 		throw new Error("this kernel has no veth devices: load the module veth (modprobe veth)");
@@ -60,6 +68,9 @@ export class Network {
 		readonly src: Namespace,
 		readonly relay: Namespace,
 		readonly dst: Namespace,
+		readonly wire: Wire,
+		/** The sink's interface merges bursts as network cards do, so that its network stack takes little of the relay's time. */
+		readonly sinkMerges: boolean,
 	) {}
 
 	static async create(wire: Wire, cpus: Placement): Promise<Network> {
@@ -68,6 +79,8 @@ export class Network {
 			await Namespace.create("relay"),
 			await Namespace.create("dst"),
 		];
+		// What leaves is counted by the interface: nothing else may speak there.
+		await relay.sysctl("net.ipv6.conf.default.disable_ipv6", 1).catch(() => undefined);
 		await connect(
 			{ namespace: src, name: "s0", address: `${ADDRESSES.source}/24` },
 			{ namespace: relay, name: "r0", address: `${ADDRESSES.input}/24` },
@@ -79,8 +92,8 @@ export class Network {
 		// A device that takes one segment at a time leaves the segmentation to the kernel, packet by packet.
 		if (wire.ingress !== "super-packets") await src.ip("link", "set", "s0", "gso_max_segs", "1");
 		if (wire.ingress === "GRO") {
-			if (Bun.which("ethtool") === null) throw new Error("GRO is switched on by ethtool: install it");
-			await relay.must(["ethtool", "-K", "r0", "gro", "on", "rx-udp-gro-forwarding", "on"]);
+			if (!canMerge()) throw new Error("GRO is switched on by ethtool: install it");
+			await relay.must(["ethtool", "-K", "r0", ...GRO]);
 		}
 		if (wire.egress === "packets") await relay.ip("link", "set", "r1", "gso_max_segs", "1");
 		if (cpus.traffic !== undefined && cpus.relay !== undefined) {
@@ -88,7 +101,9 @@ export class Network {
 			dst.pin(cpus.traffic);
 			relay.pin(cpus.relay);
 		}
-		return new Network(src, relay, dst);
+		const sinkMerges = canMerge();
+		if (sinkMerges) await dst.must(["ethtool", "-K", "d0", ...GRO]);
+		return new Network(src, relay, dst, wire, sinkMerges);
 	}
 
 	/** Processes of the relay: nothing else lives in its namespace. */

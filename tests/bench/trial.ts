@@ -15,9 +15,9 @@ export interface Trial extends Load {
 	readonly expectedPackets: number;
 	/** Distinct ones that the sink took. */
 	readonly receivedPackets: number;
-	/** That reached the sink's socket while it was full: the sink's loss, not the relay's. */
+	/** That left the relay and did not come: the sink's socket was full, which is not the relay's loss. */
 	readonly sinkDroppedPackets: number;
-	/** All others that did not come. */
+	/** That never left the relay. */
 	readonly lostPackets: number;
 	readonly duplicatedPackets: number;
 	readonly reorderedPackets: number;
@@ -47,12 +47,24 @@ const POLL_MS = 5;
 const QUIET_MS = 250;
 const DRAIN_DEADLINE_MS = 5_000;
 
-/** Datagrams that left by the relay's output so far; undefined when the relay is gone. */
-function leftPackets(pids: readonly number[]): number | undefined {
+/** Of IPv4 and UDP, and of Ethernet, which a veth does not count whose other end merges. */
+const HEADER_BYTES = { merging: 28, plain: 42 } as const;
+
+/** Datagrams of so many bytes that left by the relay's output so far; undefined when the relay is gone. */
+function leftDatagrams(
+	{ wire, sinkMerges }: Network,
+	pids: readonly number[],
+	sizeBytes: number,
+): number | undefined {
 	for (const pid of pids) {
 		try {
 			const figures = /^\s*r1:\s*(.*)$/m.exec(readFileSync(`/proc/${pid}/net/dev`, "utf8"))?.[1];
-			if (figures !== undefined) return Number(figures.split(/\s+/)[9]);
+			const [bytes, packets] = (figures?.split(/\s+/) ?? []).slice(8).map(Number);
+			if (bytes === undefined || packets === undefined) continue;
+			if (wire.egress === "packets") return packets;
+			// Super-packets of datagrams that are all of the same size.
+			const headerBytes = sinkMerges ? HEADER_BYTES.merging : HEADER_BYTES.plain;
+			return Math.round((bytes - packets * headerBytes) / sizeBytes);
 		} catch {
 			// That one has ended.
 		}
@@ -60,23 +72,28 @@ function leftPackets(pids: readonly number[]): number | undefined {
 	return undefined;
 }
 
-/**
- * Waits until so many have left, or nothing has for a while. Answers how long it took until the last one;
- * super-packets count as one each, so that theirs always ends in silence.
- */
-async function drained(pids: readonly number[], leftBefore: number, expected: number): Promise<number> {
+interface Drained {
+	/** Of what was expected. */
+	readonly leftPackets: number;
+	/** Until the last one left. */
+	readonly drainMs: number;
+}
+
+/** Waits until so many have left, or nothing has for a while. */
+async function drained(look: () => number | undefined, before: number, expected: number): Promise<Drained> {
 	const beganAt = performance.now();
-	let left = leftPackets(pids);
+	let left = look();
 	let lastAt = beganAt;
-	while (left !== undefined && left - leftBefore < expected) {
+	while (left !== undefined && left - before < expected) {
 		const now = performance.now();
 		if (now - lastAt > QUIET_MS || now - beganAt > DRAIN_DEADLINE_MS) break;
 		await Bun.sleep(POLL_MS);
-		const leftNow = leftPackets(pids);
+		const leftNow = look();
 		if (leftNow !== left) lastAt = performance.now();
 		left = leftNow;
 	}
-	return lastAt - beganAt;
+	const leftPackets = Math.min(expected, (left ?? before) - before);
+	return { leftPackets, drainMs: lastAt - beganAt };
 }
 
 export async function tryLoad(
@@ -89,32 +106,35 @@ export async function tryLoad(
 	const outputs = task.copies > 1 ? { copies: task.copies } : { streams: task.streams };
 	const receiver = await recv(network.dst, {
 		...{ in: sink(running), expect: count, idleSeconds: SILENCE_SECONDS },
-		...outputs,
+		...{ ...outputs, merged: network.sinkMerges },
 		...(load.sinkYields ? { niceness: LEAST_URGENT } : {}),
 	});
 	const pids = await network.relayPids();
-	const leftBefore = leftPackets(pids) ?? 0;
+	const left = () => leftDatagrams(network, pids, load.sizeBytes);
+	const leftBefore = left() ?? 0;
 	const before = threadTimes(pids);
 	const beganAt = Bun.nanoseconds();
 	const sent = await gen(network.src, {
 		...{ to: GENERATOR, rate, count, size: load.sizeBytes, burst: load.burst },
 		...{ streams: task.streams, segment: load.burst > 1 },
 	});
-	const drainMs = await drained(pids, leftBefore, sent.sentPackets * task.copies);
+	const expectedPackets = sent.sentPackets * task.copies;
+	const { leftPackets, drainMs } = await drained(left, leftBefore, expectedPackets);
 	const { cpuNs, threadsEnded } = spent(before, threadTimes(pids));
 	const wallNs = Bun.nanoseconds() - beganAt;
 	const late = Bun.sleep(NOTHING_CAME_MS).then(() => undefined);
 	const report = (await Promise.race([receiver.report(), late])) ?? (await receiver.stop());
 	const receivedPackets = report.receivedPackets - report.duplicatedPackets;
-	const out = receivedPackets + report.receiverDroppedPackets;
+	// What came out more than once, or was read late, can't be more than what left.
+	const out = Math.max(leftPackets, receivedPackets);
 	return {
 		...load,
 		sentPackets: sent.sentPackets,
 		offeredPps: sent.packetsPerSecond,
-		expectedPackets: sent.sentPackets * task.copies,
+		expectedPackets,
 		receivedPackets,
-		sinkDroppedPackets: report.receiverDroppedPackets,
-		lostPackets: Math.max(0, report.lostPackets - report.receiverDroppedPackets),
+		sinkDroppedPackets: out - receivedPackets,
+		lostPackets: expectedPackets - out,
 		duplicatedPackets: report.duplicatedPackets,
 		reorderedPackets: report.reorderedPackets,
 		corruptPackets: report.corruptPackets,

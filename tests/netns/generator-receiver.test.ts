@@ -31,6 +31,19 @@ test("20 streams on a plain cable arrive whole", async () => {
 	expect(report.streams).toHaveLength(20);
 });
 
+test("super-packets that are taken as one are told apart, a short last one included", async () => {
+	for (const merged of [false, true]) {
+		const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", streams: 2, expect: 1_005, merged });
+		const load = { rate: 5_000, count: 1_005, streams: 2, burst: 32, size: 1_001, segment: true };
+		await gen(src, { to: "s0:239.1.0.1:5001", ...load });
+		const report = await receiver.report();
+		expect(faults(report)).toEqual(NO_FAULTS);
+		expect(report.receivedPackets).toBe(2_010);
+		for (const { payloadBytesMin, payloadBytesMax } of report.streams)
+			expect([payloadBytesMin, payloadBytesMax]).toEqual([1_001, 1_001]);
+	}
+});
+
 test("what never came is lost", async () => {
 	const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", expect: 150, idleSeconds: 1 });
 	await gen(src, { to: "s0:239.1.0.1:5001", rate: 1_000, count: 100 });

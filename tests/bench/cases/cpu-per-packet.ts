@@ -24,7 +24,7 @@ export async function cpuPerPacket(
 	const lost: number[] = [];
 	const p99: number[] = [];
 	for (let run = 0; run < effort.runs; run++) {
-		const trial = await lane.trial({ ...load, seconds: effort.seconds });
+		const trial = await lane.trial({ ...load, seconds: effort.seconds, sinkYields: true });
 		cpu.push(trial.cpuNsPerPacket / 1_000);
 		cores.push(trial.cpuNs / trial.wallNs);
 		offered.push(trial.offeredPps);

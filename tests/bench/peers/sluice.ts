@@ -33,6 +33,9 @@ export function rulesOf(task: Task): RuleText[] {
 	];
 }
 
+/** Bun compiles what runs often: the first seconds of a program are not its life. */
+const SETTLE_MS = 3_000;
+
 export const sluice: Peer = {
 	name: "sluice",
 	about: "the whole cluster on one host, one worker unless the variant says more, every process counted",
@@ -44,6 +47,7 @@ export const sluice: Peer = {
 		try {
 			await relay.up("--workers", `${task.workers}`);
 			await relay.applyRules(rulesOf(task));
+			await Bun.sleep(SETTLE_MS);
 		} catch (error) {
 			await relay.remove();
 			throw error;

@@ -11,7 +11,7 @@ use([BarChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
 
 const WIDTH = 960;
 const BAR_HEIGHT = 16;
-const SURROUNDINGS_HEIGHT = 140;
+const SURROUNDINGS_HEIGHT = 152;
 /** No font is at hand to measure with: generous, for what browsers take for sans-serif. */
 const LETTER_WIDTH = 7.5;
 const MARGIN = 16;
@@ -33,9 +33,9 @@ export function plot(one: Case, rows: readonly Row[]): string | undefined {
 		animation: false,
 		...{ color: COLOURS, backgroundColor: "#ffffff" },
 		title: { text: one.title, left: MARGIN },
-		legend: { top: 32, left: MARGIN, itemGap: 2 * MARGIN },
+		legend: { top: 42, left: MARGIN, itemGap: 2 * MARGIN },
 		grid: {
-			...{ left: MARGIN + LETTER_WIDTH * letters, right: 3 * MARGIN, top: 72, bottom: 48 },
+			...{ left: MARGIN + LETTER_WIDTH * letters, right: 3 * MARGIN, top: 84, bottom: 48 },
 			outerBoundsMode: "none",
 		},
 		xAxis: { type: "value", name: one.plot.axis, nameLocation: "middle", nameGap: 28 },

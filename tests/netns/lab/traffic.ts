@@ -66,6 +66,8 @@ export interface RecvOptions {
 	expect?: number;
 	idleSeconds?: number;
 	seconds?: number;
+	/** Takes as one what the kernel merged; receiverDroppedPackets then counts so many as one. */
+	merged?: boolean;
 	/** Yields to others on its CPU: 1 to 19. */
 	niceness?: number;
 }
@@ -109,6 +111,7 @@ export async function recv(namespace: Namespace, options: RecvOptions): Promise<
 	if (options.copies !== undefined) argv.push("--copies", `${options.copies}`);
 	if (options.expect !== undefined) argv.push("--expect", `${options.expect}`);
 	if (options.seconds !== undefined) argv.push("--seconds", `${options.seconds}`);
+	if (options.merged) argv.push("--merged");
 	argv.push("--idle", `${options.idleSeconds ?? 5}`);
 	const child = namespace.start(argv);
 	const stdout = new Response(child.stdout).text();
