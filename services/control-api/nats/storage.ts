@@ -52,10 +52,10 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 		});
 	}
 	const fresh = clusterId ?? crypto.randomUUID();
-	await tolerateRace(() => kvm.create(buckets.rules, bucketOptions({ [CLUSTER_ID_METADATA]: fresh })));
-	await tolerateRace(() => kvm.create(buckets.hosts, bucketOptions()));
+	await tolerateRace(() => kvm.create(buckets.rules, onDisk({ [CLUSTER_ID_METADATA]: fresh })));
+	await tolerateRace(() => kvm.create(buckets.hosts, IN_MEMORY));
 	await forbidRollup(jsm, `KV_${buckets.hosts}`);
-	const settings = await tolerateRace(() => kvm.create(buckets.settings, bucketOptions()));
+	const settings = await tolerateRace(() => kvm.create(buckets.settings, onDisk()));
 	await tolerateRace(() => ensureStream(jsm, counters));
 	const stamped =
 		(await jsm.streams.info(`KV_${buckets.rules}`)).config.metadata?.[CLUSTER_ID_METADATA] ?? "";
@@ -68,7 +68,7 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 	return { settings, clusterId: stamped };
 }
 
-function bucketOptions(metadata?: Record<string, string>) {
+function onDisk(metadata?: Record<string, string>) {
 	return {
 		history: 1,
 		storage: StorageType.File,
@@ -77,10 +77,13 @@ function bucketOptions(metadata?: Record<string, string>) {
 	};
 }
 
+/** What hosts write anew every two seconds: a disk that is full must not make them look dead. */
+const IN_MEMORY = { history: 1, storage: StorageType.Memory, allow_direct: true };
+
 const RETRY_MS = 500;
 
 /**
- * A server that was started anew has forgotten the stream of counters, which is in memory, and
+ * A server that was started anew has forgotten counters and hosts, which are in memory, and
  * with a new store everything: then all is made anew. Hosts tell a bucket from its successor,
  * and hold what they have until somebody restores it or accepts the new one.
  */

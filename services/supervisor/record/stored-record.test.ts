@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { jetstreamManager } from "@nats-io/jetstream";
+import { jetstreamManager, StorageType } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { HostRecordSchema } from "@sluice/proto/gen/host";
@@ -33,6 +33,8 @@ async function makeBucket(): Promise<void> {
 		name: "KV_sluice_hosts",
 		subjects: ["$KV.sluice_hosts.>"],
 		max_msgs_per_subject: 1,
+		// As control-api makes it. What lay on disk may be there again, when its name is used again at once.
+		storage: StorageType.Memory,
 	});
 }
 
