@@ -59,10 +59,17 @@ export function applyUploadSubject(instance: string): string {
 	return `${ROOT}.apply.${instance}`;
 }
 
-/** Published each second by the aggregator, one message per rule. */
+/** Published each second by every aggregator, one message per rule: RuleStats in protobuf. */
 export function statsSubject(rule: string): string {
 	return `${ROOT}.stats.${rule}`;
 }
+
+/** The same in JSON, for whoever watches from a shell or has no generated code. */
+export function statsJsonSubject(rule: string): string {
+	return `${ROOT}.stats.${rule}.json`;
+}
+
+export const statsSubjects = `${ROOT}.stats.>`;
 
 /** Commands to one host. */
 export function hostSubjects(host: string): string {
@@ -84,15 +91,27 @@ export function hostRestartSubject(host: string): string {
 	return `${ROOT}.host.${host}.restart`;
 }
 
-/** Events: sluice.v1.event.KIND…; whoever sees it publishes it. */
+/** Events, in JSON; whoever sees it publishes it. */
 export const eventSubjects = `${ROOT}.event.>`;
-export function eventSubject(kind: string): string {
-	return `${ROOT}.event.${kind}`;
+
+/** A rule was written; RuleChanged, by the control-api that wrote it. */
+export function ruleEventSubject(rule: string, change: string): string {
+	return `${ROOT}.event.rule.${rule}.${change}`;
 }
 
-/** What one host may say of itself. */
-export function hostEventSubjects(host: string): string {
-	return `${ROOT}.event.host.${host}.>`;
+/** What a host makes of a rule; RuleStateChanged, by its supervisor. */
+export function ruleStateEventSubject(host: string, rule: string): string {
+	return `${ROOT}.event.host.${host}.rule.${rule}`;
+}
+
+/** WorkerChanged, by the host's supervisor. */
+export function workerEventSubject(host: string, worker: number | "*"): string {
+	return `${ROOT}.event.host.${host}.worker.${worker}`;
+}
+
+/** HostChanged, by every control-api. */
+export function hostEventSubject(host: string, change: "appeared" | "gone"): string {
+	return `${ROOT}.event.host.${host}.${change}`;
 }
 
 /** Names connections, and with them inboxes, of what each host has its own of: no host hears another's answers. */

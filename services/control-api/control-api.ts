@@ -1,5 +1,6 @@
 import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { EventPublisher } from "@sluice/lib/event-publisher";
 import { followHostRecords } from "@sluice/lib/host-records";
 import { followBucket } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
@@ -8,6 +9,8 @@ import { LogLevelsSchema } from "@sluice/proto/gen/log";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
 import type { Logger } from "pino";
+import { HostEvents } from "./events/host-events.ts";
+import { ruleEvents } from "./events/rule-events.ts";
 import { HostView } from "./hosts/host-view.ts";
 import { Recovery } from "./hosts/recovery.ts";
 import { WorkerRestart } from "./hosts/worker-restart.ts";
@@ -55,10 +58,13 @@ export async function startControlApi(
 	]);
 	const book = new RuleBook(rules);
 	const view = new HostView(hosts);
+	const publisher = new EventPublisher(nc);
+	const hostEvents = new HostEvents(view, publisher);
 	const writer = new RuleWriter(
 		book,
 		new RuleLog(jetstream(nc), new ConnectionWatch(nc)),
 		logger.facility("rules"),
+		ruleEvents(publisher),
 	);
 	const takeLevels = () =>
 		logger.setLevels(levels.entries.get(settingKeys.logLevels)?.value ?? { settings: [] });
@@ -93,6 +99,7 @@ export async function startControlApi(
 		async stop() {
 			await service.stop();
 			api.uploads.close();
+			hostEvents.stop();
 			for (const snapshot of [rules, hosts, levels]) snapshot.stop();
 		},
 	};

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, fromJsonString, toBinary } from "@bufbuild/protobuf";
 import { jetstreamManager, StorageType } from "@nats-io/jetstream";
-import { type NatsConnection, nkeys } from "@nats-io/transport-node";
+import { type Msg, type NatsConnection, nkeys } from "@nats-io/transport-node";
 import { call, serviceError } from "@sluice/lib/client";
 import { findDuplicateKey } from "@sluice/lib/duplicate-key";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
@@ -221,6 +221,21 @@ describe("the aggregator on a real nats-server", () => {
 		await startAggregator();
 		await until(() => heardMs.length >= 4);
 		expect((heardMs[3] ?? 0) - (heardMs[0] ?? 0)).toBeLessThan(8_000);
+	});
+
+	test("publishes the same figures in JSON, for whoever watches from a shell", async () => {
+		const heard: Msg[] = [];
+		nc.subscribe("sluice.v1.stats.>", { callback: (_, message) => void heard.push(message) });
+		publish({ sequence: 1n, rules: [{ uid: uid(1), received: 10n }] });
+		await nc.flush();
+		await startAggregator();
+		await until(() => heard.length >= 2);
+		const [binary, json] = heard;
+		expect(json?.subject).toBe(`${binary?.subject}.json`);
+		expect(json?.headers?.get("Content-Type")).toBe("application/json");
+		const figures = fromJsonString(RuleStatsSchema, json?.string() ?? "");
+		expect(figures).toEqual(fromBinary(RuleStatsSchema, binary?.data ?? new Uint8Array()));
+		expect(figures.receivedPackets).toBe(10n);
 	});
 
 	test("publishes each rule's figures each second, and several aggregators say the same", async () => {

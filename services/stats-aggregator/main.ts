@@ -1,9 +1,11 @@
 import { toBinary } from "@bufbuild/protobuf";
-import type { NatsConnection } from "@nats-io/transport-node";
+import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { onParentGone, readStartupConfig, serviceConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
+import { CONTENT_TYPE_HEADER, JSON_CONTENT_TYPE } from "@sluice/lib/headers";
 import { followHostRecords } from "@sluice/lib/host-records";
+import { toJsonText } from "@sluice/lib/json";
 import { followBucket } from "@sluice/lib/kv-snapshot";
 import { createLogger, type ServiceLogger } from "@sluice/lib/log";
 import { followLogLevels } from "@sluice/lib/log-levels";
@@ -16,7 +18,7 @@ import {
 	GetStatsResponseSchema,
 	RuleStatsSchema,
 } from "@sluice/proto/gen/stats";
-import { buckets, requests, statsSubject } from "@sluice/proto/subjects";
+import { buckets, requests, statsJsonSubject, statsSubject } from "@sluice/proto/subjects";
 import { type CataloguedRule, catalogue } from "./catalogue.ts";
 import { decodeCounters } from "./decode.ts";
 import { emptyFold, type Fold, foldChunk } from "./fold.ts";
@@ -180,8 +182,13 @@ function publishEachSecond(
 	rules: () => readonly CataloguedRule[],
 ): void {
 	const log = logger.facility("query");
+	const json = jsonHeaders();
 	const publication = new Publication((rule, nowMs) => {
-		nc.publish(statsSubject(rule.name), toBinary(RuleStatsSchema, ruleStats(fold, rule, nowMs)));
+		const stats = ruleStats(fold, rule, nowMs);
+		const subject = statsSubject(rule.name);
+		// Of a rule named get that is the subject of requests.
+		if (subject !== requests.statsGet) nc.publish(subject, toBinary(RuleStatsSchema, stats));
+		nc.publish(statsJsonSubject(rule.name), toJsonText(RuleStatsSchema, stats), { headers: json });
 	});
 	setInterval(async () => {
 		try {
@@ -190,6 +197,12 @@ function publishEachSecond(
 			log.warn({ error: errorText(thrown) }, "statistics were not published");
 		}
 	}, PUBLISH_EVERY_MS);
+}
+
+function jsonHeaders(): MsgHdrs {
+	const sent = headers();
+	sent.set(CONTENT_TYPE_HEADER, JSON_CONTENT_TYPE);
+	return sent;
 }
 
 /** `stop` leaves once: what is queued is sent, then the process ends. */

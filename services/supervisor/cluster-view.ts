@@ -31,6 +31,7 @@ export interface LiveCluster {
 /**
  * Resolves when rules, hosts and levels are known. Waits for buckets that are not there yet: missing is not empty.
  * @param onTaken from now on somebody else writes this host's record.
+ * @param onWritten what `recordNow` last gave is what readers see.
  */
 export async function followCluster(
 	nc: NatsConnection,
@@ -38,6 +39,7 @@ export async function followCluster(
 	recordNow: () => HostRecord,
 	logger: ServiceLogger,
 	onTaken: (error: Error) => void,
+	onWritten: () => void,
 ): Promise<LiveCluster> {
 	const log = logger.facility("nats");
 	const onTrouble = (message: string) => log.warn(message);
@@ -49,7 +51,10 @@ export async function followCluster(
 	const stored = new StoredRecord(nc, own, hosts.entries.get(own.host)?.revision ?? 0n, onTaken);
 	const record = new RecordWriter({
 		encode: () => toBinary(HostRecordSchema, recordNow()),
-		write: (bytes) => stored.write(bytes),
+		write: async (bytes) => {
+			await stored.write(bytes);
+			onWritten();
+		},
 		onTrouble: (thrown) => {
 			if (thrown === undefined) log.info("the host's record is written again");
 			else log.warn(`the host's record cannot be written: ${errorText(thrown)}`);

@@ -2,12 +2,14 @@ import { release } from "node:os";
 import { onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText, SluiceError } from "@sluice/lib/errors";
+import { EventPublisher } from "@sluice/lib/event-publisher";
 import { REFUSED_EXIT_CODE } from "@sluice/lib/exit-codes";
 import { createLogger } from "@sluice/lib/log";
 import { settlesWithin } from "@sluice/lib/settles-within";
 import { hostConnectionName } from "@sluice/proto/subjects";
 import { followCluster } from "./cluster-view.ts";
 import { supervisorConfig } from "./config.ts";
+import { HostEvents } from "./events/host-events.ts";
 import { DesiredState } from "./keep/desired-state.ts";
 import { serveHostCommands } from "./keep/host-commands.ts";
 import { KeptFile, readKept } from "./keep/kept-file.ts";
@@ -110,8 +112,13 @@ async function connectCluster(supervisor: Supervisor) {
 		kernel: release(),
 		ringLimitBytes: config.ringLimitBytes,
 	};
-	const record = () => hostRecord(identity, supervisor.state());
-	const cluster = await followCluster(nc, identity, record, logger, fail);
+	const events = new HostEvents(config.hostId, new EventPublisher(nc));
+	let state = supervisor.state();
+	const record = () => {
+		state = supervisor.state();
+		return hostRecord(identity, state);
+	};
+	const cluster = await followCluster(nc, identity, record, logger, fail, () => events.tell(state));
 	return { nc, cluster };
 }
 

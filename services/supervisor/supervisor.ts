@@ -57,7 +57,7 @@ export class Supervisor {
 	#deadlines: ReturnType<typeof setInterval> | undefined;
 	#heartbeats: ReturnType<typeof setInterval> | undefined;
 	#rules: readonly RuleState[] = [];
-	#appliedSequence = 0n;
+	#applied: Desired = { sequence: 0n, rules: [] };
 	#levels: Pick<LogLevels, "settings"> = { settings: [] };
 	#readyCheck: () => void = () => {};
 
@@ -178,8 +178,9 @@ export class Supervisor {
 	state(): HostState {
 		return {
 			links: this.#links.links,
-			appliedSequence: this.#appliedSequence,
+			appliedSequence: this.#applied.sequence,
 			rules: this.#rules,
+			desired: this.#applied.rules,
 			workers: this.#fleet.statuses(),
 			ringBytes: this.#relay.open.ringBytes,
 			holding: this.#cluster?.holding ?? "",
@@ -314,7 +315,7 @@ export class Supervisor {
 	#settled(rules: readonly RuleState[], desired: Desired): void {
 		logStates(this.#rules, rules, this.#logger.facility("reconcile"));
 		this.#rules = rules;
-		this.#appliedSequence = desired.sequence;
+		this.#applied = desired;
 		this.#relay.settle();
 		this.#cluster?.record.touch();
 		this.#readyCheck();

@@ -134,23 +134,36 @@ describe("permissions on a real nats-server", () => {
 			"$KV.sluice_settings.log_levels",
 			readRules,
 			"sluice.v1.stats.get",
-			"sluice.v1.event.rule",
+			"sluice.v1.event.rule.video.added",
+			`sluice.v1.event.host.${OTHER_HOST}.gone`,
 			`sluice.v1.host.${OTHER_HOST}.held`,
 			`sluice.v1.host.${OTHER_HOST}.accept`,
 		],
-		[hostsKey, counters, readCounters, rulePut, "sluice.v1.stats.video", ...dangerous],
+		[
+			...[hostsKey, counters, readCounters, rulePut, "sluice.v1.stats.video", "sluice.v1.stats.video.json"],
+			...[`sluice.v1.event.host.${HOST}.rule.video`, `sluice.v1.event.host.${HOST}.worker.0`],
+			...dangerous,
+		],
 	);
 	check(
 		"control-api",
 		"subscribe",
-		[rulePut, "sluice.v1.apply.x", "sluice.v1.event.>", "$SRV.PING", "_INBOX.control-api.x.*"],
-		["sluice.v1.stats.get", counters, ">", "$KV.>", "_INBOX.operator.>"],
+		[rulePut, "sluice.v1.apply.x", "$SRV.PING", "_INBOX.control-api.x.*"],
+		["sluice.v1.stats.get", "sluice.v1.event.>", counters, ">", "$KV.>", "_INBOX.operator.>"],
 	);
 	check(
 		"stats-aggregator",
 		"publish",
-		["sluice.v1.stats.video", readRules, "$JS.API.STREAM.MSG.GET.sluice_counters"],
-		[rulesKey, hostsKey, counters, readCounters, rulePut, "sluice.v1.stats.get", ...dangerous],
+		[
+			"sluice.v1.stats.video",
+			"sluice.v1.stats.video.json",
+			readRules,
+			"$JS.API.STREAM.MSG.GET.sluice_counters",
+		],
+		[
+			...[rulesKey, hostsKey, counters, readCounters, rulePut, "sluice.v1.stats.get"],
+			...["sluice.v1.event.rule.video.added", `sluice.v1.event.host.${HOST}.gone`, ...dangerous],
+		],
 	);
 	check(
 		"stats-aggregator",
@@ -161,10 +174,15 @@ describe("permissions on a real nats-server", () => {
 	check(
 		"supervisor",
 		"publish",
-		[hostsKey, readRules, `sluice.v1.event.host.${HOST}.link`],
 		[
-			`sluice.v1.event.host.${OTHER_HOST}.link`,
-			"sluice.v1.event.rule",
+			...[hostsKey, readRules],
+			...[`sluice.v1.event.host.${HOST}.rule.video`, `sluice.v1.event.host.${HOST}.worker.0`],
+		],
+		[
+			`sluice.v1.event.host.${OTHER_HOST}.rule.video`,
+			`sluice.v1.event.host.${OTHER_HOST}.worker.0`,
+			`sluice.v1.event.host.${HOST}.gone`,
+			"sluice.v1.event.rule.video.added",
 			rulesKey,
 			othersKey,
 			"$KV.sluice_settings.log_levels",
@@ -228,8 +246,8 @@ describe("permissions on a real nats-server", () => {
 	check(
 		"operator",
 		"subscribe",
-		["sluice.v1.stats.video", "sluice.v1.event.>", "_INBOX.operator.x", "_INBOX.Rx3kq.*"],
-		[rulePut, counters, ">", "$KV.>", "_INBOX.control-api.>", "_INBOX.supervisor.x"],
+		["sluice.v1.stats.>", "sluice.v1.event.>", "_INBOX.operator.x", "_INBOX.Rx3kq.*"],
+		["sluice.v1.stats.get", rulePut, counters, ">", "$KV.>", "_INBOX.control-api.>", "_INBOX.supervisor.x"],
 	);
 
 	check(
@@ -257,8 +275,9 @@ describe("permissions on a real nats-server", () => {
 	check(
 		"reader",
 		"subscribe",
-		["sluice.v1.stats.video", "sluice.v1.event.>", `_INBOX.reader.${HOST}.x`],
+		["sluice.v1.stats.>", "sluice.v1.event.>", `_INBOX.reader.${HOST}.x`],
 		[
+			"sluice.v1.stats.get",
 			"_INBOX.reader.>",
 			`_INBOX.reader.${OTHER_HOST}.x`,
 			rulePut,
@@ -273,8 +292,17 @@ describe("permissions on a real nats-server", () => {
 	check(
 		"supervisor of relay-b",
 		"publish",
-		[othersKey, readRules, `sluice.v1.event.host.${OTHER_HOST}.link`],
-		[hostsKey, rulesKey, counters, othersCounters, rulePut, "sluice.v1.host.list", "sluice.v1.stats.video"],
+		[othersKey, readRules, `sluice.v1.event.host.${OTHER_HOST}.rule.video`],
+		[
+			`sluice.v1.event.host.${HOST}.rule.video`,
+			hostsKey,
+			rulesKey,
+			counters,
+			othersCounters,
+			rulePut,
+			"sluice.v1.host.list",
+			"sluice.v1.stats.video",
+		],
 	);
 	check(
 		"supervisor of relay-b",
@@ -323,7 +351,8 @@ describe("permissions on a real nats-server", () => {
 			`sluice.v1.host.${HOST}.held`,
 			`sluice.v1.host.${HOST}.restart`,
 			"sluice.v1.stats.video",
-			"sluice.v1.event.rule",
+			"sluice.v1.event.rule.video.added",
+			`sluice.v1.event.host.${HOST}.rule.video`,
 			rulesKey,
 			hostsKey,
 			counters,
@@ -334,8 +363,15 @@ describe("permissions on a real nats-server", () => {
 	check(
 		"orchestrator",
 		"subscribe",
-		["sluice.v1.stats.video", "sluice.v1.event.>", "_INBOX.Rx3kq.*", "_INBOX.orchestrator-robot.x"],
 		[
+			"sluice.v1.stats.>",
+			"sluice.v1.stats.*.json",
+			"sluice.v1.event.>",
+			"_INBOX.Rx3kq.*",
+			"_INBOX.orchestrator-robot.x",
+		],
+		[
+			"sluice.v1.stats.get",
 			rulePut,
 			counters,
 			`sluice.v1.host.${HOST}.>`,
@@ -370,6 +406,19 @@ describe("permissions on a real nats-server", () => {
 			snapshot.stop();
 		});
 	}
+
+	test("whoever watches all statistics hears no requests for them, and seems to answer none", async () => {
+		const spy = await connectAs("orchestrator");
+		const heard: string[] = [];
+		spy.subscribe("sluice.v1.stats.>", { callback: (_, { subject }) => void heard.push(subject) });
+		await spy.flush();
+		const asker = await connectAs("reader");
+		await expect(asker.request("sluice.v1.stats.get")).rejects.toThrow("no responders");
+		const aggregator = await connectAs("stats-aggregator");
+		aggregator.publish("sluice.v1.stats.video.json");
+		await until(() => heard.length > 0);
+		expect(heard).toEqual(["sluice.v1.stats.video.json"]);
+	});
 
 	test("a wildcard subscription of the operator does not hear the services' inboxes", async () => {
 		const spy = await connectAs("operator");

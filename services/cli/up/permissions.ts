@@ -7,12 +7,17 @@ import {
 	hostAcceptSubject,
 	hostConnectionName,
 	hostCountersSubjects,
-	hostEventSubjects,
+	hostEventSubject,
 	hostHeldSubject,
 	hostRestartSubject,
 	hostSubjects,
 	requests,
+	ruleEventSubject,
+	ruleStateEventSubject,
+	statsJsonSubject,
 	statsSubject,
+	statsSubjects,
+	workerEventSubject,
 } from "@sluice/proto/subjects";
 
 /** The identities `up` makes keys for. Of supervisor and worker each host has its own. */
@@ -40,6 +45,9 @@ export interface Permissions {
 
 /** Discovery of the NATS services framework: PING, INFO and STATS. */
 const SERVICE_DISCOVERY = "$SRV.>";
+
+/** What is published for whoever wants to know; requests for statistics lie amid them, and are nobody's to hear. */
+const watched = [statsSubjects, eventSubjects];
 
 /**
  * What each identity may do on the cluster's nats-server, and nothing besides: no identity
@@ -88,7 +96,9 @@ function controlApi(): Permissions {
 				hostAcceptSubject("*"),
 				// Replaces one worker of a host.
 				hostRestartSubject("*"),
-				eventSubjects,
+				ruleEventSubject("*", "*"),
+				hostEventSubject("*", "appeared"),
+				hostEventSubject("*", "gone"),
 			],
 		},
 		subscribe: {
@@ -104,8 +114,6 @@ function controlApi(): Permissions {
 				requests.logLevel,
 				requests.clusterRecover,
 				applyUploadSubject("*"),
-				// GET /v1/events passes them on.
-				eventSubjects,
 				SERVICE_DISCOVERY,
 				inboxOf("control-api"),
 			],
@@ -123,6 +131,7 @@ function statsAggregator(): Permissions {
 				`$JS.API.STREAM.INFO.${countersStream}`,
 				`$JS.API.STREAM.MSG.GET.${countersStream}`,
 				statsSubject("*"),
+				statsJsonSubject("*"),
 			],
 			// `*` matches the request subject as well, where only requesters speak.
 			deny: [requests.statsGet],
@@ -141,7 +150,8 @@ function supervisor(host: string): Permissions {
 			allow: [
 				...Object.values(buckets).flatMap(readBucket),
 				writeBucket(buckets.hosts, host),
-				hostEventSubjects(host),
+				ruleStateEventSubject(host, "*"),
+				workerEventSubject(host, "*"),
 			],
 		},
 		subscribe: { allow: [hostSubjects(host), inboxOf(hostConnectionName("supervisor", host))] },
@@ -183,7 +193,10 @@ function reader(host: string): Permissions {
 	const { ruleGet, ruleList, hostList, workerList, statsGet } = requests;
 	return {
 		publish: { allow: [ruleGet, ruleList, hostList, workerList, statsGet, SERVICE_DISCOVERY] },
-		subscribe: { allow: [statsSubject("*"), eventSubjects, inboxOf(hostConnectionName("reader", host))] },
+		subscribe: {
+			allow: [...watched, inboxOf(hostConnectionName("reader", host))],
+			deny: [requests.statsGet],
+		},
 		allowResponses: false,
 	};
 }
@@ -191,8 +204,8 @@ function reader(host: string): Permissions {
 /** `nats req` from a shell, and clients in other languages, take a random inbox: all but those of known identities. */
 function allInboxesBut(own?: IdentityName): Permissions["subscribe"] {
 	return {
-		allow: [statsSubject("*"), eventSubjects, "_INBOX.>"],
-		deny: identityNames.filter((name) => name !== own).map(inboxOf),
+		allow: [...watched, "_INBOX.>"],
+		deny: [requests.statsGet, ...identityNames.filter((name) => name !== own).map(inboxOf)],
 	};
 }
 

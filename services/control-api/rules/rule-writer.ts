@@ -43,14 +43,22 @@ export class RuleWriter {
 	readonly #book: RuleBook;
 	readonly #ruleLog: Pick<RuleLog, "append">;
 	readonly #logger: Logger;
+	readonly #onWritten: (written: WrittenRule) => void;
 	readonly #queue = new WriteQueue<EditSubject>(WAITING_WRITES);
 	/** Writes that the storage confirmed: where the stream grew by more, others wrote. */
 	#confirmed = 0n;
 
-	constructor(book: RuleBook, ruleLog: Pick<RuleLog, "append">, logger: Logger) {
+	/** @param onWritten called for every write, once it is durable; an undone edit's too, and what undid it. */
+	constructor(
+		book: RuleBook,
+		ruleLog: Pick<RuleLog, "append">,
+		logger: Logger,
+		onWritten: (written: WrittenRule) => void = () => {},
+	) {
 		this.#book = book;
 		this.#ruleLog = ruleLog;
 		this.#logger = logger;
+		this.#onWritten = onWritten;
 	}
 
 	/** With the subject of an edit of one rule, it need not wait for what has nothing to do with it. */
@@ -163,6 +171,7 @@ export class RuleWriter {
 
 	/** An undo must lead back to what was there before the whole edit. */
 	#note(done: Map<string, WrittenRule>, written: WrittenRule): void {
+		this.#onWritten(written);
 		const { write, revision } = written;
 		const previous = done.has(write.name) ? done.get(write.name)?.write.previous : write.previous;
 		done.set(write.name, { write: { ...write, previous }, revision });

@@ -35,13 +35,14 @@ function read(changes: Changes = {}, uid = UID) {
 		input: { ...input, sources: [...(input.sources ?? [])] },
 		outputs: outputs.map((output) => ({ ...output })),
 	};
-	return desiredRule("a", create(StoredRuleSchema, { uid, rule }));
+	return desiredRule("a", create(StoredRuleSchema, { uid, rule }), 7n);
 }
 
 test("defaults are filled in: TTL 16, DSCP 0, the destination port as source port, no VLAN", () => {
 	expect(read()).toEqual({
 		name: "a",
 		uid: UID,
+		revision: 7n,
 		input: { interface: "r0", group: ip("239.1.1.1"), multicast: true, port: 5001, vlan: 0, sources: [] },
 		outputs: [
 			{

@@ -10,7 +10,7 @@ const UID = /^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$/;
  * A stored rule as numbers, with every default filled in. What control-api would
  * have refused is marked as malformed: one bad record must not stop the others.
  */
-export function desiredRule(name: string, stored: StoredRule): DesiredRule {
+export function desiredRule(name: string, stored: StoredRule, revision: bigint): DesiredRule {
 	const input = stored.rule?.input;
 	const group = parseIpv4(input?.group ?? "");
 	const sources = parseSources(input?.sources ?? []);
@@ -19,6 +19,7 @@ export function desiredRule(name: string, stored: StoredRule): DesiredRule {
 	const base = {
 		name,
 		uid: stored.uid,
+		revision,
 		input: {
 			interface: input?.interface ?? "",
 			group: group ?? 0,

@@ -50,7 +50,7 @@ export class DesiredRules {
 	#translate(name: string, entry: SnapshotEntry<StoredRule>): Translated {
 		const before = this.#translated.get(name);
 		if (before?.entry === entry) return before;
-		return { entry, rule: desiredRule(name, entry.value) };
+		return { entry, rule: desiredRule(name, entry.value, entry.revision) };
 	}
 
 	#hostRecords(links: readonly Link[]): HostRecord[] {

@@ -37,6 +37,8 @@ export interface DesiredOutput {
 export interface DesiredRule {
 	readonly name: string;
 	readonly uid: string;
+	/** Of the bucket's stream: when it was last written. */
+	readonly revision: bigint;
 	readonly input: DesiredInput;
 	readonly outputs: readonly DesiredOutput[];
 	/** Why it may not start here yet, as placement sees it. */

@@ -23,6 +23,7 @@ test("the record lists the inventory, and of the rules only those that are not A
 				{ name: "b", state: "PENDING", reason: "no interface r9 here" },
 				{ name: "c", state: "FAILED", reason: "refused" },
 			],
+			desired: [],
 			workers: [{ slot: 1, core: 3, pid: 77, state: "BACKOFF", restarts: 2, lastExit: "SIGKILL" }],
 			ringBytes: 512,
 			holding: "",

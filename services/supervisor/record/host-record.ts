@@ -11,7 +11,7 @@ import {
 import { RuleStatus_State } from "@sluice/proto/gen/rule";
 import { type Worker, Worker_State, WorkerSchema } from "@sluice/proto/gen/worker";
 import { PROTOCOL_VERSION } from "@sluice/proto/subjects";
-import type { Link, RuleState } from "../reconcile/types.ts";
+import type { DesiredRule, Link, RuleState } from "../reconcile/types.ts";
 import type { WorkerStatus } from "../worker-processes/fleet.ts";
 
 /** What does not change while the supervisor runs. */
@@ -30,6 +30,8 @@ export interface HostState {
 	/** Every rule up to here is applied, or stands in `rules` with another state. */
 	readonly appliedSequence: bigint;
 	readonly rules: readonly RuleState[];
+	/** What was applied, of which `rules` speak. */
+	readonly desired: readonly DesiredRule[];
 	readonly workers: readonly WorkerStatus[];
 	readonly ringBytes: number;
 	/** Why the host goes on with rules that the bucket lacks; empty: it does not. */

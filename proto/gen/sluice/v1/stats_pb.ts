@@ -772,8 +772,8 @@ export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*
   messageDesc(file_sluice_v1_stats, 10);
 
 /**
- * sluice.v1.stats.get, answered by any stats-aggregator; RuleStats are also
- * published each second on sluice.v1.stats.RULE.
+ * sluice.v1.stats.get, answered by any stats-aggregator. RuleStats are also published each second:
+ * in protobuf on sluice.v1.stats.RULE, in JSON on sluice.v1.stats.RULE.json.
  *
  * @generated from service sluice.v1.StatsService
  */

@@ -54,6 +54,7 @@ export function rule(name: string, options: RuleOptions = {}): DesiredRule {
 	return {
 		name,
 		uid: options.uid ?? `uid-${name}`,
+		revision: 1n,
 		input: {
 			interface: options.in ?? "r0",
 			group,
