@@ -29,6 +29,7 @@ const PATIENT = [
 		"supervisor",
 		"privileges",
 		"several-hosts",
+		"labels",
 	].map(netns),
 	...["one-to-one", "requests", "two-way", "generator-receiver"].map(netns),
 	...["demo", "cli-", "group-sluice", "up-damaged", "up-disk-full", "up-refusals", "up-restart"].map(e2e),

@@ -80,7 +80,7 @@ function declareRunning(program: Command, perform: Perform): void {
 		.command("up")
 		.description("start this host and stay in the foreground; needs root")
 		.option("--host-id <ID>", "this host's name in the cluster (default: the host name)")
-		.option("--labels <k=v,...>", "what else is known of this host")
+		.option("--labels <k=v,...>", "what rules can choose this host by")
 		.option("--workers <N|auto>", "worker processes (default auto: one per core)")
 		.option(
 			"--idle <STRATEGY>",
@@ -154,7 +154,8 @@ function ruleOptions(command: Command): Command {
 			"--host <ID|all>",
 			"where it runs; repeat for more (default: the host that has the input interface)",
 			repeat,
-		);
+		)
+		.option("--host-labels <k=v,...>", "where it runs instead: on every host that carries all of these");
 }
 
 function declareFiles(program: Command, perform: Perform): void {

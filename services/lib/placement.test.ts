@@ -37,3 +37,20 @@ test("none that has it: every host waits", () => {
 	expect(placeRule(rule("r9"), [b, a])).toEqual({ hosts: ["a", "b"], pending: "no interface r9 here" });
 	expect(placeRule(rule("r9"), [])).toEqual({ hosts: [], pending: "no host is known yet" });
 });
+
+test("labels mean every host that carries all of them, whatever its interfaces", () => {
+	const at = (name: string, labels: Record<string, string>) =>
+		create(HostRecordSchema, { host: name, labels });
+	const hosts = [
+		at("c", { site: "north", role: "edge" }),
+		at("a", { site: "north", role: "edge", rack: "7" }),
+		at("b", { site: "north" }),
+	];
+	const labelled = (hostLabels: Record<string, string>) => create(RuleSchema, { name: "r", hostLabels });
+	expect(placeRule(labelled({ site: "north", role: "edge" }), hosts)).toEqual({ hosts: ["a", "c"] });
+	expect(placeRule(labelled({ site: "south", role: "edge" }), hosts)).toEqual({
+		hosts: ["a", "b", "c"],
+		pending: "no host carries role=edge,site=south",
+	});
+	expect(placeRule(labelled({ site: "north" }), [])).toEqual({ hosts: [], pending: "no host is known yet" });
+});

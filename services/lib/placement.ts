@@ -1,5 +1,6 @@
 import type { HostRecord } from "@sluice/proto/gen/host";
 import type { Rule } from "@sluice/proto/gen/rule";
+import { carries, formatLabels } from "./labels.ts";
 
 /** The word in a rule's `hosts` that means every host. */
 export const ALL_HOSTS = "all";
@@ -12,8 +13,9 @@ export interface Placement {
 }
 
 /**
- * Where a rule runs. With `hosts` absent it is the one host that has the input
- * interface: a rule never starts on two hosts because a second one joined. Pure.
+ * Where a rule runs: on the hosts it names, or on those that carry its labels. With neither it
+ * is the one host that has the input interface: a rule never starts on two hosts because a second
+ * one joined. Pure.
  */
 export function placeRule(rule: Rule, hosts: readonly HostRecord[]): Placement {
 	const known = hosts.map((host) => host.host).sort();
@@ -21,6 +23,7 @@ export function placeRule(rule: Rule, hosts: readonly HostRecord[]): Placement {
 		return known.length > 0 ? { hosts: known } : { hosts: [], pending: "no host is known yet" };
 	}
 	if (rule.hosts.length > 0) return { hosts: [...new Set(rule.hosts)].sort() };
+	if (Object.keys(rule.hostLabels).length > 0) return placeByLabels(rule, hosts, known);
 	const interfaceName = rule.input?.interface ?? "";
 	const matching = hosts
 		.filter((host) => host.interfaces.some((candidate) => candidate.name === interfaceName))
@@ -32,4 +35,11 @@ export function placeRule(rule: Rule, hosts: readonly HostRecord[]): Placement {
 	}
 	if (known.length === 0) return { hosts: [], pending: "no host is known yet" };
 	return { hosts: known, pending: `no interface ${interfaceName} here` };
+}
+
+function placeByLabels(rule: Rule, hosts: readonly HostRecord[], known: readonly string[]): Placement {
+	const carriers = hosts.filter(({ labels }) => carries(labels, rule.hostLabels)).map(({ host }) => host);
+	if (carriers.length > 0) return { hosts: carriers.sort() };
+	if (known.length === 0) return { hosts: [], pending: "no host is known yet" };
+	return { hosts: known, pending: `no host carries ${formatLabels(rule.hostLabels)}` };
 }

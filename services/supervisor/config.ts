@@ -1,5 +1,6 @@
 import { nkeyCredentials, serviceConfig } from "@sluice/lib/config";
 import { IDLE_STRATEGIES } from "@sluice/lib/idle-strategies";
+import { labelComplaint } from "@sluice/lib/labels";
 import { z } from "zod";
 
 const MEBIBYTE = 2 ** 20;
@@ -8,7 +9,9 @@ const MEBIBYTE = 2 ** 20;
 export const supervisorConfig = serviceConfig.extend({
 	/** Tells this host from another that was given the same id; empty: not known. */
 	installation: z.string().max(64).default(""),
-	labels: z.record(z.string(), z.string()),
+	labels: z
+		.record(z.string(), z.string())
+		.refine((labels) => labelComplaint(labels) === undefined, "are not labels"),
 	/** Worker processes, one per core. */
 	workers: z.int().min(1).max(64),
 	/** The workers': they may publish counters and nothing else. */

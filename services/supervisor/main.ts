@@ -64,7 +64,7 @@ async function run(): Promise<void> {
 	const facility = logger.facility("reconcile");
 	const { keepFile } = config;
 	const state = new DesiredState(
-		config.hostId,
+		{ host: config.hostId, labels: config.labels },
 		keepFile === undefined ? undefined : await readKept(keepFile, facility),
 		facility,
 	);

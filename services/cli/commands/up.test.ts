@@ -1,15 +1,5 @@
 import { expect, test } from "bun:test";
-import { parseLabels, parseRingMemory, parseWorkers } from "./up.ts";
-
-test("labels are pairs, and a value may be empty", () => {
-	expect(parseLabels("site=north,rack=7,spare=")).toEqual({ site: "north", rack: "7", spare: "" });
-});
-
-test("what is no label is refused", () => {
-	for (const text of ["", "site", "=north", "site=a,site=b", "site=a,,b=c"]) {
-		expect(() => parseLabels(text)).toThrow(/expected k=v/);
-	}
-});
+import { parseRingMemory, parseWorkers } from "./up.ts";
 
 test("workers are a number or auto", () => {
 	expect(parseWorkers("auto")).toBe("auto");

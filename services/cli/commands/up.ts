@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { badValue } from "../failure.ts";
+import { parseLabels } from "../parse/labels.ts";
 import { withHostFile } from "../up/host-credentials.ts";
 import type { UpOptions } from "../up/options.ts";
 import { runUp } from "../up/up.ts";
@@ -20,7 +21,7 @@ export async function up({ flags }: Context, given: UpFlags): Promise<void> {
 	const options: UpOptions = {
 		dataDir: flags.dataDir,
 		...(given.hostId !== undefined && { hostId: given.hostId }),
-		...(given.labels !== undefined && { labels: parseLabels(given.labels) }),
+		...(given.labels !== undefined && { labels: parseLabels("--labels", given.labels) }),
 		...(given.workers !== undefined && { workers: parseWorkers(given.workers) }),
 		...(given.idle !== undefined && { idle: given.idle }),
 		...(given.ringMemory !== undefined && { ringMemoryMiB: parseRingMemory(given.ringMemory) }),
@@ -31,18 +32,6 @@ export async function up({ flags }: Context, given: UpFlags): Promise<void> {
 	};
 	const named = flags.credentialsPath !== process.env["SLUICE_CREDENTIALS"];
 	await runUp(await withHostFile(options, named));
-}
-
-export function parseLabels(text: string): Record<string, string> {
-	const labels: Record<string, string> = {};
-	for (const pair of text.split(",")) {
-		const match = /^([^=\s]+)=([^=\s]*)$/.exec(pair);
-		const [, key, value] = match ?? [];
-		if (key === undefined || value === undefined) throw badValue(`--labels ${text}`, "k=v,k=v");
-		if (Object.hasOwn(labels, key)) throw badValue(`--labels ${text}: ${key} is given twice`, "k=v,k=v");
-		labels[key] = value;
-	}
-	return labels;
 }
 
 export function parseWorkers(text: string): number | "auto" {

@@ -1,3 +1,4 @@
+import { formatLabels } from "@sluice/lib/labels";
 import type { Host, Interface } from "@sluice/proto/gen/host";
 import { type Worker, Worker_State } from "@sluice/proto/gen/worker";
 import type { Colors } from "../terminal.ts";
@@ -19,7 +20,7 @@ export function formatHosts(hosts: Host[], colors: Colors): string {
 		hosts.map((host) => [
 			host.host,
 			formatInterfaces(host.interfaces),
-			formatLabels(host.labels),
+			formatLabels(host.labels) || NO_FIGURE,
 			formatBytes(host.ringBytes),
 			`${formatDuration(host.lastSeenSeconds)} ago`,
 			host.version || NO_FIGURE,
@@ -35,11 +36,6 @@ function formatInterfaces(interfaces: Interface[]): string {
 		.filter((entry) => !entry.loopback)
 		.map((entry) => (entry.up ? entry.name : `${entry.name} (down)`));
 	return names.length === 0 ? NO_FIGURE : names.join(", ");
-}
-
-function formatLabels(labels: { readonly [key: string]: string }): string {
-	const pairs = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
-	return pairs.length === 0 ? NO_FIGURE : pairs.join(",");
 }
 
 export function formatWorkers(workers: Worker[], colors: Colors): string {

@@ -1,3 +1,4 @@
+import { formatLabels } from "@sluice/lib/labels";
 import type { Rule, RuleStatus } from "@sluice/proto/gen/rule";
 import type { RuleStats } from "@sluice/proto/gen/stats";
 import { formatInput, formatOutput } from "../parse/rule.ts";
@@ -51,13 +52,16 @@ export function formatRule(status: RuleStatus, colors: Colors): string {
 	if (rule?.input) lines.push(["input", formatInput(rule.input)]);
 	for (const source of rule?.input?.sources ?? []) lines.push(["source", source]);
 	for (const output of rule?.outputs ?? []) lines.push(["output", formatOutput(output)]);
-	lines.push([
-		"hosts",
-		rule && rule.hosts.length > 0 ? rule.hosts.join(", ") : "the one that has the input interface",
-	]);
+	lines.push(["hosts", formatPlacement(rule)]);
 	for (const state of formatStates(status, colors)) lines.push(["state", state]);
 	lines.push(["revision", String(status.revision)], ["uid", status.uid]);
 	return lines.map(([label, value]) => `${colors.bold(label.padEnd(10))}${value}\n`).join("");
+}
+
+function formatPlacement(rule: Rule | undefined): string {
+	if (rule && rule.hosts.length > 0) return rule.hosts.join(", ");
+	const labels = formatLabels(rule?.hostLabels ?? {});
+	return labels === "" ? "the one that has the input interface" : `every one that carries ${labels}`;
 }
 
 function formatSources(rule: Rule): string {

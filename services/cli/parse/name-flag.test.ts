@@ -7,6 +7,7 @@ const options = {
 	out: ["r1:239.10.1.1:6001", "r2:239.10.1.1:6001,ttl=0"],
 	source: ["10.0.0.5", "nonsense"],
 	host: ["relay-a", "Relay B"],
+	hostLabels: "site=north",
 };
 
 test("a refused value names the flag that was typed, and its path", () => {
@@ -19,6 +20,7 @@ test("a refused value names the flag that was typed, and its path", () => {
 		["outputs[0]", "--out r1:239.10.1.1:6001"],
 		["outputs", "--out"],
 		["hosts[1]", "--host Relay B"],
+		["hostLabels", "--host-labels site=north"],
 		["name", "Bad_Name"],
 	]) {
 		const refusal = new SluiceError("invalid", `${path}: 0 is wrong`);

@@ -13,12 +13,15 @@ export function nameFlag(error: unknown, name: string, options: RuleOptions): un
 }
 
 function flagOf(message: string, name: string, options: RuleOptions): string | undefined {
-	const [, field, index = "", inner = ""] = /^([a-z]+)(?:\[(\d+)\])?((?:\.[\w[\]]+)*): /.exec(message) ?? [];
+	const [, field, index = "", inner = ""] =
+		/^([a-zA-Z]+)(?:\[(\d+)\])?((?:\.[\w[\]]+)*): /.exec(message) ?? [];
 	const source = /^\.sources(?:\[(\d+)\])?/.exec(inner);
 	if (field === "name") return name;
 	if (field === "input" && source) return repeated("--source", options.source, source[1]);
 	if (field === "input") return `--in ${options.in}`;
 	if (field === "outputs") return repeated("--out", options.out, index);
+	if (field === "hostLabels" && options.hostLabels !== undefined)
+		return `--host-labels ${options.hostLabels}`;
 	return field === "hosts" ? repeated("--host", options.host, index) : undefined;
 }
 

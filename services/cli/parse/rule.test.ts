@@ -30,6 +30,17 @@ test("a rule has every option that was typed", () => {
 	});
 });
 
+test("labels stand in for names of hosts", () => {
+	const typed = { in: "r0:239.1.1.1:5001", out: ["r1:239.10.1.1:6001"] };
+	expect(parseRule("video", { ...typed, hostLabels: "site=north,role=" }).hostLabels).toEqual({
+		site: "north",
+		role: "",
+	});
+	expect(() => parseRule("video", { ...typed, hostLabels: "site" })).toThrow(
+		/--host-labels site: expected k=v/,
+	);
+});
+
 test("unknown options are refused by name", () => {
 	expect(() => parseInput("r0:239.1.1.1:1,ttl=3", [])).toThrow(/ttl is unknown: expected/);
 	expect(() => parseOutput("r0:239.1.1.1:1,vlan=3")).toThrow(/vlan is unknown: expected/);

@@ -9,6 +9,7 @@ import {
 } from "@sluice/proto/gen/rule";
 import { badValue } from "../failure.ts";
 import { formatEndpoint, parseEndpoint, parseUint32 } from "./endpoint.ts";
+import { parseLabels } from "./labels.ts";
 
 /** The options of `rule add` and `rule set`, as typed. */
 export interface RuleOptions {
@@ -16,6 +17,7 @@ export interface RuleOptions {
 	out: string[];
 	source?: string[];
 	host?: string[];
+	hostLabels?: string;
 }
 
 const INPUT_SHAPE = "IFACE:GROUP:PORT[,vlan=N]";
@@ -27,6 +29,7 @@ export function parseRule(name: string, options: RuleOptions): Rule {
 		input: parseInput(options.in, options.source ?? []),
 		outputs: options.out.map(parseOutput),
 		hosts: options.host ?? [],
+		hostLabels: options.hostLabels === undefined ? {} : parseLabels("--host-labels", options.hostLabels),
 	});
 }
 

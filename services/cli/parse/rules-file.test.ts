@@ -12,14 +12,17 @@ const complete = `{ rules: [ // JSON5: comments, bare keys, trailing commas
 	  outputs: [ { interface: "r1", address: "239.10.1.1", port: 6001, ttl: 16, dscp: 46, sourcePort: 7 },
 	             { interface: "r2", address: "10.0.0.1", port: 6001 } ],
 	  hosts:   ["relay-a"] },
+	{ name: "edge", input: { interface: "r0", group: "239.1.1.3", port: 5001 }, hostLabels: { site: "north", role: "" },
+	  outputs: [ { interface: "r1", address: "239.10.1.3", port: 6001 } ] },
 	{ name: "audio",
 	  input:   { interface: "r0", group: "239.1.1.2", port: 0 },
 	  outputs: [ { interface: "r1", address: "239.10.1.2", port: 6001, ttl: 0 } ] },
 ] }`;
 
 test("the contract's file is read with all its fields", () => {
-	const [video, audio] = parse(complete);
+	const [video, edge, audio] = parse(complete);
 	expect(video?.outputs[0]).toMatchObject({ ttl: 16, dscp: 46, sourcePort: 7 });
+	expect(edge?.hostLabels).toEqual({ site: "north", role: "" });
 	expect(audio?.outputs[0]?.ttl).toBe(0);
 	expect(audio?.outputs[0]?.dscp).toBeUndefined();
 });
@@ -48,13 +51,15 @@ for (const [text, complaint] of [
 	["{ rules: [ 5 ] }", "rules.json5: rules[0]: expected { … }"],
 	[
 		"{ rules: [ { name: 'a', inputs: {} } ] }",
-		"rules[0].inputs is unknown: known are name, input, outputs, hosts (rule a)",
+		"rules[0].inputs is unknown: known are name, input, outputs, hosts, hostLabels (rule a)",
 	],
 	["{ rules: [ { outputs: [ {}, { tll: 4 } ] } ] }", "rules[0].outputs[1].tll is unknown"],
 	["{ rules: [ { outputs: {} } ] }", "rules[0].outputs: expected [ … ]"],
 	["{ rules: [ { outputs: [ { ttl: '4' } ] } ] }", "rules[0].outputs[0].ttl: expected a whole number"],
 	["{ rules: [ { outputs: [ { port: 1.5 } ] } ] }", "rules[0].outputs[0].port: expected a whole number"],
 	["{ rules: [ { outputs: [ { port: -1 } ] } ] }", "rules[0].outputs[0].port: expected a whole number"],
+	["{ rules: [ { hostLabels: ['site=a'] } ] }", 'rules[0].hostLabels: expected { key: "value", … }'],
+	["{ rules: [ { hostLabels: { rack: 7 } } ] }", "rules[0].hostLabels.rack: expected a text in quotes"],
 	["{ rules: [ { name: null } ] }", "rules[0].name: expected a text in quotes"],
 	["{ rules: [ { input: { sources: [7] } } ] }", "rules[0].input.sources[0]: expected a text in quotes"],
 ] as const) {

@@ -63,7 +63,15 @@ function checkField(field: DescField, value: unknown, path: string): string | un
 		}
 		return undefined;
 	}
+	if (field.fieldKind === "map") return checkTexts(value, path);
 	return checkItem(field, value, path);
+}
+
+/** The maps of a rule hold texts. */
+function checkTexts(value: unknown, path: string): string | undefined {
+	if (!isObject(value)) return `${path}: expected { key: "value", … }`;
+	const wrong = Object.keys(value).find((key) => typeof value[key] !== "string");
+	return wrong === undefined ? undefined : `${path}.${wrong}: expected a text in quotes`;
 }
 
 function checkItem(field: DescField, value: unknown, path: string): string | undefined {

@@ -42,6 +42,10 @@ export const rule = z.strictObject({
 		.array(z.string())
 		.optional()
 		.meta({ description: 'host ids, or ["all"]; absent: the one host that has the input interface' }),
+	hostLabels: z
+		.record(z.string(), z.string())
+		.optional()
+		.meta({ description: "every host that carries all of these; not together with hosts" }),
 });
 
 /** In the body of a PUT the name may be left out: the path says it. */
@@ -64,6 +68,7 @@ const storedRule = z.strictObject({
 	input: input.extend({ sources: z.array(z.string()) }),
 	outputs: z.array(output),
 	hosts: z.array(z.string()),
+	hostLabels: z.record(z.string(), z.string()),
 });
 
 export const ruleStatus = z.strictObject({

@@ -10,9 +10,10 @@ interface Claimed {
 	readonly vlan?: number;
 	readonly sources?: string[];
 	readonly hosts?: string[];
+	readonly hostLabels?: Record<string, string>;
 }
 
-function rule(name: string, { hosts = [], vlan, ...more }: Claimed = {}) {
+function rule(name: string, { hosts = [], hostLabels = {}, vlan, ...more }: Claimed = {}) {
 	const input = {
 		interface: "r0",
 		group: "239.1.1.1",
@@ -20,7 +21,7 @@ function rule(name: string, { hosts = [], vlan, ...more }: Claimed = {}) {
 		...more,
 		...(vlan === undefined ? {} : { vlan }),
 	};
-	return create(RuleSchema, { name, input, hosts });
+	return create(RuleSchema, { name, input, hosts, hostLabels });
 }
 
 function conflict(first: Claimed, second: Claimed): boolean {
@@ -65,4 +66,27 @@ test("what is removed claims nothing", () => {
 	claims.add(rule("a", { hosts: ["x", "y"], sources: ["10.0.0.1", "10.0.0.2"] }));
 	claims.remove(rule("a", { hosts: ["x", "y"], sources: ["10.0.0.1", "10.0.0.2"] }));
 	expect(claims.conflict(rule("b", { sources: ["10.0.0.2"] }))).toBeUndefined();
+});
+
+test("labels may be any host's, so they conflict but with labels that exclude them", () => {
+	const north = { hostLabels: { site: "north" } };
+	expect(conflict(north, { hostLabels: { site: "south" } })).toBe(false);
+	expect(conflict(north, { hostLabels: { site: "south", role: "edge" } })).toBe(false);
+	expect(conflict(north, { hostLabels: { role: "edge" } })).toBe(true);
+	expect(conflict(north, { hosts: ["a"] })).toBe(true);
+	expect(conflict({ hosts: ["a"] }, north)).toBe(true);
+	expect(conflict(north, {})).toBe(true);
+});
+
+test("rules that only labels keep apart are limited", () => {
+	const claims = new Claims();
+	const at = (k: number) => rule(`at-${k}`, { hostLabels: { site: String(k) } });
+	for (let k = 0; k < 1_024; k += 1) {
+		expect(claims.conflict(at(k))).toBeUndefined();
+		claims.add(at(k));
+	}
+	expect(() => claims.conflict(at(1_024))).toThrow("1024 rules with labels have this one already");
+	expect(claims.conflict(at(1_023))).toBeUndefined();
+	claims.remove(at(7));
+	expect(claims.conflict(at(1_024))).toBeUndefined();
 });

@@ -1,5 +1,8 @@
+import { SluiceError } from "@sluice/lib/errors";
+import { excludeEachOther, type Labels } from "@sluice/lib/labels";
 import { ALL_HOSTS } from "@sluice/lib/placement";
 import type { Rule } from "@sluice/proto/gen/rule";
+import { limits } from "./limits.ts";
 
 /** Two rules that would take the same datagrams. */
 export interface Conflict {
@@ -9,8 +12,8 @@ export interface Conflict {
 }
 
 interface Claimants {
-	/** Rules on all hosts, or on one that is not named. */
-	readonly everywhere: Set<string>;
+	/** Rules on all hosts, or on some that are not named, with the labels these must have. */
+	readonly everywhere: Map<string, Labels>;
 	readonly byHost: Map<string, Set<string>>;
 }
 
@@ -27,7 +30,7 @@ export class Claims {
 	add(rule: Rule): void {
 		for (const prefix of prefixesOf(rule)) {
 			const claimants = this.#claimants(claimKey(rule, prefix));
-			if (isEverywhere(rule)) claimants.everywhere.add(rule.name);
+			if (isEverywhere(rule)) claimants.everywhere.set(rule.name, rule.hostLabels);
 			else for (const host of rule.hosts) setOf(claimants.byHost, host).add(rule.name);
 		}
 	}
@@ -61,13 +64,16 @@ export class Claims {
 	#claimants(key: string): Claimants {
 		const known = this.#claims.get(key);
 		if (known !== undefined) return known;
-		const created: Claimants = { everywhere: new Set(), byHost: new Map() };
+		const created: Claimants = { everywhere: new Map(), byHost: new Map() };
 		this.#claims.set(key, created);
 		return created;
 	}
 }
 
-/** A rule without hosts runs on one that nobody can tell beforehand, so it counts as on every one. */
+/**
+ * A rule without hosts runs where nobody can tell beforehand, so it counts as on every one. Hosts
+ * may change their labels at any time, so only rules whose labels exclude each other stay apart.
+ */
 function isEverywhere(rule: Rule): boolean {
 	return rule.hosts.length === 0 || rule.hosts.includes(ALL_HOSTS);
 }
@@ -83,8 +89,16 @@ function claimKey(rule: Rule, prefix: string): string {
 }
 
 function otherClaimant(claimants: Claimants, rule: Rule): string | undefined {
-	const everywhere = otherThan(claimants.everywhere, rule.name);
-	if (everywhere !== undefined) return everywhere;
+	for (const [name, labels] of claimants.everywhere) {
+		if (name !== rule.name && !excludeEachOther(labels, rule.hostLabels)) return name;
+	}
+	const others = claimants.everywhere.size - (claimants.everywhere.has(rule.name) ? 1 : 0);
+	if (others >= limits.labelledRulesPerInput) {
+		throw new SluiceError(
+			"invalid",
+			`input: ${limits.labelledRulesPerInput} rules with labels have this one already: name hosts instead`,
+		);
+	}
 	const hosts = isEverywhere(rule) ? claimants.byHost.keys() : rule.hosts;
 	for (const host of hosts) {
 		const names = claimants.byHost.get(host);

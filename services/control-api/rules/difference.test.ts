@@ -31,6 +31,14 @@ test("one line per field, with what was and what will be", () => {
 	]);
 });
 
+test("labels are told one by one", () => {
+	const at = (hostLabels: Record<string, string>) => rule(exampleRule("v", "239.1.1.1", { hostLabels }));
+	expect(differenceLines(at({ role: "edge", site: "a" }), at({ role: "edge", site: "b" }))).toEqual([
+		"hostLabels: - site=a",
+		"hostLabels: + site=b",
+	]);
+});
+
 test("an output put in front changes no other output", () => {
 	const before = rule(exampleRule("v", "239.1.1.1", { outputs: [to("239.10.1.1"), to("239.10.1.2")] }));
 	const after = rule(

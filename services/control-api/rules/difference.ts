@@ -18,6 +18,7 @@ export function differenceLines(before: Rule, after: Rule): string[] {
 		...listLines("input.sources", before.input?.sources ?? [], after.input?.sources ?? []),
 		...outputLines(before.outputs, after.outputs),
 		...listLines("hosts", before.hosts, after.hosts),
+		...listLines("hostLabels", labelTexts(before), labelTexts(after)),
 	];
 	// Two rules differ here, so if no field does, it is the order of a list.
 	if (lines.length === 0) return ["order changed"];
@@ -37,6 +38,10 @@ function listLines(path: string, before: readonly string[], after: readonly stri
 		...before.filter((value) => !after.includes(value)).map((value) => `${path}: - ${value}`),
 		...after.filter((value) => !before.includes(value)).map((value) => `${path}: + ${value}`),
 	];
+}
+
+function labelTexts({ hostLabels }: Rule): string[] {
+	return Object.entries(hostLabels).map(([key, value]) => `${key}=${value}`);
 }
 
 /** Outputs are matched by where they lead, so that one inserted in front does not change them all. */

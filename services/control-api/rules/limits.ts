@@ -4,6 +4,8 @@ export const limits = {
 	outputsPerRule: 256,
 	sourcesPerRule: 64,
 	hostsPerRule: 64,
+	/** Rules with labels on one input and source prefix; each is compared with all of them. */
+	labelledRulesPerInput: 1_024,
 	/** IFNAMSIZ − 1. */
 	interfaceNameBytes: 15,
 	/** Warnings in one answer. */

@@ -186,6 +186,7 @@ function jsonBytes(status: RuleStatus): number {
 		130 * (rule?.outputs.length ?? 0) +
 		22 * (rule?.input?.sources.length ?? 0) +
 		70 * (rule?.hosts.length ?? 0) +
+		140 * Object.keys(rule?.hostLabels ?? {}).length +
 		status.hosts.reduce((sum, state) => sum + 60 + state.host.length + state.reason.length, 0)
 	);
 }

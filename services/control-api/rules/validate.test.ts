@@ -116,6 +116,18 @@ describe("refused, with the path and the way out", () => {
 			{ ...right, hosts: sources(65).map((_, k) => `h${k}`) },
 			"hosts: 65 are too many: at most 64",
 		],
+		[
+			"labels and hosts",
+			{ ...right, hosts: ["a"], hostLabels: { site: "a" } },
+			"hostLabels: hosts are named too: give one or the other",
+		],
+		["bad label", { ...right, hostLabels: { "a b": "c" } }, 'hostLabels: "a b" is not a key'],
+		["bad label value", { ...right, hostLabels: { site: "a,b" } }, 'hostLabels: site: "a,b" is not a value'],
+		[
+			"many labels",
+			{ ...right, hostLabels: Object.fromEntries(sources(17).map((_, k) => [`k${k}`, "v"])) },
+			"hostLabels: 17 are too many: at most 16",
+		],
 	];
 	test.each(cases)("%s", (_, rule, reason) => {
 		expect(() => check(rule)).toThrow(reason);
@@ -131,6 +143,7 @@ describe("accepted", () => {
 		["256 outputs", { ...right, outputs: outputs(256) }],
 		["64 sources", input({ sources: sources(64) })],
 		["all hosts", { ...right, hosts: ["all"] }],
+		["labels", { ...right, hostLabels: { site: "north", role: "" } }],
 		["an interface of 15 characters", input({ interface: "enp0s31f6.12345" })],
 		["its own group on another port", output({ interface: "r0", address: "239.1.1.1", port: 5002 })],
 		[
@@ -147,6 +160,11 @@ describe("accepted", () => {
 test("sources become canonical: host bits cleared, /32 plain, repeated ones once", () => {
 	const rule = check(input({ sources: ["10.0.0.77/24", "10.0.0.0/24", "10.0.0.5/32", "10.0.0.5"] }));
 	expect(rule.input?.sources).toEqual(["10.0.0.0/24", "10.0.0.5"]);
+});
+
+test("labels stand in one order, so that the same ones are the same rule", () => {
+	const labels = (hostLabels: JsonObject) => toBinary(RuleSchema, check({ ...right, hostLabels }));
+	expect(labels({ site: "a", role: "b" })).toEqual(labels({ role: "b", site: "a" }));
 });
 
 test("a field of a later version is refused instead of lost", () => {

@@ -2,6 +2,7 @@ import { create, type Message } from "@bufbuild/protobuf";
 import { formatPrefix, isMulticast, looksLikeIpv6, parseIpv4, parsePrefix } from "@sluice/lib/address";
 import { NAME_PATTERN } from "@sluice/lib/config";
 import { SluiceError } from "@sluice/lib/errors";
+import { inOrder, type Labels, labelComplaint } from "@sluice/lib/labels";
 import { ALL_HOSTS } from "@sluice/lib/placement";
 import {
 	type Input,
@@ -15,7 +16,7 @@ import { limits, outOfRange, type Range, ranges } from "./limits.ts";
 
 /**
  * Checks one rule by itself and returns it in canonical form: host bits of source
- * prefixes cleared, repeated sources left out. Throws `invalid` with the path of
+ * prefixes cleared, repeated sources left out, labels in order. Throws `invalid` with the path of
  * the first field that is wrong. Pure.
  */
 export function canonicalRule(rule: Rule | undefined): Rule {
@@ -26,7 +27,9 @@ export function canonicalRule(rule: Rule | undefined): Rule {
 	const input = canonicalInput(rule.input);
 	const outputs = canonicalOutputs(rule.outputs);
 	refuseSelfLoop(input, outputs);
-	return create(RuleSchema, { name: rule.name, input, outputs, hosts: checkedHosts(rule.hosts) });
+	const hosts = checkedHosts(rule.hosts);
+	const hostLabels = checkedLabels(rule.hostLabels, hosts);
+	return create(RuleSchema, { name: rule.name, input, outputs, hosts, hostLabels });
 }
 
 export function checkName(path: string, name: string): void {
@@ -155,6 +158,15 @@ function checkedHosts(hosts: readonly string[]): string[] {
 		if (hosts.indexOf(host) < k) throw wrong(`hosts[${k}]`, `${quoted(host)} is named twice: remove one`);
 	}
 	return [...hosts];
+}
+
+function checkedLabels(labels: Labels, hosts: readonly string[]): Record<string, string> {
+	const complaint = labelComplaint(labels);
+	if (complaint !== undefined) throw wrong("hostLabels", complaint);
+	if (Object.keys(labels).length > 0 && hosts.length > 0) {
+		throw wrong("hostLabels", "hosts are named too: give one or the other");
+	}
+	return inOrder(labels);
 }
 
 /** What the kernel accepts (dev_valid_name), less what the command line could not write. */

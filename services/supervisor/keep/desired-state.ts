@@ -8,7 +8,7 @@ import type { StoredRule } from "@sluice/proto/gen/rule";
 import { CLUSTER_ID_METADATA } from "@sluice/proto/subjects";
 import type { LiveCluster } from "../cluster-view.ts";
 import type { Logger } from "../logger.ts";
-import { DesiredRules, placementDigest } from "../observe/desired-rules.ts";
+import { DesiredRules, type HostName, placementDigest } from "../observe/desired-rules.ts";
 import type { Desired, Link } from "../reconcile/types.ts";
 import { holdReason, type RulesSeen } from "./hold.ts";
 
@@ -39,6 +39,7 @@ type Live = Pick<LiveCluster, "rules" | "hosts" | "onLevels"> & { readonly recor
  */
 export class DesiredState implements ClusterView {
 	readonly #host: string;
+	readonly #own: HostName;
 	readonly #log: Logger;
 	/** Other hosts, those of a lost bucket too: no rule starts on two hosts because the second is forgotten. */
 	readonly #others = new Map<string, SnapshotEntry<HostRecord>>();
@@ -53,8 +54,9 @@ export class DesiredState implements ClusterView {
 	#holding = "";
 	#onKept: () => void = () => {};
 
-	constructor(host: string, kept: KeptDesired | undefined, log: Logger) {
-		this.#host = host;
+	constructor(own: HostName, kept: KeptDesired | undefined, log: Logger) {
+		this.#host = own.host;
+		this.#own = own;
 		this.#log = log;
 		if (kept === undefined) return;
 		this.#setKnown(knownFrom(kept));
@@ -102,7 +104,7 @@ export class DesiredState implements ClusterView {
 	/** From now on there is a cluster. */
 	attach(live: Live): void {
 		this.#live = live;
-		this.#liveRules = new DesiredRules(this.#host, live.rules, { entries: this.#others, lastSequence: 0n });
+		this.#liveRules = new DesiredRules(this.#own, live.rules, { entries: this.#others, lastSequence: 0n });
 		this.#review();
 		if (this.#holding === "") this.#others.clear();
 		this.#takeHosts(live);
@@ -174,7 +176,7 @@ export class DesiredState implements ClusterView {
 	#setKnown(known: Known): void {
 		if (known.names !== this.#known?.names) {
 			const rules = { entries: known.names, lastSequence: 0n };
-			this.#knownRules = new DesiredRules(this.#host, rules, { entries: this.#others, lastSequence: 0n });
+			this.#knownRules = new DesiredRules(this.#own, rules, { entries: this.#others, lastSequence: 0n });
 		}
 		this.#known = known;
 	}

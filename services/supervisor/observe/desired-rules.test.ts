@@ -33,7 +33,13 @@ function make() {
 	};
 	const join = (record: HostRecord) =>
 		hosts.entries.set(record.host, { value: record, revision: 1n, writtenUnixMs: 0 });
-	return { rules, hosts, put, join, desired: new DesiredRules("relay-a", rules, hosts) };
+	return {
+		rules,
+		hosts,
+		put,
+		join,
+		desired: new DesiredRules({ host: "relay-a", labels: { site: "a" } }, rules, hosts),
+	};
 }
 
 const withR0 = [link("r0", 2), link("r1", 3)];
@@ -66,6 +72,24 @@ test("an interface that nobody has holds the rule everywhere, and one that two h
 	expect(desired.read(withR0).rules[0]?.held).toContain("relay-a, relay-b");
 });
 
+test("a rule with labels is desired where the host carries them", () => {
+	const { put, join, desired } = make();
+	const labelled = (name: string, site: string) => {
+		const rule = stored(name);
+		if (rule.rule) rule.rule.hostLabels = { site };
+		return rule;
+	};
+	put(labelled("a", "a"));
+	put(labelled("b", "b"));
+	const held = () => desired.read(withoutR0).rules.map((rule) => [rule.name, rule.held]);
+	expect(held()).toEqual([
+		["a", undefined],
+		["b", "no host carries site=b"],
+	]);
+	join(create(HostRecordSchema, { host: "relay-b", labels: { site: "b" } }));
+	expect(held()).toEqual([["a", undefined]]);
+});
+
 test("an unchanged rule is translated once, a new revision anew", () => {
 	const { put, desired } = make();
 	put(stored("a"));
@@ -75,7 +99,7 @@ test("an unchanged rule is translated once, a new revision anew", () => {
 	expect(desired.read(withR0).rules[0]?.input.group).not.toBe(first?.input.group ?? 0);
 });
 
-test("heartbeats of other hosts change nothing, their interfaces do", () => {
+test("heartbeats of other hosts change nothing, their interfaces and labels do", () => {
 	const { hosts, join } = make();
 	join(host("relay-b", "r0"));
 	const before = placementDigest("relay-a", hosts);
@@ -84,4 +108,7 @@ test("heartbeats of other hosts change nothing, their interfaces do", () => {
 	expect(placementDigest("relay-a", hosts)).toBe(before);
 	join(host("relay-b", "r0", "r1"));
 	expect(placementDigest("relay-a", hosts)).not.toBe(before);
+	const between = placementDigest("relay-a", hosts);
+	join(create(HostRecordSchema, { ...host("relay-b", "r0", "r1"), labels: { site: "b" } }));
+	expect(placementDigest("relay-a", hosts)).not.toBe(between);
 });

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { BucketSnapshot, SnapshotEntry } from "@sluice/lib/kv-snapshot";
+import { formatLabels, type Labels } from "@sluice/lib/labels";
 import { placeRule } from "@sluice/lib/placement";
 import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
 import type { StoredRule } from "@sluice/proto/gen/rule";
@@ -13,16 +14,22 @@ interface Translated {
 	readonly rule: DesiredRule;
 }
 
+/** What of a host decides where rules run, besides its interfaces. */
+export interface HostName {
+	readonly host: string;
+	readonly labels: Labels;
+}
+
 /** The rules that concern this host, as they stand now. */
 export class DesiredRules {
-	readonly #host: string;
+	readonly #own: HostName;
 	readonly #rules: Snapshot<StoredRule>;
 	readonly #hosts: Snapshot<HostRecord>;
 	/** Rules are translated once per entry: another bucket's revisions may be the same numbers. */
 	#translated = new Map<string, Translated>();
 
-	constructor(host: string, rules: Snapshot<StoredRule>, hosts: Snapshot<HostRecord>) {
-		this.#host = host;
+	constructor(own: HostName, rules: Snapshot<StoredRule>, hosts: Snapshot<HostRecord>) {
+		this.#own = own;
 		this.#rules = rules;
 		this.#hosts = hosts;
 	}
@@ -37,7 +44,7 @@ export class DesiredRules {
 			translated.set(name, current);
 			if (entry.value.rule === undefined) continue;
 			const placement = placeRule(entry.value.rule, hosts);
-			if (!placement.hosts.includes(this.#host)) continue;
+			if (!placement.hosts.includes(this.#own.host)) continue;
 			rules.push(
 				placement.pending === undefined ? current.rule : { ...current.rule, held: placement.pending },
 			);
@@ -55,19 +62,25 @@ export class DesiredRules {
 
 	#hostRecords(links: readonly Link[]): HostRecord[] {
 		const own = create(HostRecordSchema, {
-			host: this.#host,
+			host: this.#own.host,
+			labels: { ...this.#own.labels },
 			interfaces: links.map(({ name }) => ({ name })),
 		});
 		const others = [...this.#hosts.entries.values()].map(({ value }) => value);
-		return [own, ...others.filter(({ host }) => host !== this.#host)];
+		return [own, ...others.filter(({ host }) => host !== this.#own.host)];
 	}
 }
 
-/** What of other hosts decides where rules run: their names and their interfaces' names. */
+/** What of other hosts decides where rules run: their names, labels, and interfaces' names. */
 export function placementDigest(host: string, hosts: Snapshot<HostRecord>): string {
 	return [...hosts.entries.values()]
 		.filter(({ value }) => value.host !== host)
-		.map(({ value }) => `${value.host}:${value.interfaces.map(({ name }) => name).join(",")}`)
+		.map(({ value: { host, labels, interfaces } }) => [
+			host,
+			formatLabels(labels),
+			...interfaces.map(({ name }) => name),
+		])
+		.map((parts) => parts.join(":"))
 		.sort()
 		.join(";");
 }

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { until } from "./lab/commands.ts";
+import { type Hosts, severalHosts } from "./lab/hosts.ts";
+import { Relay } from "./lab/relay.ts";
+import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
+
+let lab: Hosts;
+let first: Relay;
+let b: Relay;
+let c: Relay;
+
+const COUNT = 500;
+const RULE = ["--in", "from-a:239.1.1.1:5001", "--out", "out:239.10.1.1:6001"];
+const active = (host: string) => ({ host, state: "ACTIVE", reason: "" });
+const pending = (host: string, reason: string) => ({ host, state: "PENDING", reason });
+
+beforeAll(async () => {
+	lab = await severalHosts();
+	first = new Relay(lab.a, "relay-a");
+	b = new Relay(lab.b, "relay-b");
+	c = new Relay(lab.c, "relay-c");
+	await first.up("--workers", "1", "--nats-listen", `${lab.natsAddress}:4222`, "--labels", "site=north");
+	await Promise.all([join(b, "site=north,role=edge"), join(c, "site=south,role=edge")]);
+});
+
+afterAll(async () => {
+	await Promise.all([b, c].map((relay) => relay?.remove()));
+	await first?.remove();
+	await lab?.remove();
+});
+
+async function join(relay: Relay, labels: string): Promise<void> {
+	const issued = await first.sluice("credentials", "host", relay.hostId, "--json");
+	const { file } = JSON.parse(issued) as { file: string };
+	await relay.up("--credentials", file, "--workers", "1", "--labels", labels);
+}
+
+/** Waits until the rule stands as it should, on each host. */
+async function stands(hosts: { host: string; state: string; reason: string }[]): Promise<void> {
+	const wanted = JSON.stringify(hosts);
+	let seen = "";
+	await until(wanted, async () => {
+		seen = JSON.stringify((await first.rules())[0]?.hosts);
+		return seen === wanted ? true : undefined;
+	}).catch((thrown: unknown) => {
+		throw new Error(`the rule stands as ${seen}`, { cause: thrown });
+	});
+}
+
+/** Sends to both hosts; answers what came out behind each of them. */
+async function relayed(): Promise<{ b: number; c: number }> {
+	const behind = [lab.lb, lab.lc].map((leaf) => recv(leaf, { in: "l0:239.10.1.1:6001", seconds: 2 }));
+	const listening = await Promise.all(behind);
+	await Promise.all(
+		["to-b", "to-c"].map((name) => gen(lab.a, { to: `${name}:239.1.1.1:5001`, rate: COUNT, count: COUNT })),
+	);
+	const [atB, atC] = await Promise.all(listening.map((receiver) => receiver.report()));
+	for (const report of [atB, atC]) expect(report && faults(report)).toEqual(NO_FAULTS);
+	return { b: atB?.receivedPackets ?? 0, c: atC?.receivedPackets ?? 0 };
+}
+
+test("a rule with labels runs on every host that carries all of them, and on no other", async () => {
+	const added = await first.sluice("rule", "add", "edge", ...RULE, "--host-labels", "role=edge");
+	expect(added).toBe("rule edge: ACTIVE on relay-b, relay-c\n");
+	expect(await relayed()).toEqual({ b: COUNT, c: COUNT });
+	expect(await first.sluice("rule", "show", "edge")).toMatch(/^hosts +every one that carries role=edge$/m);
+	const exported = await first.sluice("export");
+	expect(JSON.parse(exported)).toMatchObject({ rules: [{ hostLabels: { role: "edge" } }] });
+	const applied = await first.cliWith(exported, "apply", "-f", "-");
+	expect(applied.stdout).toBe("0 added, 0 changed, 0 removed, 1 unchanged\n");
+});
+
+test("one host's trouble shows on that host alone", async () => {
+	await lab.c.ip("link", "set", "out", "down");
+	await stands([active("relay-b"), pending("relay-c", "output interface out is down")]);
+	expect(await relayed()).toEqual({ b: COUNT, c: 0 });
+	await lab.c.ip("link", "set", "out", "up");
+	await stands([active("relay-b"), active("relay-c")]);
+});
+
+test("a host that comes back with other labels takes the rule up or lets it go, by itself", async () => {
+	await c.down();
+	await join(c, "site=south,role=core");
+	await stands([active("relay-b")]);
+	expect(await relayed()).toEqual({ b: COUNT, c: 0 });
+	const set = await first.sluice("rule", "set", "edge", ...RULE, "--host-labels", "site=south,role=edge");
+	const nobody = "no host carries role=edge,site=south";
+	expect(set).toBe(`rule edge: PENDING on relay-a, relay-b, relay-c: ${nobody}\n`);
+	await c.down();
+	await join(c, "site=south,role=edge");
+	await stands([active("relay-c")]);
+	expect(await relayed()).toEqual({ b: 0, c: COUNT });
+});
+
+test("labels that cannot be are refused in one line", async () => {
+	for (const [words, line] of [
+		[
+			["rule", "add", "x", ...RULE, "--host", "all", "--host-labels", "role=edge"],
+			"--host-labels role=edge: hostLabels: hosts are named too: give one or the other",
+		],
+		[["rule", "add", "x", ...RULE, "--host-labels", "role"], "--host-labels role: expected k=v,k=v"],
+		[
+			["rule", "add", "x", ...RULE, "--host-labels", "role=edge"],
+			"input: from-a:239.1.1.1:5001 from any source is taken by rule edge: change one of the two, or give them different hosts",
+		],
+		[
+			["up", "--labels", "$x=1"],
+			'--labels: "$x" is not a key: use letters, digits and . _ / -, with a letter or digit first, at most 63',
+		],
+	] as const) {
+		expect(await first.cli(...words)).toEqual({ code: 1, stdout: "", stderr: `sluice: ${line}\n` });
+	}
+});
