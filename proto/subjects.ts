@@ -47,6 +47,7 @@ export const requests = {
 	ruleRemove: `${ROOT}.rule.remove`,
 	ruleApply: `${ROOT}.rule.apply`,
 	hostList: `${ROOT}.host.list`,
+	hostForget: `${ROOT}.host.forget`,
 	workerList: `${ROOT}.worker.list`,
 	workerRestart: `${ROOT}.worker.restart`,
 	logLevel: `${ROOT}.log.level`,

@@ -22,6 +22,7 @@ const ABOUT_SYMBOLS = {
 const SUPERVISOR_SYMBOLS = {
 	sluice_probe: { args: [ptr], returns: i32 },
 	sluice_links: { args: [ptr, u32], returns: i32 },
+	sluice_link_driver: { args: [ptr, ptr], returns: i32 },
 	sluice_events_start: { args: [ptr, u32], returns: i32 },
 	sluice_channel_listen: { args: [ptr], returns: i32 },
 	sluice_events_start_on: { args: [i32, u32], returns: i32 },

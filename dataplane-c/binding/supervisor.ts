@@ -93,6 +93,16 @@ export function readLinks(): Link[] {
 	}
 }
 
+const DRIVER_NAME_BYTES = 32;
+
+/** What drives a link, as ethtool says; empty when nothing does, or the link is gone. */
+export function linkDriver(name: string): string {
+	const driver = new Uint8Array(DRIVER_NAME_BYTES);
+	const named = check.cString(name, "name", LIMITS.interfaceNameBytes);
+	if (supervisorSymbols().sluice_link_driver(named, driver) < 0) return "";
+	return Buffer.from(driver.subarray(0, driver.indexOf(0))).toString();
+}
+
 /* ---- channel ---- */
 
 /**

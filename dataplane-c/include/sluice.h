@@ -277,6 +277,15 @@ struct sluice_link {
  */
 SLUICE_API int sluice_links(struct sluice_link *links, uint32_t capacity);
 
+/* A driver's name and its NUL: ETHTOOL_BUSINFO_LEN. */
+#define SLUICE_DRIVER_NAME_BYTES 32u
+
+/*
+ * The driver of a link, by ETHTOOL_GDRVINFO: "mlx5_core", "veth". Empty when it has none, as the
+ * loopback. 0 or -errno; -ENODEV when there is no such link.
+ */
+SLUICE_API int sluice_link_driver(const char *name, char driver[SLUICE_DRIVER_NAME_BYTES]);
+
 /*
  * Unix socket, SEQPACKET, that workers connect to: abstract name, so that it
  * leaves no file and lives in the network namespace. Starts one thread that

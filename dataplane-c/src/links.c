@@ -6,11 +6,14 @@
 #include "sluice.h"
 
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -215,4 +218,29 @@ int sluice_links(struct sluice_link *links, uint32_t capacity)
 	free(dump.buffer);
 	close(dump.fd);
 	return result ? result : (int)dump.found;
+}
+
+int sluice_link_driver(const char *name, char driver[SLUICE_DRIVER_NAME_BYTES])
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq request = { .ifr_data = (char *)&info };
+	int fd, error = 0;
+
+	_Static_assert(sizeof(info.driver) == SLUICE_DRIVER_NAME_BYTES, "ethtool's fits");
+	if (!name || !driver)
+		return -EINVAL;
+	if (strlen(name) >= sizeof(request.ifr_name))
+		return -ENODEV;
+	memcpy(request.ifr_name, name, strlen(name));
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, SIOCETHTOOL, &request) < 0)
+		error = -errno;
+	close(fd);
+	memset(driver, 0, SLUICE_DRIVER_NAME_BYTES);
+	if (error)
+		return error == -EOPNOTSUPP ? 0 : error;
+	memcpy(driver, info.driver, SLUICE_DRIVER_NAME_BYTES - 1);
+	return 0;
 }

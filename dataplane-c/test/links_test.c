@@ -103,6 +103,19 @@ static void carrier_and_administrative_state_are_told_apart(void)
 	ip("link del x0");
 }
 
+static void a_link_has_the_driver_that_ethtool_names(void)
+{
+	char driver[SLUICE_DRIVER_NAME_BYTES];
+
+	EXPECT_EQUAL(sluice_link_driver("near0", driver), 0);
+	EXPECT(strcmp(driver, "veth") == 0);
+	EXPECT_EQUAL(sluice_link_driver("lo", driver), 0);
+	EXPECT(strcmp(driver, "") == 0);
+	EXPECT_EQUAL(sluice_link_driver("absent0", driver), -ENODEV);
+	EXPECT_EQUAL(sluice_link_driver("longer-than-a-name", driver), -ENODEV);
+	EXPECT_EQUAL(sluice_link_driver(NULL, driver), -EINVAL);
+}
+
 /* ---- many links, while others come and go ---- */
 
 static void add_many(void)
@@ -183,6 +196,7 @@ int main(void)
 	primary_addresses_come_before_secondary_ones();
 	more_addresses_than_fit_are_cut();
 	carrier_and_administrative_state_are_told_apart();
+	a_link_has_the_driver_that_ethtool_names();
 	it_leaves_nothing_open();
 	add_many();
 	all_links_are_counted_and_no_more_written_than_fit();

@@ -186,12 +186,7 @@ function declareViews(program: Command, perform: Perform): void {
 				(await import("./commands/stats.ts")).stats(context, name, options),
 			),
 		);
-	program
-		.command("host")
-		.description("relay hosts: list")
-		.command("list")
-		.description("hosts, their interfaces, and when they were last seen")
-		.action(on(perform, async (context) => (await import("./commands/host-list.ts")).hostList(context)));
+	declareHosts(program, perform);
 	declareWorkers(program, perform);
 	program
 		.command("log")
@@ -220,6 +215,22 @@ function declareWorkers(program: Command, perform: Perform): void {
 		.action(
 			on(perform, async (context, number: string | undefined, options: WorkerRestartOptions) =>
 				(await import("./commands/worker-restart.ts")).workerRestart(context, number, options),
+			),
+		);
+}
+
+function declareHosts(program: Command, perform: Perform): void {
+	const host = program.command("host").description("relay hosts: list, forget");
+	host
+		.command("list")
+		.description("hosts, their interfaces, and when they were last seen")
+		.action(on(perform, async (context) => (await import("./commands/host-list.ts")).hostList(context)));
+	host
+		.command("forget <ID>")
+		.description("leave out a host that is gone and will not come back")
+		.action(
+			on(perform, async (context, id: string) =>
+				(await import("./commands/host-forget.ts")).hostForget(context, id),
 			),
 		);
 }

@@ -1,4 +1,4 @@
-import { jetstream } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { EventPublisher } from "@sluice/lib/event-publisher";
 import { followHostRecords } from "@sluice/lib/host-records";
@@ -11,6 +11,7 @@ import { buckets, settingKeys } from "@sluice/proto/subjects";
 import type { Logger } from "pino";
 import { HostEvents } from "./events/host-events.ts";
 import { ruleEvents } from "./events/rule-events.ts";
+import { Forgetting } from "./hosts/forgetting.ts";
 import { HostView } from "./hosts/host-view.ts";
 import { Recovery } from "./hosts/recovery.ts";
 import { WorkerRestart } from "./hosts/worker-restart.ts";
@@ -74,6 +75,7 @@ export async function startControlApi(
 		rules: new Rules(book, writer, view),
 		uploads: new Uploads(),
 		hosts: view,
+		forgetting: new Forgetting(jetstream(nc), await jetstreamManager(nc, { checkAPI: false }), view),
 		logLevels: new LogLevelSettings(storage.settings, levels),
 		recovery: new Recovery(nc, view, book, writer),
 		workerRestart: new WorkerRestart(nc, view),

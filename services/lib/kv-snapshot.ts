@@ -30,6 +30,8 @@ export interface SnapshotChange<Value> {
 	readonly previous: SnapshotEntry<Value> | undefined;
 	/** Stream sequence of the change, also of a removal. */
 	readonly revision: bigint;
+	/** Nobody removed it: the bucket is another one than before, and lacks it. */
+	readonly lost?: boolean;
 }
 
 export interface FollowOptions<Value = never> {
@@ -355,15 +357,16 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	#finishReading(reading: Reading<Value>, identity: StreamIdentity, lastInStream: bigint): void {
 		const previous = this.#entries;
 		const firstReading = this.#identity.created === "";
+		const another = this.#identity.created !== identity.created;
 		this.#identity = identity;
 		this.#entries = reading.entries;
 		this.#lastSequence = maximum(reading.lastSequence, lastInStream);
 		this.#current = true;
-		if (reading.fresh && !firstReading) this.#announceDifferences(previous);
+		if (reading.fresh && !firstReading) this.#announceDifferences(previous, another);
 		this.#wake();
 	}
 
-	#announceDifferences(previous: ReadonlyMap<string, SnapshotEntry<Value>>): void {
+	#announceDifferences(previous: ReadonlyMap<string, SnapshotEntry<Value>>, lost: boolean): void {
 		for (const [key, entry] of this.#entries) {
 			const before = previous.get(key);
 			if (before?.revision !== entry.revision)
@@ -371,7 +374,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		}
 		for (const [key, before] of previous) {
 			if (!this.#entries.has(key)) {
-				this.#announce({ key, entry: undefined, previous: before, revision: this.#lastSequence });
+				this.#announce({ key, entry: undefined, previous: before, revision: this.#lastSequence, lost });
 			}
 		}
 	}

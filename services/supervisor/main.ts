@@ -17,6 +17,7 @@ import { comeBeforeOthers } from "./priority.ts";
 import { hostRecord } from "./record/host-record.ts";
 import { Supervisor } from "./supervisor.ts";
 import { VERSION } from "./version.ts";
+import { allowedCores } from "./worker-processes/cores.ts";
 
 /** Ready is said after this long even when a worker does not come up: the log and the record tell. */
 const READY_LIMIT_MS = 5_000;
@@ -110,6 +111,7 @@ async function connectCluster(supervisor: Supervisor) {
 		incarnation: config.incarnation,
 		version: VERSION,
 		kernel: release(),
+		cores: allowedCores().length,
 		ringLimitBytes: config.ringLimitBytes,
 	};
 	const events = new HostEvents(config.hostId, new EventPublisher(nc));

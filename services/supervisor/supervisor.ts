@@ -323,5 +323,7 @@ export class Supervisor {
 }
 
 function reportedLinks() {
-	return dataplane.readLinks().map(({ up, running, ...link }) => ({ ...link, up: up && running }));
+	return dataplane.readLinks().map(({ up, running, ...link }) => {
+		return { ...link, up: up && running, driver: dataplane.linkDriver(link.name) };
+	});
 }

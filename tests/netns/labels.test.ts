@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { childrenOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { type Hosts, severalHosts } from "./lab/hosts.ts";
 import { Relay } from "./lab/relay.ts";
@@ -110,4 +111,31 @@ test("labels that cannot be are refused in one line", async () => {
 	] as const) {
 		expect(await first.cli(...words)).toEqual({ code: 1, stdout: "", stderr: `sluice: ${line}\n` });
 	}
+});
+
+test("a host that died is gone within 3 s, outlives nats-server in what others remember, and is forgotten", async () => {
+	await first.sluice("rule", "remove", "edge");
+	await first.sluice("rule", "add", "alone", ...RULE);
+	const several = "hosts relay-b, relay-c match: name one, or all";
+	await stands([pending("relay-b", several), pending("relay-c", several)]);
+	const refused = await first.cli("host", "forget", "relay-c");
+	expect(refused.stderr).toMatch(/^sluice: host relay-c is there, seen \d\.\d s ago: stop sluice up there/);
+	await c.kill();
+	const diedMs = performance.now();
+	await until("relay-c is gone", async () =>
+		/^relay-c .* gone, /m.test(await first.sluice("host", "list")) ? true : undefined,
+	);
+	// Commands that ask take their time on a busy machine.
+	expect(performance.now() - diedMs).toBeLessThan(5_000);
+	// Records are in its memory: nobody but the other hosts knows of relay-c after this.
+	process.kill(childrenOf(first.pid).get("nats-server") ?? 0, "SIGKILL");
+	await until("the hosts that are there are listed, and no other", async () => {
+		const { stdout } = await first.cli("host", "list", "--json");
+		return stdout.includes('"relay-b"') && !stdout.includes('"relay-c"') ? true : undefined;
+	});
+	await stands([pending("relay-b", several)]);
+	const forgotten = await first.sluice("host", "forget", "relay-c");
+	expect(forgotten).toBe("host relay-c stood in no list; no host remembers it now\n");
+	await stands([active("relay-b")]);
+	expect(await relayed()).toEqual({ b: COUNT, c: 0 });
 });

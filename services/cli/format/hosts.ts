@@ -1,4 +1,5 @@
 import { formatLabels } from "@sluice/lib/labels";
+import { HOST_GONE_SECONDS } from "@sluice/lib/rule-status";
 import type { Host, Interface } from "@sluice/proto/gen/host";
 import { type Worker, Worker_State } from "@sluice/proto/gen/worker";
 import type { Colors } from "../terminal.ts";
@@ -13,21 +14,60 @@ export function formatHosts(hosts: Host[], colors: Colors): string {
 			{ heading: "HOST" },
 			{ heading: "INTERFACES" },
 			{ heading: "LABELS" },
+			{ heading: "CORES", align: "right" },
 			{ heading: "RINGS", align: "right" },
 			{ heading: "SEEN", align: "right" },
 			{ heading: "VERSION" },
+			{ heading: "PROTOCOL", align: "right" },
+			{ heading: "KERNEL" },
 		],
 		hosts.map((host) => [
 			host.host,
 			formatInterfaces(host.interfaces),
 			formatLabels(host.labels) || NO_FIGURE,
+			host.cores === 0 ? NO_FIGURE : String(host.cores),
 			formatBytes(host.ringBytes),
-			`${formatDuration(host.lastSeenSeconds)} ago`,
+			formatSeen(host, colors),
 			host.version || NO_FIGURE,
+			host.protocolVersion === 0 ? NO_FIGURE : String(host.protocolVersion),
+			host.kernel || NO_FIGURE,
 		]),
 		colors,
 	);
-	return `${table}${held.map(({ host, holding }) => `${host} ${colors.red("holds")}: ${holding}\n`).join("")}`;
+	const holds = held.map(({ host, holding }) => `${host} ${colors.red("holds")}: ${holding}\n`).join("");
+	return `${table}${holds}\n${formatInterfaceTable(hosts, colors)}`;
+}
+
+function formatSeen({ lastSeenSeconds }: Host, colors: Colors): string {
+	const ago = `${formatDuration(lastSeenSeconds)} ago`;
+	return lastSeenSeconds > HOST_GONE_SECONDS ? colors.red(`gone, ${ago}`) : ago;
+}
+
+function formatInterfaceTable(hosts: Host[], colors: Colors): string {
+	const rows = hosts.flatMap(({ host, interfaces }) =>
+		interfaces
+			.filter((entry) => !entry.loopback)
+			.map((entry, index) => [
+				index === 0 ? host : "",
+				entry.name,
+				entry.up ? "up" : colors.yellow("down"),
+				entry.addresses.join(", ") || NO_FIGURE,
+				String(entry.mtu),
+				entry.driver || NO_FIGURE,
+			]),
+	);
+	return formatTable(
+		[
+			{ heading: "HOST" },
+			{ heading: "INTERFACE" },
+			{ heading: "STATE" },
+			{ heading: "ADDRESSES" },
+			{ heading: "MTU", align: "right" },
+			{ heading: "DRIVER" },
+		],
+		rows,
+		colors,
+	);
 }
 
 /** Without the loopback: no rule names it. */

@@ -166,11 +166,29 @@ test("hosts and workers", () => {
 	const host = create(HostSchema, {
 		host: "relay-a",
 		labels: { site: "x" },
-		interfaces: [{ name: "lo", up: true, loopback: true }, { name: "r0", up: true }, { name: "r1" }],
+		interfaces: [
+			{ name: "lo", up: true, loopback: true },
+			{ name: "r0", up: true, addresses: ["10.0.0.1", "10.0.0.2"], mtu: 1500, driver: "veth" },
+			{ name: "r1", mtu: 9000 },
+		],
 		lastSeenSeconds: 1.5,
 		version: "0.1.0",
+		kernel: "6.1.0",
+		protocolVersion: 1,
+		cores: 4,
 	});
-	expect(formatHosts([host], plain)).toContain("relay-a  r0, r1 (down)  site=x    0 B  1s ago  0.1.0");
+	expect(formatHosts([host, { ...host, host: "relay-b", lastSeenSeconds: 65, interfaces: [] }], plain)).toBe(
+		[
+			"HOST     INTERFACES     LABELS  CORES  RINGS          SEEN  VERSION  PROTOCOL  KERNEL",
+			"relay-a  r0, r1 (down)  site=x      4    0 B        1s ago  0.1.0           1  6.1.0",
+			"relay-b  –              site=x      4    0 B  gone, 1m ago  0.1.0           1  6.1.0",
+			"",
+			"HOST     INTERFACE  STATE  ADDRESSES            MTU  DRIVER",
+			"relay-a  r0         up     10.0.0.1, 10.0.0.2  1500  veth",
+			"         r1         down   –                   9000  –",
+			"",
+		].join("\n"),
+	);
 	const worker = create(WorkerSchema, {
 		host: "relay-a",
 		worker: 1,

@@ -132,6 +132,7 @@ describe("permissions on a real nats-server", () => {
 		[
 			rulesKey,
 			"$KV.sluice_settings.log_levels",
+			hostsKey,
 			readRules,
 			"sluice.v1.stats.get",
 			"sluice.v1.event.rule.video.added",
@@ -140,7 +141,7 @@ describe("permissions on a real nats-server", () => {
 			`sluice.v1.host.${OTHER_HOST}.accept`,
 		],
 		[
-			...[hostsKey, counters, readCounters, rulePut, "sluice.v1.stats.video", "sluice.v1.stats.video.json"],
+			...[counters, readCounters, rulePut, "sluice.v1.stats.video", "sluice.v1.stats.video.json"],
 			...[`sluice.v1.event.host.${HOST}.rule.video`, `sluice.v1.event.host.${HOST}.worker.0`],
 			...dangerous,
 		],

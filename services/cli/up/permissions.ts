@@ -73,7 +73,7 @@ export function permissionsOf(role: Role, host: string): Permissions {
 	}
 }
 
-/** The only writer of rules and settings, and the one who creates the buckets and the stream. */
+/** The only writer of rules and settings, who forgets hosts, and the one who creates the buckets and the stream. */
 function controlApi(): Permissions {
 	const streams = [...Object.values(buckets).map(streamOf), countersStream];
 	return {
@@ -89,6 +89,8 @@ function controlApi(): Permissions {
 				...Object.values(buckets).flatMap(readBucket),
 				writeBucket(buckets.rules, ">"),
 				writeBucket(buckets.settings, ">"),
+				// Removes the record of a host that is gone.
+				writeBucket(buckets.hosts, ">"),
 				// GET /v1/stats and /metrics ask the aggregator.
 				requests.statsGet,
 				// After a loss: what hosts hold.
@@ -109,6 +111,7 @@ function controlApi(): Permissions {
 				requests.ruleRemove,
 				requests.ruleApply,
 				requests.hostList,
+				requests.hostForget,
 				requests.workerList,
 				requests.workerRestart,
 				requests.logLevel,

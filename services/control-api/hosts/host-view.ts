@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { SluiceError } from "@sluice/lib/errors";
-import type { BucketSnapshot } from "@sluice/lib/kv-snapshot";
+import type { BucketSnapshot, SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import { HOST_GONE_SECONDS, type ObservedHost } from "@sluice/lib/rule-status";
 import {
 	type HostRecord,
@@ -58,6 +58,8 @@ export class HostView {
 				ringLimitBytes: record.ringLimitBytes,
 				version: record.version,
 				kernel: record.kernel,
+				protocolVersion: record.protocolVersion,
+				cores: record.cores,
 				holding: record.holding,
 			}),
 		);
@@ -85,6 +87,16 @@ export class HostView {
 			throw new SluiceError("timeout", text);
 		}
 		return entry.value;
+	}
+
+	/** What is known of a host that is gone; undefined: nothing. @throws SluiceError when it is there. */
+	gone(host: string): SnapshotEntry<HostRecord> | undefined {
+		this.#requireCurrent();
+		const entry = this.snapshot.entries.get(host);
+		const silentSeconds = this.#lastSeenSeconds(host);
+		if (entry === undefined || silentSeconds > HOST_GONE_SECONDS) return entry;
+		const text = `host ${host} is there, seen ${silentSeconds.toFixed(1)} s ago: stop sluice up there first`;
+		throw new SluiceError("conflict", text);
 	}
 
 	#requireCurrent(): void {

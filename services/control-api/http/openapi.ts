@@ -17,6 +17,7 @@ const components: Readonly<Record<string, z.ZodType>> = {
 	ApplyRequest: schemas.applyRequest,
 	ApplyResponse: schemas.applyResponse,
 	ListHostsResponse: schemas.listHostsResponse,
+	ForgetHostResponse: schemas.forgetHostResponse,
 	ListWorkersResponse: schemas.listWorkersResponse,
 	RestartWorkerResponse: schemas.restartWorkerResponse,
 	GetStatsResponse: schemas.getStatsResponse,
@@ -129,7 +130,8 @@ function queryParameters(query: z.ZodObject): object[] {
 }
 
 function headerParameters(operation: Operation): object[] {
-	if (operation.method !== "PUT" && operation.method !== "DELETE") return [];
+	// Only rules have revisions.
+	if (!["PUT", "DELETE"].includes(operation.method) || !operation.path.startsWith("/v1/rules/")) return [];
 	return ["If-Match", "If-None-Match"].map((name) => ({
 		name,
 		in: "header",

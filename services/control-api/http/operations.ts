@@ -1,6 +1,10 @@
 import { create, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { errorText, SluiceError } from "@sluice/lib/errors";
-import { ListHostsResponseSchema } from "@sluice/proto/gen/host";
+import {
+	ForgetHostRequestSchema,
+	ForgetHostResponseSchema,
+	ListHostsResponseSchema,
+} from "@sluice/proto/gen/host";
 import {
 	ApplyRequestSchema,
 	ApplyResponseSchema,
@@ -42,6 +46,7 @@ export function operations(parts: OperationParts): Operation[] {
 		...writeRules(parts),
 		applyRules(parts),
 		...observe(parts),
+		forgetHost(parts),
 		restartWorker(parts),
 		...expose(parts),
 		...probes(parts),
@@ -175,6 +180,21 @@ function observe({ api, stats }: OperationParts): Operation[] {
 			handle: () => respondMessage(ListWorkersResponseSchema, api.hosts.listWorkers()),
 		}),
 	];
+}
+
+function forgetHost({ api }: OperationParts): Operation {
+	return operation({
+		method: "DELETE",
+		path: "/v1/hosts/{host}",
+		summary: "Leave out a host that is gone; refused while it is there",
+		query: schemas.noQuery,
+		answer: { description: "Forgotten", schema: schemas.forgetHostResponse },
+		handle: async ({ parameters }) => {
+			const { host = "" } = parameters;
+			const response = await api.forgetting.handle(create(ForgetHostRequestSchema, { host }));
+			return respondMessage(ForgetHostResponseSchema, response);
+		},
+	});
 }
 
 function restartWorker({ api }: OperationParts): Operation {

@@ -117,6 +117,7 @@ const networkInterface = z.strictObject({
 	mtu: uint32,
 	mac: z.string(),
 	loopback: z.boolean(),
+	driver: z.string(),
 });
 
 export const listHostsResponse = z.strictObject({
@@ -132,10 +133,14 @@ export const listHostsResponse = z.strictObject({
 			ringLimitBytes: uint64,
 			version: z.string(),
 			kernel: z.string(),
+			protocolVersion: uint32,
+			cores: uint32,
 			holding: z.string(),
 		}),
 	),
 });
+
+export const forgetHostResponse = z.strictObject({ host: z.string(), known: z.boolean() });
 
 const worker = z.strictObject({
 	host: z.string(),

@@ -1,7 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { endpoint, type ServiceEndpoint } from "@sluice/lib/service";
 import { RecoverRequestSchema, RecoverResponseSchema } from "@sluice/proto/gen/cluster";
-import { ListHostsRequestSchema, ListHostsResponseSchema } from "@sluice/proto/gen/host";
+import {
+	ForgetHostRequestSchema,
+	ForgetHostResponseSchema,
+	ListHostsRequestSchema,
+	ListHostsResponseSchema,
+} from "@sluice/proto/gen/host";
 import { LogLevelRequestSchema, LogLevelResponseSchema } from "@sluice/proto/gen/log";
 import {
 	type ApplyRequest,
@@ -24,6 +29,7 @@ import {
 	RestartWorkerResponseSchema,
 } from "@sluice/proto/gen/worker";
 import { applyUploadSubject, requests } from "@sluice/proto/subjects";
+import type { Forgetting } from "../hosts/forgetting.ts";
 import type { HostView } from "../hosts/host-view.ts";
 import type { Recovery } from "../hosts/recovery.ts";
 import type { WorkerRestart } from "../hosts/worker-restart.ts";
@@ -35,6 +41,7 @@ export interface ControlApi {
 	readonly rules: Rules;
 	readonly uploads: Uploads;
 	readonly hosts: HostView;
+	readonly forgetting: Forgetting;
 	readonly logLevels: LogLevelSettings;
 	readonly recovery: Recovery;
 	readonly workerRestart: WorkerRestart;
@@ -99,7 +106,8 @@ function applyEndpoints({ rules, uploads, instance }: ControlApi): ServiceEndpoi
 	];
 }
 
-function clusterEndpoints({ hosts, workerRestart, logLevels, recovery }: ControlApi): ServiceEndpoint[] {
+function clusterEndpoints(api: ControlApi): ServiceEndpoint[] {
+	const { hosts, forgetting, workerRestart, logLevels, recovery } = api;
 	return [
 		endpoint({
 			name: "host-list",
@@ -107,6 +115,13 @@ function clusterEndpoints({ hosts, workerRestart, logLevels, recovery }: Control
 			request: ListHostsRequestSchema,
 			response: ListHostsResponseSchema,
 			handle: () => hosts.listHosts(),
+		}),
+		endpoint({
+			name: "host-forget",
+			subject: requests.hostForget,
+			request: ForgetHostRequestSchema,
+			response: ForgetHostResponseSchema,
+			handle: (request) => forgetting.handle(request),
 		}),
 		endpoint({
 			name: "worker-list",

@@ -50,7 +50,6 @@ export class DesiredState implements ClusterView {
 	#knownRules: DesiredRules | undefined;
 	#live: Live | undefined;
 	#liveRules: DesiredRules | undefined;
-	#hostsCreated = "";
 	#holding = "";
 	#onKept: () => void = () => {};
 
@@ -182,7 +181,6 @@ export class DesiredState implements ClusterView {
 	}
 
 	#takeHosts({ hosts }: Live): void {
-		this.#hostsCreated = hosts.stream.created;
 		for (const [host, entry] of hosts.entries) this.#others.set(host, entry);
 	}
 
@@ -190,9 +188,9 @@ export class DesiredState implements ClusterView {
 	#followHosts({ hosts }: Live): void {
 		const digestNow = () => placementDigest(this.#host, { entries: this.#others, lastSequence: 0n });
 		let digest = digestNow();
-		hosts.onChange(({ key, entry }) => {
+		hosts.onChange(({ key, entry, lost }) => {
 			if (entry !== undefined) this.#others.set(key, entry);
-			else if (hosts.stream.created === this.#hostsCreated) this.#others.delete(key);
+			else if (lost !== true) this.#others.delete(key);
 			if (key === this.#host) return;
 			const now = digestNow();
 			if (now === digest) return;

@@ -62,6 +62,8 @@ export interface Link {
 	readonly up: boolean;
 	readonly loopback: boolean;
 	readonly mac: string;
+	/** As ethtool names it; empty: none. */
+	readonly driver: string;
 	readonly addresses: readonly number[];
 	/** Grows each time the link comes up: whoever joined before has to join again. */
 	readonly carrierEpoch: number;

@@ -13,6 +13,7 @@ test("the record lists the inventory, and of the rules only those that are not A
 			incarnation: 1_700_000_000_000n,
 			version: "0.1.0",
 			kernel: "6.1.0",
+			cores: 4,
 			ringLimitBytes: 1024,
 		},
 		{
@@ -35,7 +36,15 @@ test("the record lists the inventory, and of the rules only those that are not A
 		installation: "2b1e",
 		labels: { site: "berlin" },
 		interfaces: [
-			{ name: "r0", index: 2, up: true, addresses: ["10.0.2.1"], mtu: 1500, mac: "02:00:00:00:00:01" },
+			{
+				name: "r0",
+				index: 2,
+				up: true,
+				addresses: ["10.0.2.1"],
+				mtu: 1500,
+				mac: "02:00:00:00:00:01",
+				driver: "veth",
+			},
 		],
 		appliedSequence: "42",
 		// PENDING is the zero of its enum.
@@ -53,5 +62,6 @@ test("the record lists the inventory, and of the rules only those that are not A
 		ringLimitBytes: "1024",
 		version: "0.1.0",
 		kernel: "6.1.0",
+		cores: 4,
 	});
 });

@@ -22,6 +22,8 @@ export interface HostIdentity {
 	readonly incarnation: bigint;
 	readonly version: string;
 	readonly kernel: string;
+	/** CPUs that workers may run on. */
+	readonly cores: number;
 	readonly ringLimitBytes: number;
 }
 
@@ -55,12 +57,13 @@ export function hostRecord(identity: HostIdentity, state: HostState): HostRecord
 		ringLimitBytes: BigInt(identity.ringLimitBytes),
 		version: identity.version,
 		kernel: identity.kernel,
+		cores: identity.cores,
 		holding: state.holding,
 	});
 }
 
 function interfaceOf(link: Link): Interface {
-	const { name, ifindex, up, mtu, mac, loopback } = link;
+	const { name, ifindex, up, mtu, mac, driver, loopback } = link;
 	return create(InterfaceSchema, {
 		name,
 		index: ifindex,
@@ -68,6 +71,7 @@ function interfaceOf(link: Link): Interface {
 		addresses: link.addresses.map(formatIpv4),
 		mtu,
 		mac,
+		driver,
 		loopback,
 	});
 }

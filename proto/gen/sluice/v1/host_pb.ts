@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/host.proto.
  */
 export const file_sluice_v1_host: GenFile = /*@__PURE__*/
-  fileDesc("ChRzbHVpY2UvdjEvaG9zdC5wcm90bxIJc2x1aWNlLnYxInMKCUludGVyZmFjZRIMCgRuYW1lGAEgASgJEg0KBWluZGV4GAIgASgNEgoKAnVwGAMgASgIEhEKCWFkZHJlc3NlcxgEIAMoCRILCgNtdHUYBSABKA0SCwoDbWFjGAYgASgJEhAKCGxvb3BiYWNrGAcgASgIIrEECgpIb3N0UmVjb3JkEgwKBGhvc3QYASABKAkSMQoGbGFiZWxzGAIgAygLMiEuc2x1aWNlLnYxLkhvc3RSZWNvcmQuTGFiZWxzRW50cnkSKAoKaW50ZXJmYWNlcxgDIAMoCzIULnNsdWljZS52MS5JbnRlcmZhY2USGAoQYXBwbGllZF9zZXF1ZW5jZRgEIAEoBBI3CgpleGNlcHRpb25zGAUgAygLMiMuc2x1aWNlLnYxLkhvc3RSZWNvcmQuUnVsZUV4Y2VwdGlvbhIiCgd3b3JrZXJzGAYgAygLMhEuc2x1aWNlLnYxLldvcmtlchITCgtpbmNhcm5hdGlvbhgHIAEoBBISCgphdF91bml4X21zGAggASgEEhgKEHByb3RvY29sX3ZlcnNpb24YCSABKA0SEgoKcmluZ19ieXRlcxgKIAEoBBIYChByaW5nX2xpbWl0X2J5dGVzGAsgASgEEg8KB3ZlcnNpb24YDCABKAkSDgoGa2VybmVsGA0gASgJEhQKDGluc3RhbGxhdGlvbhgOIAEoCRIPCgdob2xkaW5nGBQgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaWQoNUnVsZUV4Y2VwdGlvbhIMCgRuYW1lGAEgASgJEioKBXN0YXRlGAIgASgOMhsuc2x1aWNlLnYxLlJ1bGVTdGF0dXMuU3RhdGUSDgoGcmVhc29uGAMgASgJIsQCCgRIb3N0EgwKBGhvc3QYASABKAkSKwoGbGFiZWxzGAIgAygLMhsuc2x1aWNlLnYxLkhvc3QuTGFiZWxzRW50cnkSKAoKaW50ZXJmYWNlcxgDIAMoCzIULnNsdWljZS52MS5JbnRlcmZhY2USGAoQYXBwbGllZF9zZXF1ZW5jZRgEIAEoBBIZChFsYXN0X3NlZW5fc2Vjb25kcxgFIAEoARITCgtpbmNhcm5hdGlvbhgGIAEoBBISCgpyaW5nX2J5dGVzGAcgASgEEhgKEHJpbmdfbGltaXRfYnl0ZXMYCCABKAQSDwoHdmVyc2lvbhgJIAEoCRIOCgZrZXJuZWwYCiABKAkSDwoHaG9sZGluZxgUIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhIKEExpc3RIb3N0c1JlcXVlc3QiMwoRTGlzdEhvc3RzUmVzcG9uc2USHgoFaG9zdHMYASADKAsyDy5zbHVpY2UudjEuSG9zdDJVCgtIb3N0U2VydmljZRJGCglMaXN0SG9zdHMSGy5zbHVpY2UudjEuTGlzdEhvc3RzUmVxdWVzdBocLnNsdWljZS52MS5MaXN0SG9zdHNSZXNwb25zZWIGcHJvdG8z", [file_sluice_v1_rule, file_sluice_v1_worker]);
+  fileDesc("ChRzbHVpY2UvdjEvaG9zdC5wcm90bxIJc2x1aWNlLnYxIoMBCglJbnRlcmZhY2USDAoEbmFtZRgBIAEoCRINCgVpbmRleBgCIAEoDRIKCgJ1cBgDIAEoCBIRCglhZGRyZXNzZXMYBCADKAkSCwoDbXR1GAUgASgNEgsKA21hYxgGIAEoCRIQCghsb29wYmFjaxgHIAEoCBIOCgZkcml2ZXIYCCABKAkiwAQKCkhvc3RSZWNvcmQSDAoEaG9zdBgBIAEoCRIxCgZsYWJlbHMYAiADKAsyIS5zbHVpY2UudjEuSG9zdFJlY29yZC5MYWJlbHNFbnRyeRIoCgppbnRlcmZhY2VzGAMgAygLMhQuc2x1aWNlLnYxLkludGVyZmFjZRIYChBhcHBsaWVkX3NlcXVlbmNlGAQgASgEEjcKCmV4Y2VwdGlvbnMYBSADKAsyIy5zbHVpY2UudjEuSG9zdFJlY29yZC5SdWxlRXhjZXB0aW9uEiIKB3dvcmtlcnMYBiADKAsyES5zbHVpY2UudjEuV29ya2VyEhMKC2luY2FybmF0aW9uGAcgASgEEhIKCmF0X3VuaXhfbXMYCCABKAQSGAoQcHJvdG9jb2xfdmVyc2lvbhgJIAEoDRISCgpyaW5nX2J5dGVzGAogASgEEhgKEHJpbmdfbGltaXRfYnl0ZXMYCyABKAQSDwoHdmVyc2lvbhgMIAEoCRIOCgZrZXJuZWwYDSABKAkSFAoMaW5zdGFsbGF0aW9uGA4gASgJEg0KBWNvcmVzGA8gASgNEg8KB2hvbGRpbmcYFCABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARpZCg1SdWxlRXhjZXB0aW9uEgwKBG5hbWUYASABKAkSKgoFc3RhdGUYAiABKA4yGy5zbHVpY2UudjEuUnVsZVN0YXR1cy5TdGF0ZRIOCgZyZWFzb24YAyABKAki7QIKBEhvc3QSDAoEaG9zdBgBIAEoCRIrCgZsYWJlbHMYAiADKAsyGy5zbHVpY2UudjEuSG9zdC5MYWJlbHNFbnRyeRIoCgppbnRlcmZhY2VzGAMgAygLMhQuc2x1aWNlLnYxLkludGVyZmFjZRIYChBhcHBsaWVkX3NlcXVlbmNlGAQgASgEEhkKEWxhc3Rfc2Vlbl9zZWNvbmRzGAUgASgBEhMKC2luY2FybmF0aW9uGAYgASgEEhIKCnJpbmdfYnl0ZXMYByABKAQSGAoQcmluZ19saW1pdF9ieXRlcxgIIAEoBBIPCgd2ZXJzaW9uGAkgASgJEg4KBmtlcm5lbBgKIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAsgASgNEg0KBWNvcmVzGAwgASgNEg8KB2hvbGRpbmcYFCABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASISChBMaXN0SG9zdHNSZXF1ZXN0IjMKEUxpc3RIb3N0c1Jlc3BvbnNlEh4KBWhvc3RzGAEgAygLMg8uc2x1aWNlLnYxLkhvc3QiIQoRRm9yZ2V0SG9zdFJlcXVlc3QSDAoEaG9zdBgBIAEoCSIxChJGb3JnZXRIb3N0UmVzcG9uc2USDAoEaG9zdBgBIAEoCRINCgVrbm93bhgCIAEoCDKgAQoLSG9zdFNlcnZpY2USRgoJTGlzdEhvc3RzEhsuc2x1aWNlLnYxLkxpc3RIb3N0c1JlcXVlc3QaHC5zbHVpY2UudjEuTGlzdEhvc3RzUmVzcG9uc2USSQoKRm9yZ2V0SG9zdBIcLnNsdWljZS52MS5Gb3JnZXRIb3N0UmVxdWVzdBodLnNsdWljZS52MS5Gb3JnZXRIb3N0UmVzcG9uc2ViBnByb3RvMw", [file_sluice_v1_rule, file_sluice_v1_worker]);
 
 /**
  * One network interface of a relay host.
@@ -60,6 +60,13 @@ export type Interface = Message<"sluice.v1.Interface"> & {
    * @generated from field: bool loopback = 7;
    */
   loopback: boolean;
+
+  /**
+   * As ethtool names it: "mlx5_core", "veth"; empty when there is none.
+   *
+   * @generated from field: string driver = 8;
+   */
+  driver: string;
 };
 
 /**
@@ -158,6 +165,13 @@ export type HostRecord = Message<"sluice.v1.HostRecord"> & {
    * @generated from field: string installation = 14;
    */
   installation: string;
+
+  /**
+   * CPUs that workers may run on.
+   *
+   * @generated from field: uint32 cores = 15;
+   */
+  cores: number;
 
   /**
    * Why the host goes on with rules that the bucket lacks; empty: it does what the bucket says.
@@ -260,6 +274,16 @@ export type Host = Message<"sluice.v1.Host"> & {
   kernel: string;
 
   /**
+   * @generated from field: uint32 protocol_version = 11;
+   */
+  protocolVersion: number;
+
+  /**
+   * @generated from field: uint32 cores = 12;
+   */
+  cores: number;
+
+  /**
    * Why the host goes on with rules that the bucket lacks; empty: it does what the bucket says.
    *
    * @generated from field: string holding = 20;
@@ -305,7 +329,50 @@ export const ListHostsResponseSchema: GenMessage<ListHostsResponse> = /*@__PURE_
   messageDesc(file_sluice_v1_host, 4);
 
 /**
- * sluice.v1.host.list, answered by control-api.
+ * Leaves a host out of every list, and out of what decides where rules run. Refused while it is there.
+ *
+ * @generated from message sluice.v1.ForgetHostRequest
+ */
+export type ForgetHostRequest = Message<"sluice.v1.ForgetHostRequest"> & {
+  /**
+   * @generated from field: string host = 1;
+   */
+  host: string;
+};
+
+/**
+ * Describes the message sluice.v1.ForgetHostRequest.
+ * Use `create(ForgetHostRequestSchema)` to create a new message.
+ */
+export const ForgetHostRequestSchema: GenMessage<ForgetHostRequest> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_host, 5);
+
+/**
+ * @generated from message sluice.v1.ForgetHostResponse
+ */
+export type ForgetHostResponse = Message<"sluice.v1.ForgetHostResponse"> & {
+  /**
+   * @generated from field: string host = 1;
+   */
+  host: string;
+
+  /**
+   * False: it stood in no list. Hosts that remembered it remember it no longer.
+   *
+   * @generated from field: bool known = 2;
+   */
+  known: boolean;
+};
+
+/**
+ * Describes the message sluice.v1.ForgetHostResponse.
+ * Use `create(ForgetHostResponseSchema)` to create a new message.
+ */
+export const ForgetHostResponseSchema: GenMessage<ForgetHostResponse> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_host, 6);
+
+/**
+ * sluice.v1.host.list and sluice.v1.host.forget, answered by control-api.
  *
  * @generated from service sluice.v1.HostService
  */
@@ -317,6 +384,14 @@ export const HostService: GenService<{
     methodKind: "unary";
     input: typeof ListHostsRequestSchema;
     output: typeof ListHostsResponseSchema;
+  },
+  /**
+   * @generated from rpc sluice.v1.HostService.ForgetHost
+   */
+  forgetHost: {
+    methodKind: "unary";
+    input: typeof ForgetHostRequestSchema;
+    output: typeof ForgetHostResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sluice_v1_host, 0);

@@ -28,6 +28,7 @@ export function link(name: string, ifindex: number, changes: Partial<Link> = {})
 		up: true,
 		loopback: false,
 		mac: "02:00:00:00:00:01",
+		driver: "veth",
 		addresses: [ip(`10.0.${ifindex}.1`)],
 		carrierEpoch: 1,
 		...changes,

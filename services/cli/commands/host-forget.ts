@@ -1,0 +1,20 @@
+import { toJsonText } from "@sluice/lib/json";
+import { ForgetHostRequestSchema, ForgetHostResponseSchema } from "@sluice/proto/gen/host";
+import { requests } from "@sluice/proto/subjects";
+import { withCluster } from "../cluster.ts";
+import type { Context } from "../context.ts";
+
+/** Leaves a host that is gone out of every list, and out of placement. */
+export async function hostForget({ flags, terminal }: Context, host: string): Promise<void> {
+	await withCluster(flags, async (cluster) => {
+		const answer = await cluster.request(
+			requests.hostForget,
+			ForgetHostRequestSchema,
+			ForgetHostResponseSchema,
+			{ host },
+		);
+		if (flags.json) await terminal.write(`${toJsonText(ForgetHostResponseSchema, answer)}\n`);
+		else if (answer.known) await terminal.write(`host ${host} is forgotten until it comes back\n`);
+		else await terminal.write(`host ${host} stood in no list; no host remembers it now\n`);
+	});
+}
