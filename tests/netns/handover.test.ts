@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { until } from "./lab/commands.ts";
-import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
+import { assertAccounts, Conversation, type Figures, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
 import { gen, type RecvReport, recv } from "./lab/traffic.ts";
 
@@ -16,8 +16,11 @@ type Ending = "SIGKILL" | "SIGSEGV" | "SIGSTOP";
 
 let lab: Chain;
 let relay: Relay;
+/** Whole commands, one after the other, would take half a core from the relay and the generator. */
+let control: Conversation;
 
 afterEach(async () => {
+	await control?.end();
 	await relay?.remove();
 	await lab?.remove();
 });
@@ -33,6 +36,7 @@ async function start(workers: number, flows: number): Promise<void> {
 			outputs: [{ interface: "r1", address: `239.10.1.${flow + 1}`, port: 6001 }],
 		})),
 	);
+	control = new Conversation(relay);
 }
 
 interface Line {
@@ -56,7 +60,7 @@ const ENDED = "worker is restarted";
 
 /** Ends one worker and waits for its successor; how long its shards had nobody, in ms. */
 async function endWorker(core: number, ending: Ending, taken: string): Promise<number> {
-	const victim = (await relay.workers()).find((worker) => worker.core === core);
+	const victim = (await control.workers()).find((worker) => worker.core === core);
 	if (victim === undefined) throw new Error(`no worker on core ${core}`);
 	const before = lines(taken).length;
 	const hangsBefore = lines(ENDED).length;
@@ -64,7 +68,7 @@ async function endWorker(core: number, ending: Ending, taken: string): Promise<n
 	process.kill(victim.pid, ending);
 	const end = await until("its shards are taken over", () => lines(taken)[before]);
 	await until("its successor runs", async () => {
-		const successor = (await relay.workers()).find((worker) => worker.core === core);
+		const successor = (await control.workers()).find((worker) => worker.core === core);
 		return successor?.state === "RUNNING" && successor.pid !== victim.pid ? successor : undefined;
 	});
 	// One that hangs is dead when the supervisor has seen it, and ends it.
@@ -121,7 +125,7 @@ async function endWorkersUnderLoad(run: Run) {
 			flowing = false;
 		},
 	);
-	let figures = await relay.figures();
+	let figures = await control.figures();
 	const gaps: Gap[] = [];
 	let covered = 0;
 	const lastEnd = new Map<number, number>();
@@ -130,7 +134,7 @@ async function endWorkersUnderLoad(run: Run) {
 		const ms = await endWorker(core, ending, workers > 1 ? HANDED_OVER : RUNNING);
 		lastEnd.set(core, Date.now());
 		if (flowing) covered += 1;
-		const later = await relay.figures();
+		const later = await control.figures();
 		assertNoStepBack(figures, later);
 		gaps.push({ ending, ms, kernelDrops: later.interfaces[0]?.kernelDroppedFrames ?? 0 });
 		figures = later;
@@ -177,7 +181,7 @@ function assertLosses(result: Awaited<ReturnType<typeof endWorkersUnderLoad>>): 
 
 test("20 workers end at 100,000 pps: the other one goes on in their rings, and gives them back", async () => {
 	await start(2, 8);
-	const cores = (await relay.workers()).map(({ core }) => core);
+	const cores = (await control.workers()).map(({ core }) => core);
 	const kinds: Ending[] = ["SIGKILL", "SIGKILL", "SIGSEGV", "SIGSTOP"];
 	const endings = Array.from({ length: 20 }, (_, at): [number, Ending] => [
 		cores[at % 2] ?? 0,
@@ -194,7 +198,7 @@ test("20 workers end at 100,000 pps: the other one goes on in their rings, and g
 
 test("the only worker ends at 20,000 pps: its rings hold what comes until its successor runs", async () => {
 	await start(1, 8);
-	const core = (await relay.workers())[0]?.core ?? 0;
+	const core = (await control.workers())[0]?.core ?? 0;
 	const endings: [number, Ending][] = [
 		[core, "SIGKILL"],
 		[core, "SIGSEGV"],

@@ -232,10 +232,10 @@ test("offered twice what it carries: memory bounded, control responsive, all acc
 	expect(capture(figures).kernelDroppedFrames).toBe(capture(between).kernelDroppedFrames);
 	expect([faults(afterReport), afterReport.receivedPackets]).toEqual([NO_FAULTS, result.packetsAgain]);
 
-	// Every answer; of whole commands, whose start competes with whatever else the machine does, most.
-	for (const times of [asked.commandsMs, asked.answersMs]) expect(times.length).toBeGreaterThan(2);
-	expect(asked.answersMs.at(-1)).toBeLessThan(ANSWER_LIMIT_MS);
-	expect(asked.commandsMs[Math.floor(asked.commandsMs.length / 2)]).toBeLessThan(ANSWER_LIMIT_MS);
-	expect(asked.commandsMs.at(-1)).toBeLessThan(2 * ANSWER_LIMIT_MS);
+	// Every whole command, and every answer.
+	for (const times of [asked.commandsMs, asked.answersMs]) {
+		expect(times.length).toBeGreaterThan(2);
+		expect(times.at(-1)).toBeLessThan(ANSWER_LIMIT_MS);
+	}
 	for (const growth of growths) expect(growth).toBeLessThan(GROWTH_LIMIT_BYTES);
 }, 120_000);

@@ -1,5 +1,7 @@
 import { rmSync } from "node:fs";
 import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
 import type { Outcome } from "./commands.ts";
 import { until } from "./commands.ts";
 import { numbers } from "./figures.ts";
@@ -182,20 +184,11 @@ export class Relay {
 
 	/** Plain NATS requests, one after the other, each answered before the next is sent. */
 	async request(requests: { subject: string; payload: unknown }[]): Promise<Answer[]> {
-		const lines = requests.map(({ subject, payload }) => {
-			const text = typeof payload === "string" ? payload : JSON.stringify(payload);
-			return `${JSON.stringify({ subject, payload: text })}\n`;
-		});
-		const argv = [
-			`${ROOT}/.tools/bin/bun`,
-			`${import.meta.dir}/requester.ts`,
-			`${this.dataDir}/credentials/operator.json`,
-		];
-		const text = await this.namespace.must(argv, { input: lines.join(""), timeoutMs: 120_000 });
-		return text
-			.split("\n")
-			.filter(Boolean)
-			.map((line) => JSON.parse(line) as Answer);
+		const conversation = new Conversation(this);
+		const answers: Answer[] = [];
+		for (const { subject, payload } of requests) answers.push(await conversation.ask(subject, payload));
+		await conversation.end();
+		return answers;
 	}
 
 	/** Puts or removes rules one request at a time; every one of them must succeed. */
@@ -246,6 +239,56 @@ export class Relay {
 	async workers(): Promise<WorkerFigures[]> {
 		const text = await this.sluice("worker", "list", "--json");
 		return (JSON.parse(text) as { workers: WorkerFigures[] }).workers;
+	}
+}
+
+/** One NATS connection with the operator's credential, for a test whose questions must cost little CPU. */
+export class Conversation {
+	readonly #child: ReturnType<Namespace["start"]>;
+	readonly #answers: AsyncIterator<string>;
+
+	constructor({ namespace, dataDir }: Relay) {
+		const bun = `${ROOT}/.tools/bin/bun`;
+		const credentials = `${dataDir}/credentials/operator.json`;
+		this.#child = namespace.start([bun, `${import.meta.dir}/requester.ts`, credentials], "pipe");
+		const lines = createInterface({ input: Readable.fromWeb(this.#child.stdout) });
+		this.#answers = lines[Symbol.asyncIterator]();
+	}
+
+	/** `payload` goes out as JSON, or as it is if it is text. */
+	async ask(subject: string, payload: unknown): Promise<Answer> {
+		const text = typeof payload === "string" ? payload : JSON.stringify(payload);
+		this.#input.write(`${JSON.stringify({ subject, payload: text })}\n`);
+		await this.#input.flush();
+		const { value, done } = await this.#answers.next();
+		if (done) throw new Error(`no answer from ${subject}: ${await this.#child.stderr.text()}`);
+		return JSON.parse(value) as Answer;
+	}
+
+	/** Like ask(), where any refusal is an error; answers the payload's JSON. */
+	async read(subject: string): Promise<unknown> {
+		const { payload, code, error } = await this.ask(subject, {});
+		if (code !== null) throw new Error(`${subject}: ${code} ${error}`);
+		return numbers(JSON.parse(payload));
+	}
+
+	async figures(): Promise<Figures> {
+		return (await this.read("sluice.v1.stats.get")) as Figures;
+	}
+
+	async workers(): Promise<WorkerFigures[]> {
+		return ((await this.read("sluice.v1.worker.list")) as { workers: WorkerFigures[] }).workers;
+	}
+
+	async end(): Promise<void> {
+		await this.#input.end();
+		await this.#child.exited;
+	}
+
+	get #input(): Bun.FileSink {
+		const { stdin } = this.#child;
+		if (stdin === undefined) throw new Error("started without a pipe");
+		return stdin;
 	}
 }
 

@@ -1,7 +1,7 @@
 /**
- * Runs inside a relay's namespace: sends each line of stdin, `{subject, payload}`,
+ * Runs inside a relay's namespace: sends each line of stdin, `{subject, payload}`, as it comes,
  * as one plain NATS request, one after the other, and prints each answer as a line
- * `{payload, code, error}`. It is what `nats req` does, with the operator's credential.
+ * `{payload, code, error}`, until stdin ends. It is what `nats req` does, with the operator's credential.
  */
 import { connectNats, readCredentials } from "@sluice/lib/connect";
 
@@ -11,7 +11,7 @@ const connection = await connectNats({
 	credentials,
 	name: credentials.name,
 });
-for (const line of (await Bun.stdin.text()).split("\n").filter(Boolean)) {
+for await (const line of console) {
 	const { subject, payload } = JSON.parse(line) as { subject: string; payload: string };
 	const answer = await connection.request(subject, payload, { timeout: 10_000 });
 	const code = answer.headers?.get("Nats-Service-Error-Code") || null;
