@@ -11,14 +11,17 @@ interface Settled {
 }
 
 /** A reconciler over a world in memory, whose rounds the test can hold. */
-function make() {
+function make(look: () => void = () => {}) {
 	const world = new World();
 	const settled: Settled[] = [];
 	const gate = { hold: Promise.resolve(), reached: 0 };
 	let desired: Desired = { sequence: 0n, rules: [] };
 	let wake: () => void = () => {};
 	const reconciler = new Reconciler({
-		desired: () => desired,
+		desired: () => {
+			look();
+			return desired;
+		},
 		observe: () => world.observed(),
 		execute: async (commands: readonly Command[]) => {
 			gate.reached += 1;
@@ -39,6 +42,11 @@ function make() {
 		desire: (next: Desired) => {
 			desired = next;
 			reconciler.poke();
+		},
+		/** The same, by a rule. */
+		change: (next: Desired) => {
+			desired = next;
+			reconciler.rulesChanged();
 		},
 		/** Waits until that sequence is applied. */
 		applied: async (sequence: bigint) => {
@@ -113,4 +121,45 @@ test("a stopped reconciler begins no further round", async () => {
 	// Time enough for a round that must not come.
 	await Bun.sleep(5);
 	expect(settled).toHaveLength(1);
+});
+
+/** As with very many rules: a look at them takes its time. */
+function slowLook() {
+	const spent = { looks: 0, ms: 0 };
+	const look = () => {
+		const beganMs = performance.now();
+		while (performance.now() < beganMs + 20);
+		spent.looks += 1;
+		spent.ms += performance.now() - beganMs;
+	};
+	return { spent, look };
+}
+
+test("while rules keep coming, most of the time is not spent looking at them", async () => {
+	const { spent, look } = slowLook();
+	const { change, applied, reconciler } = make(look);
+	const beganMs = performance.now();
+	let sequence = 0n;
+	while (performance.now() < beganMs + 600) {
+		sequence += 1n;
+		change({ sequence, rules: [rule("a")] });
+		await Bun.sleep(1);
+	}
+	expect(spent.looks).toBeGreaterThan(1);
+	expect(spent.ms / (performance.now() - beganMs)).toBeLessThan(0.5);
+	await applied(sequence);
+	reconciler.stop();
+});
+
+test("what is not a rule's change does not wait for that rest", async () => {
+	const { spent, look } = slowLook();
+	const { desire, applied, reconciler } = make(look);
+	// With a rest of four times as long before each it would be less than a quarter.
+	const beganMs = performance.now();
+	for (let sequence = 1n; sequence < 12n; sequence += 1n) {
+		desire({ sequence, rules: [] });
+		await applied(sequence);
+	}
+	expect(spent.ms / (performance.now() - beganMs)).toBeGreaterThan(0.4);
+	reconciler.stop();
 });

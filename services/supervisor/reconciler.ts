@@ -14,6 +14,11 @@ export interface ReconcilerOptions {
 /** Each pass can uncover refusals that change what is commanded; there are fewer kinds of them than this. */
 const MOST_PASSES = 32;
 const UNSETTLED_RETRY_MS = 250;
+/**
+ * Each round looks at every rule. While rules keep coming, the next one waits so many times as long as
+ * the last one spent looking: an apply is not paid for with a look at all rules for each few of its own.
+ */
+const REST = 4;
 
 /**
  * Runs rounds, one after another: takes what is desired, and reconciles and applies
@@ -25,6 +30,10 @@ export class Reconciler {
 	#stopped = false;
 	#wake: () => void = () => {};
 	#timer: ReturnType<typeof setTimeout> | undefined;
+	/** Rules may be looked at again; performance.now(). */
+	#restsUntilMs = 0;
+	/** Something changed that does not wait for that. */
+	#urgent = false;
 
 	constructor(options: ReconcilerOptions) {
 		this.#options = options;
@@ -32,6 +41,13 @@ export class Reconciler {
 
 	/** Something changed. Cheap; calls while a round runs are answered by one more round. */
 	poke(): void {
+		this.#urgent = true;
+		this.#wanted = true;
+		this.#wake();
+	}
+
+	/** Rules changed, perhaps the first of many. */
+	rulesChanged(): void {
 		this.#wanted = true;
 		this.#wake();
 	}
@@ -42,8 +58,22 @@ export class Reconciler {
 			if (this.#stopped) return;
 			// What arrived together is seen together.
 			await new Promise((resolve) => setImmediate(resolve));
+			await this.#rest();
+			if (this.#stopped) return;
 			this.#wanted = false;
+			this.#urgent = false;
 			await this.#round();
+		}
+	}
+
+	async #rest(): Promise<void> {
+		for (;;) {
+			const leftMs = this.#restsUntilMs - performance.now();
+			if (leftMs <= 0 || this.#urgent || this.#stopped) return;
+			const woken = new Promise<void>((resolve) => (this.#wake = resolve));
+			const timer = setTimeout(() => this.#wake(), leftMs);
+			await woken;
+			clearTimeout(timer);
 		}
 	}
 
@@ -58,10 +88,15 @@ export class Reconciler {
 		const { observe, execute, settled, log } = this.#options;
 		const startedMs = performance.now();
 		const desired = this.#options.desired();
+		let lookedMs = performance.now() - startedMs;
 		let commands = 0;
 		for (let pass = 0; pass < MOST_PASSES && !this.#stopped; pass += 1) {
 			const observed = observe();
+			const lookMs = performance.now();
 			const plan = reconcile(desired, observed);
+			const nowMs = performance.now();
+			lookedMs += nowMs - lookMs;
+			this.#restsUntilMs = nowMs + REST * lookedMs;
 			if (plan.commands.length === 0) {
 				this.#retryAt(plan.retryAtMs, observed.nowMs);
 				if (plan.waits) return;

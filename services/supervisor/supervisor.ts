@@ -165,7 +165,7 @@ export class Supervisor {
 			log: this.#logger.facility("reconcile"),
 		});
 		this.#reconciler = reconciler;
-		cluster.onChange(() => reconciler.poke());
+		cluster.onChange(() => reconciler.rulesChanged());
 		cluster.onLevels((levels) => {
 			this.#levels = levels;
 			this.#logger.setLevels(levels);
