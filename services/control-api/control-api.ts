@@ -17,8 +17,9 @@ import { Recovery } from "./hosts/recovery.ts";
 import { WorkerRestart } from "./hosts/worker-restart.ts";
 import { ConnectionWatch } from "./nats/connection-watch.ts";
 import { type ControlApi, endpoints } from "./nats/endpoints.ts";
+import { RuleBatches } from "./nats/rule-batches.ts";
 import { RuleLog } from "./nats/rule-log.ts";
-import { checkServer, keepStorage, openStorage } from "./nats/storage.ts";
+import { checkServer, keepStorage, knowsBatches, openStorage } from "./nats/storage.ts";
 import { RuleBook } from "./rules/rule-book.ts";
 import { RuleWriter } from "./rules/rule-writer.ts";
 import { Rules } from "./rules/rules.ts";
@@ -51,7 +52,8 @@ export async function startControlApi(
 	const onTrouble = (message: string) => natsLogger.warn(message);
 	checkServer(nc);
 	const storage = await openStorage(nc, options.clusterId);
-	void keepStorage(nc, storage.clusterId, onTrouble);
+	let { batches } = storage;
+	void keepStorage(nc, storage.clusterId, (again) => ({ batches } = again), onTrouble);
 	const [rules, hosts, levels] = await Promise.all([
 		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
 		followHostRecords(nc, { onTrouble }),
@@ -63,7 +65,11 @@ export async function startControlApi(
 	const hostEvents = new HostEvents(view, publisher);
 	const writer = new RuleWriter(
 		book,
-		new RuleLog(jetstream(nc), new ConnectionWatch(nc)),
+		new RuleLog(
+			jetstream(nc),
+			new ConnectionWatch(nc),
+			new RuleBatches(nc, () => batches && knowsBatches(nc)),
+		),
 		logger.facility("rules"),
 		ruleEvents(publisher),
 	);

@@ -1,10 +1,7 @@
-import { toBinary } from "@bufbuild/protobuf";
-import { JetStreamApiCodes, JetStreamApiError, type JetStreamClient } from "@nats-io/jetstream";
-import { headers, type MsgHdrs } from "@nats-io/transport-node";
-import { StoredRuleSchema } from "@sluice/proto/gen/rule";
-import { buckets } from "@sluice/proto/subjects";
+import type { JetStreamClient } from "@nats-io/jetstream";
 import type { Write } from "../rules/plan.ts";
 import type { ConnectionWatch } from "./connection-watch.ts";
+import { isInterference, operationHeaders, payloadOf, type RuleBatches, subjectOf } from "./rule-batches.ts";
 
 export interface WrittenRule {
 	readonly write: Write;
@@ -23,32 +20,41 @@ export interface AppendOutcome {
 
 /** Enough to keep the storage busy, few enough to stop soon; refilled when half of it is answered. */
 export const WINDOW = 256;
+/** Of writes; the server takes 1,000. Edits of single rules come in between. */
+const BATCH = 512;
 const ACK_TIMEOUT_MS = 10_000;
-/** err_code of the server for a wrong Nats-Expected-Last-Msg-Id; the client has no name for it. */
-const WRONG_LAST_MESSAGE_ID = 10_070;
 
 /**
  * Writes rules with compare-and-set on the whole stream. The first write expects
  * the sequence that the caller's snapshot ends with. Each further one is sent
  * without waiting and expects, besides its sequence, the message id of the one
  * before: after somebody else's write the sequences alone would match again one
- * message later, and the rest would slip in unchecked.
+ * message later, and the rest would slip in unchecked. A server that has atomic
+ * batches gets several writes as one of those, for which one check is enough.
  */
 export class RuleLog {
 	readonly #js: Pick<JetStreamClient, "publish">;
 	readonly #connection: Pick<ConnectionWatch, "onLost">;
+	readonly #batches: RuleBatches | undefined;
 
-	constructor(js: Pick<JetStreamClient, "publish">, connection: Pick<ConnectionWatch, "onLost">) {
+	constructor(
+		js: Pick<JetStreamClient, "publish">,
+		connection: Pick<ConnectionWatch, "onLost">,
+		batches?: RuleBatches,
+	) {
 		this.#js = js;
 		this.#connection = connection;
+		this.#batches = batches;
 	}
 
-	/** Sends no more once `pause` says so, which is asked at each refill of the window. */
+	/** Sends no more once `pause` says so, which is asked at each refill of the window, and after each batch. */
 	async append(
 		writes: readonly Write[],
 		lastSequence: bigint,
 		pause: () => boolean = () => false,
 	): Promise<AppendOutcome> {
+		if (writes.length > 1 && this.#batches?.possible === true)
+			return await this.#appendBatches(this.#batches, writes, lastSequence, pause);
 		const chain = new Chain(crypto.randomUUID(), Number(lastSequence));
 		const stopListening = this.#connection.onLost(() => chain.lose());
 		for (const [k, write] of writes.entries()) {
@@ -63,10 +69,40 @@ export class RuleLog {
 		return chain.outcome();
 	}
 
+	/** One after the other: each is one write to the disk, whatever its size. */
+	async #appendBatches(
+		batches: RuleBatches,
+		writes: readonly Write[],
+		lastSequence: bigint,
+		pause: () => boolean,
+	): Promise<AppendOutcome> {
+		const written: WrittenRule[] = [];
+		for (let done = 0; done < writes.length && !(done > 0 && pause()); done = written.length) {
+			const some = writes.slice(done, done + BATCH);
+			const base = lastSequence + BigInt(done);
+			const lost = Promise.withResolvers<never>();
+			const stopListening = this.#connection.onLost(() => lost.reject(new Error("the connection was lost")));
+			try {
+				await Promise.race([batches.write(some, base, ACK_TIMEOUT_MS), lost.promise]);
+			} catch (cause) {
+				const interfered = isInterference(cause);
+				return {
+					written,
+					uncertain: interfered ? [] : some,
+					failure: interfered ? "interfered" : "unanswered",
+					cause,
+				};
+			} finally {
+				stopListening();
+			}
+			for (const [k, write] of some.entries()) written.push({ write, revision: base + BigInt(k + 1) });
+		}
+		return { written, uncertain: [] };
+	}
+
 	async #write(chain: Chain, k: number, write: Write): Promise<void> {
-		const payload = write.stored === undefined ? new Uint8Array() : toBinary(StoredRuleSchema, write.stored);
 		try {
-			const ack = await this.#js.publish(`$KV.${buckets.rules}.${write.name}`, payload, {
+			const ack = await this.#js.publish(subjectOf(write), payloadOf(write), {
 				msgID: chain.messageId(k),
 				headers: operationHeaders(write),
 				timeout: ACK_TIMEOUT_MS,
@@ -158,15 +194,4 @@ class Chain {
 		this.#waiter.wake();
 		this.#waiter = undefined;
 	}
-}
-
-function operationHeaders(write: Write): MsgHdrs {
-	const sent = headers();
-	if (write.stored === undefined) sent.set("KV-Operation", "DEL");
-	return sent;
-}
-
-function isInterference(thrown: unknown): boolean {
-	if (!(thrown instanceof JetStreamApiError)) return false;
-	return thrown.code === JetStreamApiCodes.StreamWrongLastSequence || thrown.code === WRONG_LAST_MESSAGE_ID;
 }

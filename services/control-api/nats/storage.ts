@@ -12,6 +12,8 @@ import { buckets, CLUSTER_ID_METADATA, countersStream, countersSubjects } from "
 
 /** Older servers have known holes, or lack what is used here. */
 const MINIMUM_SERVER_VERSION = "2.10.27";
+/** The first with atomic batches. */
+const BATCHES_SERVER_VERSION = "2.12.0";
 /** A page of rules or statistics is kept below this. */
 const MINIMUM_MAX_PAYLOAD_BYTES = 2_000_000;
 
@@ -19,6 +21,8 @@ export interface Storage {
 	readonly settings: KV;
 	/** Stamped on the bucket of rules when it was created. */
 	readonly clusterId: string;
+	/** The bucket of rules takes several writes as one. */
+	readonly batches: boolean;
 }
 
 /** Refuses a server that is too old or takes too small messages. */
@@ -40,6 +44,11 @@ export function checkServer(nc: NatsConnection): void {
 	}
 }
 
+/** Whether the server of this connection takes several writes as one (allowBatches). */
+export function knowsBatches(nc: Pick<NatsConnection, "info">): boolean {
+	return isAtLeast(nc.info?.version ?? "", BATCHES_SERVER_VERSION);
+}
+
 /** Creates what is missing, as this version wants it; leaves alone what is there. */
 export async function openStorage(nc: NatsConnection, clusterId: string | undefined): Promise<Storage> {
 	const kvm = new Kvm(nc);
@@ -53,6 +62,7 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 	}
 	const fresh = clusterId ?? crypto.randomUUID();
 	await tolerateRace(() => kvm.create(buckets.rules, onDisk({ [CLUSTER_ID_METADATA]: fresh })));
+	const batches = knowsBatches(nc) && (await allowBatches(jsm, `KV_${buckets.rules}`));
 	await tolerateRace(() => kvm.create(buckets.hosts, IN_MEMORY));
 	await forbidRollup(jsm, `KV_${buckets.hosts}`);
 	const settings = await tolerateRace(() => kvm.create(buckets.settings, onDisk()));
@@ -65,7 +75,7 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 			`bucket ${buckets.rules} belongs to cluster ${stamped || "unknown"}, not ${clusterId}: connect to the right one`,
 		);
 	}
-	return { settings, clusterId: stamped };
+	return { settings, clusterId: stamped, batches };
 }
 
 function onDisk(metadata?: Record<string, string>) {
@@ -90,13 +100,14 @@ const RETRY_MS = 500;
 export async function keepStorage(
 	nc: NatsConnection,
 	clusterId: string,
+	opened: (storage: Storage) => void,
 	trouble: (message: string) => void,
 ): Promise<void> {
 	for await (const status of nc.status()) {
 		if (status.type !== "reconnect") continue;
 		for (let said = ""; !nc.isClosed() && !nc.isDraining(); await Bun.sleep(RETRY_MS)) {
 			try {
-				await openStorage(nc, clusterId);
+				opened(await openStorage(nc, clusterId));
 				break;
 			} catch (thrown) {
 				const message = `buckets and streams cannot be looked after: ${errorText(thrown)}`;
@@ -135,6 +146,14 @@ async function ensureStream(jsm: JetStreamManager, config: NamedStream): Promise
 async function forbidRollup(jsm: JetStreamManager, stream: string): Promise<void> {
 	const { config } = await jsm.streams.info(stream);
 	if (config.allow_rollup_hdrs) await jsm.streams.update(stream, { ...config, allow_rollup_hdrs: false });
+}
+
+/** False: its server does not have them, whatever version we are connected to. */
+async function allowBatches(jsm: JetStreamManager, stream: string): Promise<boolean> {
+	const { config } = await jsm.streams.info(stream);
+	if (config.allow_atomic === true) return true;
+	const updated = await jsm.streams.update(stream, { ...config, allow_atomic: true });
+	return updated.config.allow_atomic === true;
 }
 
 /** Another control-api may create the same at the same time; then it exists at the second look. */
