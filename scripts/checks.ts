@@ -89,6 +89,10 @@ export const checks: readonly Check[] = [
 	{ name: "buf lint", run: () => command(nodeTool("buf", "lint"), join(checkout, "proto")) },
 	{ name: "generated code is current", run: generatedCodeIsCurrent },
 	{
+		name: "API reference is current",
+		run: () => command([process.execPath, join(checkout, "scripts/api-reference.ts"), "--check"]),
+	},
+	{
 		name: "clang-format",
 		needs: "clang-format",
 		run: () => onFiles(["clang-format", "--dry-run", "-Werror"], "dataplane-c/**/*.{c,h}"),
@@ -97,6 +101,6 @@ export const checks: readonly Check[] = [
 	{
 		name: "shellcheck",
 		needs: "shellcheck",
-		run: () => onFiles(["shellcheck", "--external-sources", "sluice", ".ci/run"], "scripts/**/*.sh"),
+		run: () => onFiles(["shellcheck", "--external-sources", "sluice", ".ci/run"], "{scripts,docs}/**/*.sh"),
 	},
 ];

@@ -20,6 +20,8 @@ export interface ServiceEndpoint {
 	readonly queue?: string;
 	/** Instead of the service's. */
 	readonly requestLimitBytes?: number;
+	/** Names of its messages, which docs/api.md explains. */
+	readonly messages: { readonly request: string; readonly response: string };
 	/** Decodes, handles and encodes one request; throws SluiceError for a refusal. */
 	answer(payload: Uint8Array, json: boolean): Promise<Uint8Array>;
 }
@@ -44,6 +46,7 @@ export function endpoint<Request extends DescMessage, Response extends DescMessa
 		subject,
 		...(queue === undefined ? {} : { queue }),
 		...(requestLimitBytes === undefined ? {} : { requestLimitBytes }),
+		messages: { request: request.typeName, response: response.typeName },
 		async answer(payload, json) {
 			if (json) checkJsonWeight(payload);
 			else checkBinaryWeight(request, payload);
@@ -106,6 +109,7 @@ export async function serve(nc: NatsConnection, options: ServiceOptions): Promis
 		service.addEndpoint(served.name, {
 			subject: served.subject,
 			...(served.queue === undefined ? {} : { queue: served.queue }),
+			metadata: metadataOf(served, options),
 			handler: (problem, message) => {
 				// A refused subscription ends the service; `ended` says why.
 				if (problem === null) desk.take(served, message);
@@ -121,6 +125,16 @@ export async function serve(nc: NatsConnection, options: ServiceOptions): Promis
 			await service.stop();
 			await desk.idle();
 		},
+	};
+}
+
+/** What `$SRV.INFO` tells of an endpoint. */
+function metadataOf(served: ServiceEndpoint, options: ServiceOptions): Record<string, string> {
+	const limit = served.requestLimitBytes ?? options.requestLimitBytes ?? Number.POSITIVE_INFINITY;
+	return {
+		...served.messages,
+		encodings: "protobuf; JSON, if it begins with { or Content-Type is application/json",
+		request_limit_bytes: Number.isFinite(limit) ? String(limit) : "max_payload",
 	};
 }
 

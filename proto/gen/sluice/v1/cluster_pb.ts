@@ -130,6 +130,8 @@ export const HeldRulesRequestSchema: GenMessage<HeldRulesRequest> = /*@__PURE__*
   messageDesc(file_sluice_v1_cluster, 1);
 
 /**
+ * As many as fit a message.
+ *
  * @generated from message sluice.v1.HeldRulesResponse
  */
 export type HeldRulesResponse = Message<"sluice.v1.HeldRulesResponse"> & {
@@ -177,6 +179,8 @@ export const AcceptRequestSchema: GenMessage<AcceptRequest> = /*@__PURE__*/
   messageDesc(file_sluice_v1_cluster, 3);
 
 /**
+ * It does what the bucket says.
+ *
  * @generated from message sluice.v1.AcceptResponse
  */
 export type AcceptResponse = Message<"sluice.v1.AcceptResponse"> & {
@@ -190,10 +194,14 @@ export const AcceptResponseSchema: GenMessage<AcceptResponse> = /*@__PURE__*/
   messageDesc(file_sluice_v1_cluster, 4);
 
 /**
+ * What is to be done with rules that hosts hold though the bucket lost them.
+ *
  * @generated from message sluice.v1.RecoverRequest
  */
 export type RecoverRequest = Message<"sluice.v1.RecoverRequest"> & {
   /**
+   * One of the two must be said.
+   *
    * @generated from field: sluice.v1.RecoverRequest.Action action = 1;
    */
   action: RecoverRequest_Action;
@@ -207,10 +215,14 @@ export const RecoverRequestSchema: GenMessage<RecoverRequest> = /*@__PURE__*/
   messageDesc(file_sluice_v1_cluster, 5);
 
 /**
+ * What is to be done.
+ *
  * @generated from enum sluice.v1.RecoverRequest.Action
  */
 export enum RecoverRequest_Action {
   /**
+   * Refused.
+   *
    * @generated from enum value: UNSET = 0;
    */
   UNSET = 0,
@@ -237,6 +249,8 @@ export const RecoverRequest_ActionSchema: GenEnum<RecoverRequest_Action> = /*@__
   enumDesc(file_sluice_v1_cluster, 5, 0);
 
 /**
+ * What was done.
+ *
  * @generated from message sluice.v1.RecoverResponse
  */
 export type RecoverResponse = Message<"sluice.v1.RecoverResponse"> & {
@@ -263,12 +277,14 @@ export const RecoverResponseSchema: GenMessage<RecoverResponse> = /*@__PURE__*/
   messageDesc(file_sluice_v1_cluster, 6);
 
 /**
- * sluice.v1.cluster.recover, answered by control-api.
+ * The cluster as a whole; answered by control-api.
  *
  * @generated from service sluice.v1.ClusterService
  */
 export const ClusterService: GenService<{
   /**
+   * sluice.v1.cluster.recover: after NATS lost its rules and the hosts went on with them.
+   *
    * @generated from rpc sluice.v1.ClusterService.Recover
    */
   recover: {

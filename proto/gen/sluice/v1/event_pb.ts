@@ -23,11 +23,15 @@ export const file_sluice_v1_event: GenFile = /*@__PURE__*/
  */
 export type RuleChanged = Message<"sluice.v1.RuleChanged"> & {
   /**
+   * The rule's name.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
+   * The rule's uid: another one than before when it was removed and made anew.
+   *
    * @generated from field: string uid = 2;
    */
   uid: string;
@@ -40,6 +44,8 @@ export type RuleChanged = Message<"sluice.v1.RuleChanged"> & {
   revision: bigint;
 
   /**
+   * What was done with it.
+   *
    * @generated from field: sluice.v1.RuleChanged.Change change = 4;
    */
   change: RuleChanged_Change;
@@ -60,6 +66,8 @@ export const RuleChangedSchema: GenMessage<RuleChanged> = /*@__PURE__*/
   messageDesc(file_sluice_v1_event, 0);
 
 /**
+ * What a write did.
+ *
  * @generated from enum sluice.v1.RuleChanged.Change
  */
 export enum RuleChanged_Change {
@@ -71,16 +79,22 @@ export enum RuleChanged_Change {
   UNSET = 0,
 
   /**
+   * It is new.
+   *
    * @generated from enum value: ADDED = 1;
    */
   ADDED = 1,
 
   /**
+   * It was there, and differs.
+   *
    * @generated from enum value: CHANGED = 2;
    */
   CHANGED = 2,
 
   /**
+   * It is there no longer.
+   *
    * @generated from enum value: REMOVED = 3;
    */
   REMOVED = 3,
@@ -101,16 +115,22 @@ export const RuleChanged_ChangeSchema: GenEnum<RuleChanged_Change> = /*@__PURE__
  */
 export type RuleStateChanged = Message<"sluice.v1.RuleStateChanged"> & {
   /**
+   * Host id.
+   *
    * @generated from field: string host = 1;
    */
   host: string;
 
   /**
+   * The rule's name.
+   *
    * @generated from field: string name = 2;
    */
   name: string;
 
   /**
+   * The rule's uid.
+   *
    * @generated from field: string uid = 3;
    */
   uid: string;
@@ -123,6 +143,8 @@ export type RuleStateChanged = Message<"sluice.v1.RuleStateChanged"> & {
   revision: bigint;
 
   /**
+   * What the host makes of it.
+   *
    * @generated from field: sluice.v1.RuleStatus.State state = 5;
    */
   state: RuleStatus_State;
@@ -164,6 +186,8 @@ export const RuleStateChangedSchema: GenMessage<RuleStateChanged> = /*@__PURE__*
  */
 export type WorkerChanged = Message<"sluice.v1.WorkerChanged"> & {
   /**
+   * As it is now.
+   *
    * @generated from field: sluice.v1.Worker worker = 1;
    */
   worker?: Worker | undefined;
@@ -190,6 +214,8 @@ export const WorkerChangedSchema: GenMessage<WorkerChanged> = /*@__PURE__*/
  */
 export type HostChanged = Message<"sluice.v1.HostChanged"> & {
   /**
+   * Host id.
+   *
    * @generated from field: string host = 1;
    */
   host: string;

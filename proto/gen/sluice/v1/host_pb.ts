@@ -23,11 +23,15 @@ export const file_sluice_v1_host: GenFile = /*@__PURE__*/
  */
 export type Interface = Message<"sluice.v1.Interface"> & {
   /**
+   * As the kernel names it.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
+   * The kernel's number of it.
+   *
    * @generated from field: uint32 index = 2;
    */
   index: number;
@@ -47,16 +51,22 @@ export type Interface = Message<"sluice.v1.Interface"> & {
   addresses: string[];
 
   /**
+   * Bytes.
+   *
    * @generated from field: uint32 mtu = 5;
    */
   mtu: number;
 
   /**
+   * Six bytes in hexadecimal, with colons.
+   *
    * @generated from field: string mac = 6;
    */
   mac: string;
 
   /**
+   * It leads to this host itself.
+   *
    * @generated from field: bool loopback = 7;
    */
   loopback: boolean;
@@ -222,63 +232,86 @@ export const HostRecord_RuleExceptionSchema: GenMessage<HostRecord_RuleException
  */
 export type Host = Message<"sluice.v1.Host"> & {
   /**
+   * Host id.
+   *
    * @generated from field: string host = 1;
    */
   host: string;
 
   /**
+   * As `sluice up --labels` was told.
+   *
    * @generated from field: map<string, string> labels = 2;
    */
   labels: { [key: string]: string };
 
   /**
+   * All of the host, the loopback included.
+   *
    * @generated from field: repeated sluice.v1.Interface interfaces = 3;
    */
   interfaces: Interface[];
 
   /**
+   * Every rule up to this revision is applied there, or is PENDING or FAILED with its reason.
+   *
    * @generated from field: uint64 applied_sequence = 4;
    */
   appliedSequence: bigint;
 
   /**
    * Seconds since the record was last written, as the answering control-api saw it arrive.
+   * Above 3, the host counts as gone.
    *
    * @generated from field: double last_seen_seconds = 5;
    */
   lastSeenSeconds: number;
 
   /**
+   * Start of the host's `up`, Unix milliseconds; grows with every start.
+   *
    * @generated from field: uint64 incarnation = 6;
    */
   incarnation: bigint;
 
   /**
+   * Kernel memory held by receive rings.
+   *
    * @generated from field: uint64 ring_bytes = 7;
    */
   ringBytes: bigint;
 
   /**
+   * The most that may be.
+   *
    * @generated from field: uint64 ring_limit_bytes = 8;
    */
   ringLimitBytes: bigint;
 
   /**
+   * Of Sluice.
+   *
    * @generated from field: string version = 9;
    */
   version: string;
 
   /**
+   * Of Linux, as `uname -r` says it.
+   *
    * @generated from field: string kernel = 10;
    */
   kernel: string;
 
   /**
+   * Version of the messages of this API that it speaks.
+   *
    * @generated from field: uint32 protocol_version = 11;
    */
   protocolVersion: number;
 
   /**
+   * Processors that workers may have.
+   *
    * @generated from field: uint32 cores = 12;
    */
   cores: number;
@@ -299,6 +332,8 @@ export const HostSchema: GenMessage<Host> = /*@__PURE__*/
   messageDesc(file_sluice_v1_host, 2);
 
 /**
+ * All hosts.
+ *
  * @generated from message sluice.v1.ListHostsRequest
  */
 export type ListHostsRequest = Message<"sluice.v1.ListHostsRequest"> & {
@@ -312,10 +347,14 @@ export const ListHostsRequestSchema: GenMessage<ListHostsRequest> = /*@__PURE__*
   messageDesc(file_sluice_v1_host, 3);
 
 /**
+ * Those that are gone are among them.
+ *
  * @generated from message sluice.v1.ListHostsResponse
  */
 export type ListHostsResponse = Message<"sluice.v1.ListHostsResponse"> & {
   /**
+   * In order of their ids.
+   *
    * @generated from field: repeated sluice.v1.Host hosts = 1;
    */
   hosts: Host[];
@@ -335,6 +374,8 @@ export const ListHostsResponseSchema: GenMessage<ListHostsResponse> = /*@__PURE_
  */
 export type ForgetHostRequest = Message<"sluice.v1.ForgetHostRequest"> & {
   /**
+   * Host id.
+   *
    * @generated from field: string host = 1;
    */
   host: string;
@@ -348,10 +389,14 @@ export const ForgetHostRequestSchema: GenMessage<ForgetHostRequest> = /*@__PURE_
   messageDesc(file_sluice_v1_host, 5);
 
 /**
+ * It is forgotten.
+ *
  * @generated from message sluice.v1.ForgetHostResponse
  */
 export type ForgetHostResponse = Message<"sluice.v1.ForgetHostResponse"> & {
   /**
+   * Host id.
+   *
    * @generated from field: string host = 1;
    */
   host: string;
@@ -372,12 +417,14 @@ export const ForgetHostResponseSchema: GenMessage<ForgetHostResponse> = /*@__PUR
   messageDesc(file_sluice_v1_host, 6);
 
 /**
- * sluice.v1.host.list and sluice.v1.host.forget, answered by control-api.
+ * Relay hosts; answered by control-api.
  *
  * @generated from service sluice.v1.HostService
  */
 export const HostService: GenService<{
   /**
+   * sluice.v1.host.list: the relay hosts that were seen, with their interfaces.
+   *
    * @generated from rpc sluice.v1.HostService.ListHosts
    */
   listHosts: {
@@ -386,6 +433,8 @@ export const HostService: GenService<{
     output: typeof ListHostsResponseSchema;
   },
   /**
+   * sluice.v1.host.forget: for a host that will not come back. 409: it is there.
+   *
    * @generated from rpc sluice.v1.HostService.ForgetHost
    */
   forgetHost: {

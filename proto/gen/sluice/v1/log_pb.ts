@@ -13,6 +13,8 @@ export const file_sluice_v1_log: GenFile = /*@__PURE__*/
   fileDesc("ChNzbHVpY2UvdjEvbG9nLnByb3RvEglzbHVpY2UudjEiUwoITG9nTGV2ZWwiRwoFTGV2ZWwSCQoFVU5TRVQQABIJCgVUUkFDRRABEgkKBURFQlVHEAISCAoESU5GTxADEggKBFdBUk4QBBIJCgVFUlJPUhAFIl4KD0xvZ0xldmVsU2V0dGluZxIPCgdzZXJ2aWNlGAEgASgJEhAKCGZhY2lsaXR5GAIgASgJEigKBWxldmVsGAMgASgOMhkuc2x1aWNlLnYxLkxvZ0xldmVsLkxldmVsIjkKCUxvZ0xldmVscxIsCghzZXR0aW5ncxgBIAMoCzIaLnNsdWljZS52MS5Mb2dMZXZlbFNldHRpbmciXgoPTG9nTGV2ZWxSZXF1ZXN0Eg8KB3NlcnZpY2UYASABKAkSEAoIZmFjaWxpdHkYAiABKAkSKAoFbGV2ZWwYAyABKA4yGS5zbHVpY2UudjEuTG9nTGV2ZWwuTGV2ZWwiQAoQTG9nTGV2ZWxSZXNwb25zZRIsCghzZXR0aW5ncxgBIAMoCzIaLnNsdWljZS52MS5Mb2dMZXZlbFNldHRpbmcyUQoKTG9nU2VydmljZRJDCghMb2dMZXZlbBIaLnNsdWljZS52MS5Mb2dMZXZlbFJlcXVlc3QaGy5zbHVpY2UudjEuTG9nTGV2ZWxSZXNwb25zZWIGcHJvdG8z");
 
 /**
+ * Holds the enum of the levels.
+ *
  * @generated from message sluice.v1.LogLevel
  */
 export type LogLevel = Message<"sluice.v1.LogLevel"> & {
@@ -26,6 +28,8 @@ export const LogLevelSchema: GenMessage<LogLevel> = /*@__PURE__*/
   messageDesc(file_sluice_v1_log, 0);
 
 /**
+ * How much is logged.
+ *
  * @generated from enum sluice.v1.LogLevel.Level
  */
 export enum LogLevel_Level {
@@ -37,26 +41,36 @@ export enum LogLevel_Level {
   UNSET = 0,
 
   /**
+   * Everything.
+   *
    * @generated from enum value: TRACE = 1;
    */
   TRACE = 1,
 
   /**
+   * What helps to find a fault: each request, each publication.
+   *
    * @generated from enum value: DEBUG = 2;
    */
   DEBUG = 2,
 
   /**
+   * What changed.
+   *
    * @generated from enum value: INFO = 3;
    */
   INFO = 3,
 
   /**
+   * What somebody should look at.
+   *
    * @generated from enum value: WARN = 4;
    */
   WARN = 4,
 
   /**
+   * What failed.
+   *
    * @generated from enum value: ERROR = 5;
    */
   ERROR = 5,
@@ -75,16 +89,22 @@ export const LogLevel_LevelSchema: GenEnum<LogLevel_Level> = /*@__PURE__*/
  */
 export type LogLevelSetting = Message<"sluice.v1.LogLevelSetting"> & {
   /**
+   * control-api, stats-aggregator, supervisor or worker.
+   *
    * @generated from field: string service = 1;
    */
   service: string;
 
   /**
+   * A part of a service; `sluice log level` shows them.
+   *
    * @generated from field: string facility = 2;
    */
   facility: string;
 
   /**
+   * What holds.
+   *
    * @generated from field: sluice.v1.LogLevel.Level level = 3;
    */
   level: LogLevel_Level;
@@ -105,6 +125,8 @@ export const LogLevelSettingSchema: GenMessage<LogLevelSetting> = /*@__PURE__*/
  */
 export type LogLevels = Message<"sluice.v1.LogLevels"> & {
   /**
+   * In no order.
+   *
    * @generated from field: repeated sluice.v1.LogLevelSetting settings = 1;
    */
   settings: LogLevelSetting[];
@@ -118,6 +140,8 @@ export const LogLevelsSchema: GenMessage<LogLevels> = /*@__PURE__*/
   messageDesc(file_sluice_v1_log, 2);
 
 /**
+ * A level to be set, or only to be told.
+ *
  * @generated from message sluice.v1.LogLevelRequest
  */
 export type LogLevelRequest = Message<"sluice.v1.LogLevelRequest"> & {
@@ -151,10 +175,14 @@ export const LogLevelRequestSchema: GenMessage<LogLevelRequest> = /*@__PURE__*/
   messageDesc(file_sluice_v1_log, 3);
 
 /**
+ * What holds after the request.
+ *
  * @generated from message sluice.v1.LogLevelResponse
  */
 export type LogLevelResponse = Message<"sluice.v1.LogLevelResponse"> & {
   /**
+   * Those that the request speaks of.
+   *
    * @generated from field: repeated sluice.v1.LogLevelSetting settings = 1;
    */
   settings: LogLevelSetting[];
@@ -168,12 +196,14 @@ export const LogLevelResponseSchema: GenMessage<LogLevelResponse> = /*@__PURE__*
   messageDesc(file_sluice_v1_log, 4);
 
 /**
- * sluice.v1.log.level, answered by control-api.
+ * Log levels of the whole cluster; answered by control-api.
  *
  * @generated from service sluice.v1.LogService
  */
 export const LogService: GenService<{
   /**
+   * sluice.v1.log.level: sets or tells how much services log. It holds on every host, and over restarts.
+   *
    * @generated from rpc sluice.v1.LogService.LogLevel
    */
   logLevel: {

@@ -28,6 +28,8 @@ export type Rule = Message<"sluice.v1.Rule"> & {
   name: string;
 
   /**
+   * What is captured.
+   *
    * @generated from field: sluice.v1.Input input = 2;
    */
   input?: Input | undefined;
@@ -69,6 +71,8 @@ export const RuleSchema: GenMessage<Rule> = /*@__PURE__*/
  */
 export type Input = Message<"sluice.v1.Input"> & {
   /**
+   * Name of the network interface, at most 15 bytes.
+   *
    * @generated from field: string interface = 1;
    */
   interface: string;
@@ -88,7 +92,7 @@ export type Input = Message<"sluice.v1.Input"> & {
   port?: number | undefined;
 
   /**
-   * Source addresses or prefixes ("10.0.0.5", "10.0.0.0/24"). Empty: any source.
+   * Source addresses or prefixes ("10.0.0.5", "10.0.0.0/24"), at most 64. Empty: any source.
    *
    * @generated from field: repeated string sources = 4;
    */
@@ -116,6 +120,8 @@ export const InputSchema: GenMessage<Input> = /*@__PURE__*/
  */
 export type Output = Message<"sluice.v1.Output"> & {
   /**
+   * Name of the network interface, at most 15 bytes. Datagrams carry its address as their source.
+   *
    * @generated from field: string interface = 1;
    */
   interface: string;
@@ -170,6 +176,8 @@ export const OutputSchema: GenMessage<Output> = /*@__PURE__*/
  */
 export type StoredRule = Message<"sluice.v1.StoredRule"> & {
   /**
+   * As it was accepted, with its defaults absent.
+   *
    * @generated from field: sluice.v1.Rule rule = 1;
    */
   rule?: Rule | undefined;
@@ -197,11 +205,15 @@ export const StoredRuleSchema: GenMessage<StoredRule> = /*@__PURE__*/
  */
 export type RuleStatus = Message<"sluice.v1.RuleStatus"> & {
   /**
+   * The rule's name.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
+   * Given at creation and kept by edits; counters belong to it.
+   *
    * @generated from field: string uid = 2;
    */
   uid: string;
@@ -221,6 +233,8 @@ export type RuleStatus = Message<"sluice.v1.RuleStatus"> & {
   hosts: RuleStatus_HostState[];
 
   /**
+   * The rule itself.
+   *
    * @generated from field: sluice.v1.Rule rule = 5;
    */
   rule?: Rule | undefined;
@@ -234,15 +248,21 @@ export const RuleStatusSchema: GenMessage<RuleStatus> = /*@__PURE__*/
   messageDesc(file_sluice_v1_rule, 4);
 
 /**
+ * What one host makes of it.
+ *
  * @generated from message sluice.v1.RuleStatus.HostState
  */
 export type RuleStatus_HostState = Message<"sluice.v1.RuleStatus.HostState"> & {
   /**
+   * Host id.
+   *
    * @generated from field: string host = 1;
    */
   host: string;
 
   /**
+   * A host that has not applied this revision yet, or is gone, counts as PENDING.
+   *
    * @generated from field: sluice.v1.RuleStatus.State state = 2;
    */
   state: RuleStatus_State;
@@ -263,6 +283,8 @@ export const RuleStatus_HostStateSchema: GenMessage<RuleStatus_HostState> = /*@_
   messageDesc(file_sluice_v1_rule, 4, 0);
 
 /**
+ * Whether a host forwards.
+ *
  * @generated from enum sluice.v1.RuleStatus.State
  */
 export enum RuleStatus_State {
@@ -302,10 +324,14 @@ export const RuleStatus_StateSchema: GenEnum<RuleStatus_State> = /*@__PURE__*/
   enumDesc(file_sluice_v1_rule, 4, 0);
 
 /**
+ * One rule to be written.
+ *
  * @generated from message sluice.v1.PutRuleRequest
  */
 export type PutRuleRequest = Message<"sluice.v1.PutRuleRequest"> & {
   /**
+   * The whole rule: what is absent gets its default, whatever was there before.
+   *
    * @generated from field: sluice.v1.Rule rule = 1;
    */
   rule?: Rule | undefined;
@@ -326,10 +352,14 @@ export const PutRuleRequestSchema: GenMessage<PutRuleRequest> = /*@__PURE__*/
   messageDesc(file_sluice_v1_rule, 5);
 
 /**
+ * The rule is durable; hosts take it up in the next moments.
+ *
  * @generated from message sluice.v1.PutRuleResponse
  */
 export type PutRuleResponse = Message<"sluice.v1.PutRuleResponse"> & {
   /**
+   * With the revision of this write. Hosts are PENDING ("not applied yet") until they have followed.
+   *
    * @generated from field: sluice.v1.RuleStatus rule = 1;
    */
   rule?: RuleStatus | undefined;
@@ -357,10 +387,14 @@ export const PutRuleResponseSchema: GenMessage<PutRuleResponse> = /*@__PURE__*/
   messageDesc(file_sluice_v1_rule, 6);
 
 /**
+ * One rule to be read.
+ *
  * @generated from message sluice.v1.GetRuleRequest
  */
 export type GetRuleRequest = Message<"sluice.v1.GetRuleRequest"> & {
   /**
+   * The rule's name.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
@@ -374,10 +408,14 @@ export const GetRuleRequestSchema: GenMessage<GetRuleRequest> = /*@__PURE__*/
   messageDesc(file_sluice_v1_rule, 7);
 
 /**
+ * What was asked for.
+ *
  * @generated from message sluice.v1.GetRuleResponse
  */
 export type GetRuleResponse = Message<"sluice.v1.GetRuleResponse"> & {
   /**
+   * As it stands now.
+   *
    * @generated from field: sluice.v1.RuleStatus rule = 1;
    */
   rule?: RuleStatus | undefined;
@@ -391,6 +429,8 @@ export const GetRuleResponseSchema: GenMessage<GetRuleResponse> = /*@__PURE__*/
   messageDesc(file_sluice_v1_rule, 8);
 
 /**
+ * One page of the rules.
+ *
  * @generated from message sluice.v1.ListRulesRequest
  */
 export type ListRulesRequest = Message<"sluice.v1.ListRulesRequest"> & {
@@ -417,6 +457,8 @@ export const ListRulesRequestSchema: GenMessage<ListRulesRequest> = /*@__PURE__*
   messageDesc(file_sluice_v1_rule, 9);
 
 /**
+ * A page also ends where it would fill half a message.
+ *
  * @generated from message sluice.v1.ListRulesResponse
  */
 export type ListRulesResponse = Message<"sluice.v1.ListRulesResponse"> & {
@@ -450,15 +492,21 @@ export const ListRulesResponseSchema: GenMessage<ListRulesResponse> = /*@__PURE_
   messageDesc(file_sluice_v1_rule, 10);
 
 /**
+ * One rule to be removed.
+ *
  * @generated from message sluice.v1.RemoveRuleRequest
  */
 export type RemoveRuleRequest = Message<"sluice.v1.RemoveRuleRequest"> & {
   /**
+   * The rule's name.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
+   * Revision that is to be removed; absent: whatever is there.
+   *
    * @generated from field: optional uint64 expected_revision = 2;
    */
   expectedRevision?: bigint | undefined;
@@ -472,10 +520,14 @@ export const RemoveRuleRequestSchema: GenMessage<RemoveRuleRequest> = /*@__PURE_
   messageDesc(file_sluice_v1_rule, 11);
 
 /**
+ * The removal is durable; hosts stop in the next moments.
+ *
  * @generated from message sluice.v1.RemoveRuleResponse
  */
 export type RemoveRuleResponse = Message<"sluice.v1.RemoveRuleResponse"> & {
   /**
+   * The rule's name.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
@@ -506,6 +558,8 @@ export const RemoveRuleResponseSchema: GenMessage<RemoveRuleResponse> = /*@__PUR
  */
 export type ApplyRequest = Message<"sluice.v1.ApplyRequest"> & {
   /**
+   * In any order; no name twice.
+   *
    * @generated from field: repeated sluice.v1.Rule rules = 1;
    */
   rules: Rule[];
@@ -554,6 +608,8 @@ export const ApplyRequestSchema: GenMessage<ApplyRequest> = /*@__PURE__*/
   messageDesc(file_sluice_v1_rule, 13);
 
 /**
+ * What an apply did, or would do.
+ *
  * @generated from message sluice.v1.ApplyResponse
  */
 export type ApplyResponse = Message<"sluice.v1.ApplyResponse"> & {
@@ -565,6 +621,8 @@ export type ApplyResponse = Message<"sluice.v1.ApplyResponse"> & {
   changes: ApplyResponse_Change[];
 
   /**
+   * Accepted, but worth a look; at most 100.
+   *
    * @generated from field: repeated string warnings = 2;
    */
   warnings: string[];
@@ -577,21 +635,29 @@ export type ApplyResponse = Message<"sluice.v1.ApplyResponse"> & {
   uploadSubject: string;
 
   /**
+   * How many rules are new.
+   *
    * @generated from field: uint32 added = 4;
    */
   added: number;
 
   /**
+   * How many were there and differ.
+   *
    * @generated from field: uint32 changed = 5;
    */
   changed: number;
 
   /**
+   * How many were pruned.
+   *
    * @generated from field: uint32 removed = 6;
    */
   removed: number;
 
   /**
+   * How many stood there as they are.
+   *
    * @generated from field: uint32 unchanged = 7;
    */
   unchanged: number;
@@ -605,15 +671,21 @@ export const ApplyResponseSchema: GenMessage<ApplyResponse> = /*@__PURE__*/
   messageDesc(file_sluice_v1_rule, 14);
 
 /**
+ * What became of one rule.
+ *
  * @generated from message sluice.v1.ApplyResponse.Change
  */
 export type ApplyResponse_Change = Message<"sluice.v1.ApplyResponse.Change"> & {
   /**
+   * The rule's name.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
+   * What was done with it.
+   *
    * @generated from field: sluice.v1.ApplyResponse.Action action = 2;
    */
   action: ApplyResponse_Action;
@@ -641,25 +713,35 @@ export const ApplyResponse_ChangeSchema: GenMessage<ApplyResponse_Change> = /*@_
   messageDesc(file_sluice_v1_rule, 14, 0);
 
 /**
+ * What was done with a rule.
+ *
  * @generated from enum sluice.v1.ApplyResponse.Action
  */
 export enum ApplyResponse_Action {
   /**
+   * It stood there as it is.
+   *
    * @generated from enum value: UNCHANGED = 0;
    */
   UNCHANGED = 0,
 
   /**
+   * It is new.
+   *
    * @generated from enum value: ADDED = 1;
    */
   ADDED = 1,
 
   /**
+   * It was there, and differs.
+   *
    * @generated from enum value: CHANGED = 2;
    */
   CHANGED = 2,
 
   /**
+   * It was not named, and is pruned.
+   *
    * @generated from enum value: REMOVED = 3;
    */
   REMOVED = 3,
@@ -672,12 +754,15 @@ export const ApplyResponse_ActionSchema: GenEnum<ApplyResponse_Action> = /*@__PU
   enumDesc(file_sluice_v1_rule, 14, 0);
 
 /**
- * sluice.v1.rule.{put,get,list,remove,apply}, answered by control-api.
+ * Rules; answered by control-api.
  *
  * @generated from service sluice.v1.RuleService
  */
 export const RuleService: GenService<{
   /**
+   * sluice.v1.rule.put: writes one rule, new or over what is there. Answers once it is durable; the answer's
+   * warnings are no refusal. 409: another rule takes the same datagrams, or `expected_revision` does not stand.
+   *
    * @generated from rpc sluice.v1.RuleService.PutRule
    */
   putRule: {
@@ -686,6 +771,8 @@ export const RuleService: GenService<{
     output: typeof PutRuleResponseSchema;
   },
   /**
+   * sluice.v1.rule.get: one rule with its state on each host. 404: there is none of that name.
+   *
    * @generated from rpc sluice.v1.RuleService.GetRule
    */
   getRule: {
@@ -694,6 +781,8 @@ export const RuleService: GenService<{
     output: typeof GetRuleResponseSchema;
   },
   /**
+   * sluice.v1.rule.list: all rules with their states, a page at a time.
+   *
    * @generated from rpc sluice.v1.RuleService.ListRules
    */
   listRules: {
@@ -702,6 +791,8 @@ export const RuleService: GenService<{
     output: typeof ListRulesResponseSchema;
   },
   /**
+   * sluice.v1.rule.remove: removes one rule. 404: there is none of that name. 409: `expected_revision` does not stand.
+   *
    * @generated from rpc sluice.v1.RuleService.RemoveRule
    */
   removeRule: {
@@ -710,6 +801,9 @@ export const RuleService: GenService<{
     output: typeof RemoveRuleResponseSchema;
   },
   /**
+   * sluice.v1.rule.apply: writes many rules, all or nothing. What is refused names the rule: `rules[3] (video): …`.
+   * Further parts of one go to `sluice.v1.apply.INSTANCE`, which the first answer names.
+   *
    * @generated from rpc sluice.v1.RuleService.Apply
    */
   apply: {

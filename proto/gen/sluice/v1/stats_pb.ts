@@ -29,6 +29,8 @@ export const DropSchema: GenMessage<Drop> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 0);
 
 /**
+ * Of a datagram or frame.
+ *
  * @generated from enum sluice.v1.Drop.Reason
  */
 export enum Drop_Reason {
@@ -48,6 +50,8 @@ export enum Drop_Reason {
   BAD_IP_HEADER = 1,
 
   /**
+   * The IP header's checksum is wrong.
+   *
    * @generated from enum value: BAD_IP_CHECKSUM = 2;
    */
   BAD_IP_CHECKSUM = 2,
@@ -67,11 +71,15 @@ export enum Drop_Reason {
   NOT_UDP = 4,
 
   /**
+   * The UDP header's length does not fit the packet.
+   *
    * @generated from enum value: BAD_UDP_LENGTH = 5;
    */
   BAD_UDP_LENGTH = 5,
 
   /**
+   * The UDP checksum is wrong.
+   *
    * @generated from enum value: BAD_UDP_CHECKSUM = 6;
    */
   BAD_UDP_CHECKSUM = 6,
@@ -135,6 +143,8 @@ export const FailureSchema: GenMessage<Failure> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 1);
 
 /**
+ * Of one output.
+ *
  * @generated from enum sluice.v1.Failure.Reason
  */
 export enum Failure_Reason {
@@ -167,6 +177,8 @@ export enum Failure_Reason {
   NOT_PERMITTED = 3,
 
   /**
+   * Longer than the interface's MTU, or than a datagram can be.
+   *
    * @generated from enum value: TOO_LONG = 4;
    */
   TOO_LONG = 4,
@@ -381,11 +393,15 @@ export const WorkerCountersSchema: GenMessage<WorkerCounters> = /*@__PURE__*/
  */
 export type WorkerGauges = Message<"sluice.v1.WorkerGauges"> & {
   /**
+   * Batches of frames that were taken from rings.
+   *
    * @generated from field: uint64 batches = 1;
    */
   batches: bigint;
 
   /**
+   * Times that the packet thread slept and was woken.
+   *
    * @generated from field: uint64 wakeups = 2;
    */
   wakeups: bigint;
@@ -412,6 +428,8 @@ export type WorkerGauges = Message<"sluice.v1.WorkerGauges"> & {
   segmentationFallbacks: bigint;
 
   /**
+   * Of the table of rules it forwards by.
+   *
    * @generated from field: uint64 table_generation = 6;
    */
   tableGeneration: bigint;
@@ -425,20 +443,28 @@ export const WorkerGaugesSchema: GenMessage<WorkerGauges> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 3);
 
 /**
+ * What left by one output of a rule. Absolute values, as all figures here but rates.
+ *
  * @generated from message sluice.v1.OutputStats
  */
 export type OutputStats = Message<"sluice.v1.OutputStats"> & {
   /**
+   * Name of its interface.
+   *
    * @generated from field: string interface = 1;
    */
   interface: string;
 
   /**
+   * Where it sends to.
+   *
    * @generated from field: string address = 2;
    */
   address: string;
 
   /**
+   * Destination port.
+   *
    * @generated from field: uint32 port = 3;
    */
   port: number;
@@ -451,26 +477,36 @@ export type OutputStats = Message<"sluice.v1.OutputStats"> & {
   eligiblePackets: bigint;
 
   /**
+   * Datagrams that the kernel took.
+   *
    * @generated from field: uint64 sent_packets = 5;
    */
   sentPackets: bigint;
 
   /**
+   * Their payload.
+   *
    * @generated from field: uint64 sent_bytes = 6;
    */
   sentBytes: bigint;
 
   /**
+   * Datagrams that the kernel refused, or that had no way out.
+   *
    * @generated from field: uint64 failed_packets = 7;
    */
   failedPackets: bigint;
 
   /**
+   * Datagrams above a rate limit: none, as outputs have no limits yet.
+   *
    * @generated from field: uint64 limited_packets = 8;
    */
   limitedPackets: bigint;
 
   /**
+   * Sent, over the last publishing interval.
+   *
    * @generated from field: double packets_per_second = 9;
    */
   packetsPerSecond: number;
@@ -500,25 +536,35 @@ export const OutputStatsSchema: GenMessage<OutputStats> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 4);
 
 /**
+ * What one host counted for a rule.
+ *
  * @generated from message sluice.v1.RuleHostStats
  */
 export type RuleHostStats = Message<"sluice.v1.RuleHostStats"> & {
   /**
+   * Host id.
+   *
    * @generated from field: string host = 1;
    */
   host: string;
 
   /**
+   * Datagrams. Received = forwarded + Σ dropped.
+   *
    * @generated from field: uint64 received_packets = 2;
    */
   receivedPackets: bigint;
 
   /**
+   * Their payload.
+   *
    * @generated from field: uint64 received_bytes = 3;
    */
   receivedBytes: bigint;
 
   /**
+   * Datagrams that were given to the outputs.
+   *
    * @generated from field: uint64 forwarded_packets = 4;
    */
   forwardedPackets: bigint;
@@ -531,16 +577,22 @@ export type RuleHostStats = Message<"sluice.v1.RuleHostStats"> & {
   droppedPackets: { [key: string]: bigint };
 
   /**
+   * Received, over the last publishing interval.
+   *
    * @generated from field: double packets_per_second = 6;
    */
   packetsPerSecond: number;
 
   /**
+   * Of the payload received, over the last publishing interval.
+   *
    * @generated from field: double bits_per_second = 7;
    */
   bitsPerSecond: number;
 
   /**
+   * In the order of the rule.
+   *
    * @generated from field: repeated sluice.v1.OutputStats outputs = 8;
    */
   outputs: OutputStats[];
@@ -554,32 +606,42 @@ export const RuleHostStatsSchema: GenMessage<RuleHostStats> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 5);
 
 /**
+ * What the cluster counted for one rule, all hosts together.
+ *
  * @generated from message sluice.v1.RuleStats
  */
 export type RuleStats = Message<"sluice.v1.RuleStats"> & {
   /**
+   * The rule's name.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * Received = forwarded + Σ dropped. Payload bytes.
+   * Datagrams. Received = forwarded + Σ dropped.
    *
    * @generated from field: uint64 received_packets = 2;
    */
   receivedPackets: bigint;
 
   /**
+   * Their payload.
+   *
    * @generated from field: uint64 received_bytes = 3;
    */
   receivedBytes: bigint;
 
   /**
+   * Datagrams that were given to the outputs.
+   *
    * @generated from field: uint64 forwarded_packets = 4;
    */
   forwardedPackets: bigint;
 
   /**
+   * By Drop.Reason; reasons that never happened are left out.
+   *
    * @generated from field: map<string, uint64> dropped_packets = 5;
    */
   droppedPackets: { [key: string]: bigint };
@@ -592,21 +654,29 @@ export type RuleStats = Message<"sluice.v1.RuleStats"> & {
   packetsPerSecond: number;
 
   /**
+   * Of the payload received, over the last publishing interval.
+   *
    * @generated from field: double bits_per_second = 7;
    */
   bitsPerSecond: number;
 
   /**
+   * In the order of the rule.
+   *
    * @generated from field: repeated sluice.v1.OutputStats outputs = 8;
    */
   outputs: OutputStats[];
 
   /**
+   * In order of their ids: those whose workers know the rule.
+   *
    * @generated from field: repeated sluice.v1.RuleHostStats hosts = 9;
    */
   hosts: RuleHostStats[];
 
   /**
+   * Of the rule. A rule that was made anew under the same name counts from zero.
+   *
    * @generated from field: string uid = 10;
    */
   uid: string;
@@ -627,35 +697,49 @@ export const RuleStatsSchema: GenMessage<RuleStats> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 6);
 
 /**
+ * What came in by one interface that rules capture from.
+ *
  * @generated from message sluice.v1.InterfaceStats
  */
 export type InterfaceStats = Message<"sluice.v1.InterfaceStats"> & {
   /**
+   * Host id.
+   *
    * @generated from field: string host = 1;
    */
   host: string;
 
   /**
+   * Name of the interface.
+   *
    * @generated from field: string interface = 2;
    */
   interface: string;
 
   /**
+   * Frames that workers took = received by its rules + unmatched + Σ dropped.
+   *
    * @generated from field: uint64 captured_frames = 3;
    */
   capturedFrames: bigint;
 
   /**
+   * Frames that the kernel dropped since the ring was full; they come on top.
+   *
    * @generated from field: uint64 kernel_dropped_frames = 4;
    */
   kernelDroppedFrames: bigint;
 
   /**
+   * Datagrams of no rule.
+   *
    * @generated from field: uint64 unmatched_packets = 5;
    */
   unmatchedPackets: bigint;
 
   /**
+   * Before any rule matched, by Drop.Reason; reasons that never happened are left out.
+   *
    * @generated from field: map<string, uint64> dropped_packets = 6;
    */
   droppedPackets: { [key: string]: bigint };
@@ -669,20 +753,28 @@ export const InterfaceStatsSchema: GenMessage<InterfaceStats> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 7);
 
 /**
+ * How one worker works.
+ *
  * @generated from message sluice.v1.WorkerStats
  */
 export type WorkerStats = Message<"sluice.v1.WorkerStats"> & {
   /**
+   * Host id.
+   *
    * @generated from field: string host = 1;
    */
   host: string;
 
   /**
+   * Slot number.
+   *
    * @generated from field: uint32 worker = 2;
    */
   worker: number;
 
   /**
+   * Absent: it has published none.
+   *
    * @generated from field: sluice.v1.WorkerGauges gauges = 3;
    */
   gauges?: WorkerGauges | undefined;
@@ -703,6 +795,8 @@ export const WorkerStatsSchema: GenMessage<WorkerStats> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 8);
 
 /**
+ * Which figures are wanted.
+ *
  * @generated from message sluice.v1.GetStatsRequest
  */
 export type GetStatsRequest = Message<"sluice.v1.GetStatsRequest"> & {
@@ -721,6 +815,8 @@ export type GetStatsRequest = Message<"sluice.v1.GetStatsRequest"> & {
   pageSize: number;
 
   /**
+   * `next_page_token` of the page before; empty: the first page.
+   *
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
@@ -734,6 +830,8 @@ export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 9);
 
 /**
+ * Merged over all hosts; every aggregator answers the same within a second.
+ *
  * @generated from message sluice.v1.GetStatsResponse
  */
 export type GetStatsResponse = Message<"sluice.v1.GetStatsResponse"> & {
@@ -745,19 +843,21 @@ export type GetStatsResponse = Message<"sluice.v1.GetStatsResponse"> & {
   rules: RuleStats[];
 
   /**
-   * On the first page only.
+   * By host and name; on the first page only.
    *
    * @generated from field: repeated sluice.v1.InterfaceStats interfaces = 2;
    */
   interfaces: InterfaceStats[];
 
   /**
+   * Empty on the last page.
+   *
    * @generated from field: string next_page_token = 3;
    */
   nextPageToken: string;
 
   /**
-   * On the first page only.
+   * By host and slot; on the first page only.
    *
    * @generated from field: repeated sluice.v1.WorkerStats workers = 4;
    */
@@ -772,13 +872,15 @@ export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*
   messageDesc(file_sluice_v1_stats, 10);
 
 /**
- * sluice.v1.stats.get, answered by any stats-aggregator. RuleStats are also published each second:
- * in protobuf on sluice.v1.stats.RULE, in JSON on sluice.v1.stats.RULE.json.
+ * Figures; answered by any stats-aggregator.
  *
  * @generated from service sluice.v1.StatsService
  */
 export const StatsService: GenService<{
   /**
+   * sluice.v1.stats.get: what rules and interfaces counted, a page at a time. 404: a name is
+   * of no rule.
+   *
    * @generated from rpc sluice.v1.StatsService.GetStats
    */
   getStats: {

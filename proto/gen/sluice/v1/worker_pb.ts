@@ -19,6 +19,8 @@ export const file_sluice_v1_worker: GenFile = /*@__PURE__*/
  */
 export type Worker = Message<"sluice.v1.Worker"> & {
   /**
+   * Host id.
+   *
    * @generated from field: string host = 1;
    */
   host: string;
@@ -31,16 +33,22 @@ export type Worker = Message<"sluice.v1.Worker"> & {
   worker: number;
 
   /**
+   * The processor it is bound to.
+   *
    * @generated from field: uint32 core = 3;
    */
   core: number;
 
   /**
+   * 0: there is no process.
+   *
    * @generated from field: uint32 pid = 4;
    */
   pid: number;
 
   /**
+   * What it does.
+   *
    * @generated from field: sluice.v1.Worker.State state = 5;
    */
   state: Worker_State;
@@ -68,15 +76,21 @@ export const WorkerSchema: GenMessage<Worker> = /*@__PURE__*/
   messageDesc(file_sluice_v1_worker, 0);
 
 /**
+ * What a worker does.
+ *
  * @generated from enum sluice.v1.Worker.State
  */
 export enum Worker_State {
   /**
+   * It has a process, which has not got all that is open yet.
+   *
    * @generated from enum value: STARTING = 0;
    */
   STARTING = 0,
 
   /**
+   * It takes its share of the packets.
+   *
    * @generated from enum value: RUNNING = 1;
    */
   RUNNING = 1,
@@ -96,6 +110,8 @@ export enum Worker_State {
   BACKOFF = 3,
 
   /**
+   * It is not started again.
+   *
    * @generated from enum value: FAILED = 4;
    */
   FAILED = 4,
@@ -108,6 +124,8 @@ export const Worker_StateSchema: GenEnum<Worker_State> = /*@__PURE__*/
   enumDesc(file_sluice_v1_worker, 0, 0);
 
 /**
+ * All workers.
+ *
  * @generated from message sluice.v1.ListWorkersRequest
  */
 export type ListWorkersRequest = Message<"sluice.v1.ListWorkersRequest"> & {
@@ -121,10 +139,14 @@ export const ListWorkersRequestSchema: GenMessage<ListWorkersRequest> = /*@__PUR
   messageDesc(file_sluice_v1_worker, 1);
 
 /**
+ * Nobody knows what became of those of a host that is gone: they are left out.
+ *
  * @generated from message sluice.v1.ListWorkersResponse
  */
 export type ListWorkersResponse = Message<"sluice.v1.ListWorkersResponse"> & {
   /**
+   * In order of hosts and slots.
+   *
    * @generated from field: repeated sluice.v1.Worker workers = 1;
    */
   workers: Worker[];
@@ -144,6 +166,8 @@ export const ListWorkersResponseSchema: GenMessage<ListWorkersResponse> = /*@__P
  */
 export type RestartWorkerRequest = Message<"sluice.v1.RestartWorkerRequest"> & {
   /**
+   * Host id.
+   *
    * @generated from field: string host = 1;
    */
   host: string;
@@ -170,17 +194,21 @@ export const RestartWorkerRequestSchema: GenMessage<RestartWorkerRequest> = /*@_
  */
 export type RestartWorkerResponse = Message<"sluice.v1.RestartWorkerResponse"> & {
   /**
+   * The successor.
+   *
    * @generated from field: sluice.v1.Worker worker = 1;
    */
   worker?: Worker | undefined;
 
   /**
+   * Of the predecessor.
+   *
    * @generated from field: uint32 former_pid = 2;
    */
   formerPid: number;
 
   /**
-   * From the request to RUNNING.
+   * Milliseconds from the request to RUNNING.
    *
    * @generated from field: uint32 took_ms = 3;
    */
@@ -195,13 +223,14 @@ export const RestartWorkerResponseSchema: GenMessage<RestartWorkerResponse> = /*
   messageDesc(file_sluice_v1_worker, 4);
 
 /**
- * sluice.v1.worker.list and sluice.v1.worker.restart, answered by control-api. The latter asks the
- * host's supervisor the same on sluice.v1.host.HOST.restart.
+ * Workers; answered by control-api.
  *
  * @generated from service sluice.v1.WorkerService
  */
 export const WorkerService: GenService<{
   /**
+   * sluice.v1.worker.list: the workers of all hosts that are there.
+   *
    * @generated from rpc sluice.v1.WorkerService.ListWorkers
    */
   listWorkers: {
@@ -210,6 +239,9 @@ export const WorkerService: GenService<{
     output: typeof ListWorkersResponseSchema;
   },
   /**
+   * sluice.v1.worker.restart: replaces one. control-api asks the host's supervisor the same on
+   * `sluice.v1.host.HOST.restart`. 404: no such host or slot. 504: the host is gone, or did not answer.
+   *
    * @generated from rpc sluice.v1.WorkerService.RestartWorker
    */
   restartWorker: {

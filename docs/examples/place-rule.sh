@@ -1,0 +1,88 @@
+#!/bin/sh
+# Places a rule from a shell: watches, puts it, waits until it is ACTIVE, reads its figures, removes it.
+#
+#   sudo ./sluice credentials orchestrator robot --out robot.json
+#   docs/examples/place-rule.sh robot.json r0 r1
+#
+# Needs jq and the nats command line tool. Ends with 0 if all went well.
+set -eu
+credentials=$1
+input=${2:-r0}
+output=${3:-r1}
+
+scratch=$(mktemp -d)
+watcher=
+trap 'kill $watcher 2>/dev/null || true; rm -rf "$scratch"' EXIT
+
+# The nats tool takes the seed from a file of its own.
+(umask 077 && jq -r .seed "$credentials" >"$scratch/seed")
+server=$(jq -r .url "$credentials")
+
+nats_as_robot() {
+	nats --server "$server" --nkey "$scratch/seed" "$@"
+}
+
+# ask SUBJECT JSON: prints the answer. The tool writes headers to standard error; an error is in those alone.
+ask() {
+	nats_as_robot req "$1" "$2" >"$scratch/answer" 2>"$scratch/headers" || true
+	code=$(sed -n 's/.*Nats-Service-Error-Code: *//p' "$scratch/headers")
+	if [ -n "$code" ]; then
+		error=$(sed -n 's/.*Nats-Service-Error: *//p' "$scratch/headers")
+		echo "$1 refused: $code $error" >&2
+		return 1
+	fi
+	if ! grep -q . "$scratch/answer"; then
+		echo "$1 not answered: $(tail -n 1 "$scratch/headers")" >&2
+		return 1
+	fi
+	cat "$scratch/answer"
+}
+
+# within SECONDS COMMAND: again and again until it succeeds.
+within() {
+	tries=$(($1 * 10))
+	shift
+	until "$@"; do
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || return 1
+		sleep 0.1
+	done
+}
+
+# Events are told once: whoever wants them listens first.
+nats_as_robot sub 'sluice.v1.event.>' >"$scratch/events" 2>&1 &
+watcher=$!
+within 5 grep -q '^[^{]*Subscribing on' "$scratch/events" || { cat "$scratch/events" >&2; exit 1; }
+
+# 1. Put. The answer comes once the rule is durable; hosts take it up in the next moments.
+rule='{
+	"name": "video",
+	"input": { "interface": "'"$input"'", "group": "239.1.1.1", "port": 5001 },
+	"outputs": [{ "interface": "'"$output"'", "address": "239.10.1.1", "port": 6001 }]
+}'
+ask sluice.v1.rule.put "{\"rule\": $rule}" >"$scratch/put"
+echo "put: revision $(jq -r .rule.revision "$scratch/put")"
+
+# 2. Wait until every host concerned forwards.
+is_active() {
+	ask sluice.v1.rule.get '{"name": "video"}' >"$scratch/rule" || exit 1
+	jq -e '.rule.hosts | length > 0 and all(.state == "ACTIVE")' "$scratch/rule" >"$scratch/all"
+}
+within 5 is_active || waited=in_vain
+jq -r '.rule.hosts[] | "\(.host): \(.state)" + if .reason == "" then "" else ", \(.reason)" end' "$scratch/rule"
+[ -z "${waited:-}" ] || exit 1
+
+# 3. Figures, merged over all hosts. 64-bit numbers are strings in JSON.
+ask sluice.v1.stats.get '{"names": ["video"]}' >"$scratch/stats"
+jq -r '.rules[] | "\(.name): \(.receivedPackets) received, \(.forwardedPackets) forwarded"' "$scratch/stats"
+
+# 4. What is refused says why: here another rule takes the same datagrams already.
+if ask sluice.v1.rule.put "{\"rule\": $(printf %s "$rule" | jq -c '.name = "other"')}"; then exit 1; fi
+
+# 5. Remove.
+ask sluice.v1.rule.remove '{"name": "video"}' >"$scratch/removed"
+echo "removed: revision $(jq -r .revision "$scratch/removed")"
+
+# 6. What the watcher heard meanwhile, one event a line.
+within 5 grep -q '"withdrawn":true' "$scratch/events"
+grep '^{' "$scratch/events" | jq -c '{name, host, change, state, withdrawn} | del(..|nulls)'
