@@ -9,8 +9,8 @@ const SETTLED_MS = 2_000;
 /** What the one send call may cost that was just about to be made. */
 const RESIDUE = 64;
 const HANDED_OVER_WITHIN_MS = 20;
-/** Of 100,000, with generator, relay and receiver on two cores; nobody else. */
-const UNDISTURBED_PPS = 70_000;
+/** Of 100,000, with generator, relay and receiver on two cores: less, and others keep the machine busy. */
+const UNDISTURBED_PPS = 95_000;
 
 type Ending = "SIGKILL" | "SIGSEGV" | "SIGSTOP";
 
@@ -27,6 +27,8 @@ afterEach(async () => {
 
 async function start(workers: number, flows: number): Promise<void> {
 	lab = await chain();
+	// The kernel cuts bursts into packets before the cable: one send for each would leave the generator short of its rate.
+	await lab.src.ip("link", "set", "s0", "gso_max_segs", "1");
 	relay = new Relay(lab.relay);
 	await relay.up("--workers", `${workers}`);
 	await relay.applyRules(
@@ -120,11 +122,10 @@ async function endWorkersUnderLoad(run: Run) {
 		idleSeconds: 5,
 	});
 	let flowing = true;
-	const sent = gen(lab.src, { to: "s0:239.1.1.1:5001", rate, count, streams: flows, burst: 16 }).finally(
-		() => {
-			flowing = false;
-		},
-	);
+	const load = { to: "s0:239.1.1.1:5001", rate, count, streams: flows, burst: 16, segment: true };
+	const sent = gen(lab.src, load).finally(() => {
+		flowing = false;
+	});
 	let figures = await control.figures();
 	const gaps: Gap[] = [];
 	let covered = 0;
@@ -190,9 +191,10 @@ test("20 workers end at 100,000 pps: the other one goes on in their rings, and g
 	const result = await endWorkersUnderLoad({ flows: 8, rate: 12_500, seconds: 40, endings });
 	console.log(summary("two workers", result));
 	assertLosses(result);
-	// The generator yields to the relay; one that keeps less tells of a machine that others keep busy.
-	if (result.packetsPerSecond > UNDISTURBED_PPS)
+	if (result.packetsPerSecond > UNDISTURBED_PPS) {
 		expect(result.gaps.filter(({ ms }) => ms > HANDED_OVER_WITHIN_MS)).toEqual([]);
+		expect(result.figures.interfaces[0]?.kernelDroppedFrames).toBe(0);
+	}
 	expect(result.covered).toBe(endings.length);
 }, 180_000);
 
