@@ -3,6 +3,7 @@
 #include "arguments.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -78,6 +79,21 @@ void receive_socket_take_merged(int fd)
 
 	/* Where the kernel can't, they come one by one, which is as right. */
 	setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
+}
+
+void receive_socket_sample(int fd, unsigned one_of)
+{
+	struct sock_filter random[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (__u32)(SKF_AD_OFF + SKF_AD_RANDOM)),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, one_of),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	const struct sock_fprog filter = { .len = 5, .filter = random };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0)
+		fail(EXIT_REFUSED, "--sample: the kernel takes no filter: %s", strerror(errno));
 }
 
 int receive_socket_open(const struct endpoint *in, const union socket_address *destination,

@@ -16,6 +16,9 @@
 /* From now on what the kernel merged comes as one, and its control messages say of what size it was. */
 void receive_socket_take_merged(int fd);
 
+/* From now on the kernel hands over one of so many, at random, and counts the others as dropped. */
+void receive_socket_sample(int fd, unsigned one_of);
+
 /*
  * A non-blocking socket bound to the destination and, if that is a group, joined to it on the
  * interface; a source that is not AF_UNSPEC restricts the membership to it. Ends the process with the

@@ -133,6 +133,8 @@ void receiver_open(struct receiver *receiver, const struct receiver_settings *se
 			&settings->in, &destination, &settings->source, (int)buffer_bytes);
 		if (settings->merged)
 			receive_socket_take_merged(receiver->sockets[index]);
+		if (settings->sample > 1)
+			receive_socket_sample(receiver->sockets[index], settings->sample);
 		watch(receiver, receiver->sockets[index], index);
 	}
 }

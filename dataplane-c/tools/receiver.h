@@ -14,6 +14,7 @@ struct receiver_settings {
 	unsigned destinations;
 	bool copies;          /* every destination carries stream 0, else destination i stream i */
 	bool merged;          /* takes several datagrams as the one that the kernel made of them */
+	unsigned sample;      /* one of so many, at random; 0 and 1: all */
 	uint64_t expect;      /* distinct datagrams of each stream; 0 = not known */
 	uint64_t duration_ns; /* since listening; 0 = no limit */
 	uint64_t idle_ns;     /* of silence after the first datagram; 0 = no limit */

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SAMPLE_MAX 10000
+
 static const char usage[] =
 	"Usage: sluice recv --in IFACE:ADDR:PORT [flags]\n"
 	"\n"
@@ -29,6 +31,8 @@ static const char usage[] =
 	"  --idle S              end after S seconds of silence, once something has arrived\n"
 	"  --merged              take as one what the kernel merged (GRO): less CPU, but of what the\n"
 	"                        receiver has no room for, so many datagrams count as one\n"
+	"  --sample N            take one of N at random: for latency where a receiver cannot follow; the\n"
+	"                        others count as dropped and lost\n"
 	"  --json                report as JSON\n"
 	"\n"
 	"Without --expect, lost is what lacks up to the highest sequence seen.\n";
@@ -42,6 +46,7 @@ enum flag {
 	FLAG_SECONDS,
 	FLAG_IDLE,
 	FLAG_MERGED,
+	FLAG_SAMPLE,
 	FLAG_JSON,
 	FLAG_HELP,
 };
@@ -55,6 +60,7 @@ static const struct option flags[] = {
 	{ "seconds", required_argument, NULL, FLAG_SECONDS },
 	{ "idle", required_argument, NULL, FLAG_IDLE },
 	{ "merged", no_argument, NULL, FLAG_MERGED },
+	{ "sample", required_argument, NULL, FLAG_SAMPLE },
 	{ "json", no_argument, NULL, FLAG_JSON },
 	{ "help", no_argument, NULL, FLAG_HELP },
 	{ 0 },
@@ -102,6 +108,9 @@ static void take_flag(int flag, const char *value, struct request *request)
 		break;
 	case FLAG_MERGED:
 		receiving->merged = true;
+		break;
+	case FLAG_SAMPLE:
+		receiving->sample = (unsigned)argument_number("--sample", value, 1, SAMPLE_MAX);
 		break;
 	case FLAG_JSON:
 		request->json = true;

@@ -50,6 +50,17 @@ test("what never came is lost", async () => {
 	expect(faults(await receiver.report())).toEqual({ ...NO_FAULTS, lost: 50 });
 });
 
+test("of a sample nothing is taken for wrong, and what is not in it counts as dropped", async () => {
+	const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", sample: 4, idleSeconds: 1 });
+	await gen(src, { to: "s0:239.1.0.1:5001", rate: 20_000, count: 4_000 });
+	const report = await receiver.report();
+	const { duplicated, reordered, corrupt, foreign } = faults(report);
+	expect([duplicated, reordered, corrupt, foreign]).toEqual([0, 0, 0, 0]);
+	expect(report.receivedPackets + report.receiverDroppedPackets).toBe(4_000);
+	// One of four: more than twelve standard deviations off is no chance.
+	expect(Math.abs(report.receivedPackets - 1_000)).toBeLessThan(330);
+});
+
 test("what comes twice is duplicated", async () => {
 	const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", idleSeconds: 1 });
 	await gen(src, { to: "s0:239.1.0.1:5001", rate: 1_000, count: 100 });

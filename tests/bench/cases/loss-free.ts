@@ -74,6 +74,7 @@ export async function lossFreeRate(
 		packetsOutPps: pps * lane.task.copies,
 		boundBy: nearest?.boundBy ?? "relay",
 		relayCores: best === undefined ? 0 : best.cpuNs / best.wallNs,
-		sinkDroppedPercent: best === undefined ? 0 : (100 * best.sinkDroppedPackets) / best.expectedPackets,
+		sinkDroppedPercent:
+			best === undefined ? 0 : (100 * lane.task.copies * best.sinkDroppedPackets) / best.expectedPackets,
 	};
 }

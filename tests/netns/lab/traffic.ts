@@ -68,8 +68,10 @@ export interface RecvOptions {
 	seconds?: number;
 	/** Takes as one what the kernel merged; receiverDroppedPackets then counts so many as one. */
 	merged?: boolean;
-	/** Yields to others on its CPU: 1 to 19. */
-	niceness?: number;
+	/** Takes one of so many, at random; the others count as lost and dropped. */
+	sample?: number;
+	/** Takes only the CPU time that nobody else wants, and gives it back at once. */
+	yields?: boolean;
 }
 
 export interface StreamReport {
@@ -105,13 +107,14 @@ export interface Receiver {
 
 /** Starts a receiver and resolves once it is a member of all its groups. */
 export async function recv(namespace: Namespace, options: RecvOptions): Promise<Receiver> {
-	const argv = options.niceness === undefined ? [] : ["nice", "-n", `${options.niceness}`];
+	const argv = options.yields ? ["chrt", "--idle", "0"] : [];
 	argv.push(`${BUILD}/sluice-recv`, "--json", "--in", options.in);
 	if (options.streams !== undefined) argv.push("--streams", `${options.streams}`);
 	if (options.copies !== undefined) argv.push("--copies", `${options.copies}`);
 	if (options.expect !== undefined) argv.push("--expect", `${options.expect}`);
 	if (options.seconds !== undefined) argv.push("--seconds", `${options.seconds}`);
 	if (options.merged) argv.push("--merged");
+	if (options.sample !== undefined) argv.push("--sample", `${options.sample}`);
 	argv.push("--idle", `${options.idleSeconds ?? 5}`);
 	const child = namespace.start(argv);
 	const stdout = new Response(child.stdout).text();
