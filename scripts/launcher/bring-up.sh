@@ -6,6 +6,8 @@
 source "$root/scripts/launcher/steps.sh"
 # shellcheck source=scripts/launcher/packages.sh
 source "$root/scripts/launcher/packages.sh"
+# shellcheck source=scripts/launcher/debian.sh
+source "$root/scripts/launcher/debian.sh"
 # shellcheck source=scripts/launcher/tools.sh
 source "$root/scripts/launcher/tools.sh"
 # shellcheck source=scripts/launcher/accounts.sh
