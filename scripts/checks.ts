@@ -101,6 +101,10 @@ export const checks: readonly Check[] = [
 	{
 		name: "shellcheck",
 		needs: "shellcheck",
-		run: () => onFiles(["shellcheck", "--external-sources", "sluice", ".ci/run"], "{scripts,docs}/**/*.sh"),
+		run: () =>
+			onFiles(
+				["shellcheck", "--external-sources", "sluice", ".ci/run"],
+				"{{scripts,docs,tests}/**/*.sh,scripts/container/*}",
+			),
 	},
 ];

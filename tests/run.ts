@@ -13,7 +13,7 @@ import { isStopping, stopAll } from "./runner/job.ts";
 import { failed, type Outcome, passed, type Suite, skipped } from "./runner/suite.ts";
 
 /** Folders whose tests need root and the machine for themselves. */
-const HEAVY_FOLDERS = ["tests/netns/", "tests/e2e/", "tests/bench/side-by-side"];
+const HEAVY_FOLDERS = ["tests/netns/", "tests/e2e/", "tests/compose/", "tests/bench/side-by-side"];
 /** Heavy too, and long, but it leaves the machine room. */
 const SOAK = "tests/soak/five-minutes.test.ts";
 /**
@@ -21,6 +21,7 @@ const SOAK = "tests/soak/five-minutes.test.ts";
  * of them bounds a time that others could stretch. The long ones first.
  */
 const PATIENT = [
+	"tests/compose/",
 	...[
 		"adoption",
 		"cold-start",

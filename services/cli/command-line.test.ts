@@ -8,10 +8,13 @@ import { commandLine } from "./command-line.ts";
 const program = commandLine(async () => {});
 const page = await readFile(join(import.meta.dir, "../../docs/cli.md"), "utf8");
 
-/** Commands that do something, with the words that call them. */
+/** Commands that do something, with the words that call them; not what only containers begin with. */
 function leaves(command: Command, path: string): [string, Command][] {
 	if (command.commands.length === 0) return [[path, command]];
-	return command.commands.flatMap((sub) => leaves(sub, `${path} ${sub.name()}`));
+	const shown = command.createHelp().visibleCommands(command);
+	return command.commands
+		.filter((sub) => shown.includes(sub))
+		.flatMap((sub) => leaves(sub, `${path} ${sub.name()}`));
 }
 
 /** The page's section on each command: heading line and text up to the next heading. */

@@ -43,6 +43,7 @@ export function commandLine(perform: Perform): Command {
 	declareViews(program, perform);
 	declareCredentials(program, perform);
 	declareRecovery(program, perform);
+	declareContainer(program, perform);
 	declareTools(program);
 	refuseRepetition(program);
 	return program;
@@ -281,6 +282,27 @@ function declareRecovery(program: Command, perform: Perform): void {
 			.description(description)
 			.action(on(perform, async (context) => (await import("./commands/recover.ts")).recover(context, name)));
 	}
+}
+
+/** What the containers of compose.yaml begin with; nobody types it. */
+function declareContainer(program: Command, perform: Perform): void {
+	const container = program.command("container", { hidden: true }).description("init, keys, start-line");
+	container
+		.command("init")
+		.description("make keys and configuration in the data directory")
+		.action(on(perform, async (context) => (await import("./container/init.ts")).containerInit(context)));
+	container
+		.command("keys")
+		.description("tell nats-server of credentials that are issued and revoked")
+		.action(on(perform, async (context) => (await import("./container/keys.ts")).containerKeys(context)));
+	container
+		.command("start-line <SERVICE>")
+		.description("write a service's configuration into its pipe")
+		.action(
+			on(perform, async (context, service: string) =>
+				(await import("./container/start-line.ts")).containerStartLine(context, service),
+			),
+		);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { keepAliveFile } from "@sluice/lib/alive-file";
 import { onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
@@ -45,6 +46,7 @@ async function run(): Promise<void> {
 	// A refused subscription or a closed connection cannot be mended from inside.
 	void api.ended.then((reason) => stopping || fail(reason ?? new Error("the service ended by itself")));
 	void nc.closed().then((reason) => stopping || fail(reason ?? new Error("the connection to NATS closed")));
+	keepAliveFile(config.aliveFile, () => api.current);
 	log.info({ ready: true, http: http.url, cluster: api.clusterId, rules: api.book.entries.size }, "ready");
 }
 

@@ -30,6 +30,8 @@ export const serviceConfig = z.strictObject({
 	natsUrl: z.string().min(1),
 	credentials: nkeyCredentials,
 	logLevel: logLevelName.default("info"),
+	/** Touched each second while the service is well, for whoever watches over it (alive-file.ts). */
+	aliveFile: z.string().startsWith("/").optional(),
 });
 export type ServiceConfig = z.output<typeof serviceConfig>;
 

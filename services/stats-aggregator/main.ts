@@ -1,5 +1,6 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
+import { keepAliveFile } from "@sluice/lib/alive-file";
 import { onParentGone, readStartupConfig, serviceConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
@@ -86,6 +87,7 @@ async function main(): Promise<void> {
 		return getStats(fold, currentRules(), request, Date.now());
 	});
 	publishEachSecond(nc, logger, fold, () => (isWarm() ? currentRules() : []));
+	keepAliveFile(config.aliveFile, () => rules.current && hosts.current);
 	logger.facility("main").info({ ready: true }, "ready");
 }
 

@@ -1,4 +1,5 @@
 import { release } from "node:os";
+import { keepAliveFile } from "@sluice/lib/alive-file";
 import { onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText, SluiceError } from "@sluice/lib/errors";
@@ -61,6 +62,8 @@ async function run(): Promise<void> {
 	process.on("SIGINT", () => stop("SIGINT"));
 	onParentGone(() => stop("the parent is gone"));
 	supervisor.start();
+	// Whether NATS is there or not: what flows does not need it.
+	keepAliveFile(config.aliveFile, () => supervisor.relays);
 
 	const facility = logger.facility("reconcile");
 	const { keepFile } = config;

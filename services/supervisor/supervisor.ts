@@ -174,6 +174,11 @@ export class Supervisor {
 		void reconciler.run();
 	}
 
+	/** All workers run, and what is desired is known. */
+	get relays(): boolean {
+		return this.#cluster !== undefined && this.#fleet.allRunning();
+	}
+
 	/** What the host's record says now. */
 	state(): HostState {
 		return {

@@ -14,6 +14,8 @@ export interface Accounts {
 	readonly worker: Account;
 	/** Members may ask without root, and change nothing. */
 	readonly operatorsGid: number;
+	/** By the name of the credentials: the group that may read them. Of all others root alone. */
+	readonly readers: Readonly<Record<string, number>>;
 }
 
 export const WORKER_USER = "sluice-worker";
@@ -23,12 +25,14 @@ export async function readAccounts(): Promise<Accounts> {
 		readFile("/etc/passwd", "utf8"),
 		readFile("/etc/group", "utf8"),
 	]);
+	const operatorsGid = Number(findEntry(group, "group", "sluice")[2]);
 	return {
 		nats: findUser(passwd, "sluice-nats"),
 		api: findUser(passwd, "sluice-api"),
 		stats: findUser(passwd, "sluice-stats"),
 		worker: findUser(passwd, WORKER_USER),
-		operatorsGid: Number(findEntry(group, "group", "sluice")[2]),
+		operatorsGid,
+		readers: { reader: operatorsGid },
 	};
 }
 

@@ -1,20 +1,21 @@
 import { join } from "node:path";
-import type { IdleStrategy } from "@sluice/lib/idle-strategies";
 import type { Account } from "./accounts.ts";
-import { WORKER_USER } from "./accounts.ts";
 import { type ChildSpec, FIRST_GIVEN_FD } from "./child.ts";
 import type { Given } from "./figures.ts";
 import { launchArgv } from "./launch.ts";
 import { endHolders } from "./leftovers.ts";
-import type { ListenAddress } from "./listen-address.ts";
 import { type LogRecord, parseNatsLine } from "./log-line.ts";
+import {
+	type ControlApiStart,
+	controlApiStart,
+	type StartHome,
+	type SupervisorStart,
+	startLine,
+	supervisorStart,
+} from "./start-lines.ts";
 
 /** What the services of one `up` have in common. */
-export interface Home {
-	readonly hostId: string;
-	/** Start of this `up`, Unix milliseconds. */
-	readonly incarnation: string;
-	readonly natsUrl: string;
+export interface Home extends StartHome {
 	readonly stageDir: string;
 	/** Resolves when services may connect. */
 	readonly natsReady: Promise<void>;
@@ -24,8 +25,6 @@ export interface Home {
 
 /** The supervisor waits no longer for a NATS that does not come: it knows what to do without. */
 const COLD_START_MS = 1_000;
-
-const LOG_LEVEL = "info";
 
 /** @param confFd its configuration, opened by root. */
 export function natsServer(
@@ -48,53 +47,36 @@ export function natsServer(
 	};
 }
 
-export interface ControlApiSettings {
+export interface ControlApiSettings extends ControlApiStart {
 	readonly account: Account;
 	readonly seed: string;
-	readonly http: ListenAddress;
-	readonly httpToken: string;
 }
 
-export function controlApi(home: Home, settings: ControlApiSettings): ChildSpec {
-	return service(home, "control-api", settings.account, settings.seed, {
-		httpAddress: settings.http.address,
-		httpPort: settings.http.port,
-		httpToken: settings.httpToken,
-	});
+export function controlApi(home: Home, { account, seed, ...settings }: ControlApiSettings): ChildSpec {
+	return service(home, "control-api", account, seed, controlApiStart(settings));
 }
 
 export function statsAggregator(home: Home, account: Account, seed: string): ChildSpec {
 	return service(home, "stats-aggregator", account, seed, {});
 }
 
-export interface SupervisorSettings {
+export interface SupervisorSettings extends Omit<SupervisorStart, "stageDir"> {
 	readonly seed: string;
-	readonly workerSeed: string;
-	readonly labels: Readonly<Record<string, string>>;
-	readonly workers: number;
-	readonly idle: IdleStrategy;
-	/** Undefined: its default. */
-	readonly ringLimitBytes: number | undefined;
-	readonly keepFile: string;
 	/** Locked by whoever relays on this host with this data directory. */
 	readonly lockFile: string;
 	readonly figures: readonly Given[];
-	readonly installation: string;
 }
 
 /** Root: it opens packet sockets, sets buffers beyond the limits, and starts workers as another user. */
 export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec {
-	const spec = service(home, "supervisor", undefined, settings.seed, {
-		installation: settings.installation,
-		labels: settings.labels,
-		workers: settings.workers,
-		idle: settings.idle,
-		ringLimitBytes: settings.ringLimitBytes,
-		workerCredentials: { kind: "nkey", seed: settings.workerSeed },
-		stageDir: home.stageDir,
-		workerUser: WORKER_USER,
-		keepFile: settings.keepFile,
-	});
+	const { stageDir } = home;
+	const spec = service(
+		home,
+		"supervisor",
+		undefined,
+		settings.seed,
+		supervisorStart({ ...settings, stageDir }),
+	);
 	return {
 		...spec,
 		argv: launchArgv(undefined, keptArgv(home, "supervisor", settings)),
@@ -133,14 +115,11 @@ function service(
 	seed: string,
 	own: Readonly<Record<string, unknown>>,
 ): ChildSpec {
-	const { hostId, incarnation, natsUrl, stageDir } = home;
-	const credentials = { kind: "nkey", seed };
-	const config = { service: name, hostId, incarnation, natsUrl, credentials, logLevel: LOG_LEVEL, ...own };
 	return {
 		name,
 		argv: launchArgv(account, serviceArgv(home, name)),
-		cwd: stageDir,
-		configLine: JSON.stringify(config),
+		cwd: home.stageDir,
+		configLine: startLine(home, name, seed, own),
 		configAfter: home.natsReady,
 		neverHopeless: home.hasKeptRules,
 		isReady: (record) => record["ready"] === true && record.service === name,

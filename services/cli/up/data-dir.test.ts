@@ -20,7 +20,11 @@ test("a directory in place of the lock is one line that says what to do", async 
 
 test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and modes back", async () => {
 	const nats = { name: "nats", uid: 60_001, gid: 60_001 };
-	const accounts = { operatorsGid: 60_002, nats } as unknown as Accounts;
+	const accounts = {
+		operatorsGid: 60_002,
+		nats,
+		readers: { reader: 60_002, "control-api": 60_004 },
+	} as unknown as Accounts;
 	const inner = join(path, "nats/jetstream/x");
 	await mkdir(inner, { recursive: true });
 	await mkdir(join(path, "credentials"));
@@ -29,6 +33,7 @@ test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and mod
 		"outside",
 		"credentials/operator.json",
 		"credentials/reader.json",
+		"credentials/control-api.json",
 		"nats/jetstream/x/1.blk",
 	]) {
 		await writeFile(join(path, name), "x");
@@ -43,6 +48,7 @@ test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and mod
 	};
 	expect(await of("credentials/operator.json")).toEqual([0, 60_003, 0o600]);
 	expect(await of("credentials/reader.json")).toEqual([0, 60_002, 0o640]);
+	expect(await of("credentials/control-api.json")).toEqual([0, 60_004, 0o640]);
 	expect((await of("nats/jetstream/x/1.blk")).slice(0, 2)).toEqual([60_001, 60_001]);
 	expect((await of("nats/jetstream/x")).slice(0, 2)).toEqual([60_001, 60_001]);
 	expect((await of("outside")).slice(0, 2)).toEqual([60_003, 60_003]);

@@ -8,7 +8,7 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { chmod, chown, lchown, lstat, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import type { Accounts } from "./accounts.ts";
 import { lockExclusive, tryLock } from "./flock.ts";
@@ -69,13 +69,13 @@ export class DataDir {
 
 	/** Makes what is missing and puts owners and modes right. @throws CommandFailure on a full or read-only disk. */
 	async prepare(accounts: Accounts): Promise<void> {
-		const { operatorsGid, nats } = accounts;
+		const { operatorsGid, nats, readers } = accounts;
 		await this.explaining(async () => {
 			await folder(this.path, 0o750, 0, operatorsGid);
 			await folder(this.credentialsFolder, 0o750, 0, operatorsGid);
 			await folder(this.nats, 0o700, nats.uid, nats.gid);
 			await ownTree(this.nats, nats.uid, nats.gid);
-			await this.#narrowCredentials(operatorsGid);
+			await this.#narrowCredentials(readers);
 			await probeSpace(join(this.path, ".probe"));
 		});
 	}
@@ -127,17 +127,17 @@ export class DataDir {
 		}
 	}
 
-	/** A restored backup may have given the seeds to anybody; only the reader's is the operators' too. */
-	async #narrowCredentials(operatorsGid: number): Promise<void> {
+	/** A restored backup may have given the seeds to anybody. */
+	async #narrowCredentials(readers: Accounts["readers"]): Promise<void> {
 		const parent = this.credentialsFolder;
 		for (const entry of await readdir(parent, { withFileTypes: true })) {
 			if (!entry.isFile()) continue;
 			const path = join(parent, entry.name);
-			const forGroup = entry.name === "reader.json";
+			const reader = readers[basename(entry.name, ".json")];
 			const is = await lstat(path);
-			const gid = forGroup ? operatorsGid : is.gid;
+			const gid = reader ?? is.gid;
 			if (is.uid !== 0 || is.gid !== gid) await lchown(path, 0, gid);
-			const mode = is.mode & (forGroup ? 0o640 : 0o600);
+			const mode = is.mode & (reader === undefined ? 0o600 : 0o640);
 			if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
 		}
 	}
@@ -155,6 +155,14 @@ export class DataDir {
 		} finally {
 			closeSync(fd);
 		}
+	}
+
+	/** For a group besides root; it may have been narrower. */
+	async letRead(path: string, gid: number): Promise<void> {
+		await this.explaining(async () => {
+			await lchown(path, 0, gid);
+			await chmod(path, 0o640);
+		});
 	}
 
 	/** Replaces a file in one step; it has its final owner and mode before it has its name. */

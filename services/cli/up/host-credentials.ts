@@ -18,8 +18,8 @@ export const hostCredentials = z.strictObject({
 });
 export type HostCredentials = z.output<typeof hostCredentials>;
 
-/** @throws CommandFailure when the file is not that of `hostId`. */
-export async function readHostCredentials(path: string, hostId: string): Promise<HostCredentials> {
+/** @throws CommandFailure when the file is not that of `hostId`, or, when that is undefined, of no host. */
+export async function readHostCredentials(path: string, hostId?: string): Promise<HostCredentials> {
 	const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
 		throw refuse(
 			`credentials ${path} cannot be read (${error.code ?? error.message}): name another file`,
@@ -37,7 +37,7 @@ export async function readHostCredentials(path: string, hostId: string): Promise
 	if (!parsed.success) {
 		throw refuse(`credentials ${path} are not those of a host: ${needed(hostId)}`, parsed.error);
 	}
-	if (parsed.data.host !== hostId) {
+	if (hostId !== undefined && parsed.data.host !== hostId) {
 		throw refuse(
 			`credentials ${path} are for host ${parsed.data.host} and this is ${hostId}: ` +
 				`use --host-id ${parsed.data.host}, or the file of ${hostId}`,
@@ -66,7 +66,7 @@ export async function withHostFile(options: UpOptions, required: boolean): Promi
 	if (host === undefined || url === undefined) {
 		// What stands in the environment is for commands; what is said here is meant.
 		if (required && natsUrl === undefined)
-			throw refuse(`credentials ${path} are not those of a host: ${needed(options.hostId ?? "ID")}`);
+			throw refuse(`credentials ${path} are not those of a host: ${needed(options.hostId)}`);
 		return options;
 	}
 	return { ...options, natsUrl: natsUrl ?? url, hostId: options.hostId ?? host };
@@ -81,7 +81,7 @@ function parseHostFile(text: string): HostCredentials | undefined {
 }
 
 /** What would do instead: people try the operator's file first. */
-function needed(hostId: string): string {
+function needed(hostId = "ID"): string {
 	return `--credentials needs the file that sluice credentials host ${hostId} made, no other`;
 }
 

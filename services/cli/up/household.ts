@@ -13,7 +13,7 @@ import { nkeyFile, readOrMakeHttpToken, readOrMakeIdentities, readOrMakeInstalla
 import { formatListenAddress, reachableOnThisHost } from "./listen-address.ts";
 import type { KeeperLog } from "./log-stream.ts";
 import { serverNameOf } from "./nats-conf.ts";
-import { currentNatsConf, followIssued } from "./nats-users.ts";
+import { currentNatsConf, followIssued, signalled } from "./nats-users.ts";
 import type { JoinedCluster, OwnCluster, UpPlan } from "./options.ts";
 
 /** The processes of one `up`. */
@@ -64,7 +64,7 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 	owned.defer(() => closeSync(confFd));
 	const kept = existsSync(dataDir.keptRules);
 	const nats = adopt(natsServer(plan.hostId, parts.stageDir, kept, accounts.nats, dataDir.nats, confFd));
-	owned.defer(followIssued(users, nats, confFd, conf));
+	owned.defer(followIssued(users, signalled(nats, confFd, conf)));
 	const home = homeOf(parts, natsUrl, nats.ready);
 	const api = { account: accounts.api, seed: identities["control-api"].seed, http: cluster.http, httpToken };
 	return {

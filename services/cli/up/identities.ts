@@ -5,6 +5,7 @@ import { hostConnectionName } from "@sluice/proto/subjects";
 import { z } from "zod";
 import type { Accounts } from "./accounts.ts";
 import type { DataDir } from "./data-dir.ts";
+import { RELOADER } from "./nats-conf.ts";
 import { type IdentityName, identityNames } from "./permissions.ts";
 
 export interface Identity {
@@ -47,12 +48,12 @@ async function readOrMake(
 	const path = dataDir.credentials(name);
 	const stored = await readStored(path);
 	const seed = stored?.seed ?? makeSeed();
-	const forGroup = name === "reader";
-	const called = forGroup ? hostConnectionName(name, host) : name;
+	const called = name === "reader" ? hostConnectionName(name, host) : name;
 	if (stored?.url !== url || stored.name !== called) {
 		const text = nkeyFile(called, seed, url);
 		// Services get their seeds on standard input; only people read files, and who may read may not write rules.
-		await dataDir.write(path, text, forGroup ? 0o640 : 0o600, forGroup ? accounts.operatorsGid : 0);
+		const reader = accounts.readers[name];
+		await dataDir.write(path, text, reader === undefined ? 0o600 : 0o640, reader ?? 0);
 		// The plain seed, as the nats command line tool takes it.
 		if (name === "operator") await dataDir.write(dataDir.operatorSeed, seed, 0o600, 0);
 	}
@@ -82,6 +83,15 @@ async function readStored(path: string): Promise<Stored | undefined> {
 	} catch {
 		return undefined;
 	}
+}
+
+/** Of who tells nats-server to read its configuration anew; made once. */
+export async function readOrMakeReloader(dataDir: DataDir, url: string): Promise<string> {
+	const path = dataDir.credentials(RELOADER);
+	const stored = await readStored(path);
+	const seed = stored?.seed ?? makeSeed();
+	if (stored?.url !== url) await dataDir.write(path, nkeyFile(RELOADER, seed, url), 0o600, 0);
+	return seed;
 }
 
 const TOKEN_BYTES = 32;

@@ -13,6 +13,8 @@ export interface NatsConfOptions {
 	readonly listen: string;
 	readonly serverName: string;
 	readonly users: readonly NatsUser[];
+	/** Public nkey of who may tell the server to read its configuration anew; absent: a signal does. */
+	readonly reloader?: string | undefined;
 }
 
 /** Rules and pages of them come in one message up to this. */
@@ -42,9 +44,31 @@ accounts {
 		users: [
 ${users}
 		]
-	}
+	}${options.reloader === undefined ? "" : systemAccount(options.reloader)}
 }
-`;
+${options.reloader === undefined ? "" : "system_account: SYSTEM\n"}`;
+}
+
+/** The server's own subjects: one user, one request (ADR 0098). */
+function systemAccount(reloader: string): string {
+	const permissions = {
+		publish: { allow: [reloadSubject("*")] },
+		subscribe: { allow: [`_INBOX.${RELOADER}.>`] },
+		allowResponses: false,
+	};
+	return `
+	SYSTEM {
+		users: [
+${userBlock({ name: RELOADER, nkey: reloader, permissions })}
+		]
+	}`;
+}
+
+export const RELOADER = "reloader";
+
+/** @param server its id. */
+export function reloadSubject(server: string): string {
+	return `$SYS.REQ.SERVER.${server}.RELOAD`;
 }
 
 /** What the server of the cluster's first host is called. */

@@ -7,11 +7,11 @@ import type { KeeperLog } from "./log-stream.ts";
 import { type NatsConfOptions, natsConf } from "./nats-conf.ts";
 import { identityNames, permissionsOf } from "./permissions.ts";
 
-export interface NatsUsersOptions extends Pick<NatsConfOptions, "listen" | "serverName"> {
+export interface NatsUsersOptions extends Pick<NatsConfOptions, "listen" | "serverName" | "reloader"> {
 	readonly hostId: string;
 	readonly identities: Identities;
 	readonly dataDir: DataDir;
-	readonly log: KeeperLog;
+	readonly log: Pick<KeeperLog, "warn">;
 }
 
 /** Configuration of the host's nats-server: its own identities, and those that were issued for others. */
@@ -32,29 +32,29 @@ export async function currentNatsConf(options: NatsUsersOptions): Promise<string
 /** The folder is looked at this often: unlike inotify's watches, looking is not limited on busy hosts. */
 const LOOK_EACH_MS = 200;
 
+/** How a running server comes to read what changed. */
+export interface Reader {
+	/** What stands in its configuration now. */
+	readonly conf: string;
+	take(conf: string): Promise<void>;
+}
+
 /**
  * Lets the running server know of credentials that are issued and revoked (ADR 0093).
- * @param confFd what the server reads its configuration from.
- * @param conf what stands there.
  * @returns the way to stop.
  */
 export function followIssued(
-	options: NatsUsersOptions,
-	server: Pick<Child, "ready" | "signal">,
-	confFd: number,
-	conf: string,
+	options: NatsUsersOptions & { readonly log: KeeperLog },
+	reader: Reader,
 ): () => void {
 	const { dataDir, log } = options;
-	let current = conf;
+	let current = reader.conf;
 	let stopped = false;
 	const review = async () => {
 		const text = await currentNatsConf(options);
 		if (stopped || text === current) return;
-		rewrite(confFd, text);
+		await reader.take(text);
 		current = text;
-		// One that is not ready might have read what was there before, and would die of the signal.
-		await server.ready;
-		server.signal("SIGHUP");
 		log.info("credentials changed: nats-server reads them");
 	};
 	let reviews = Promise.resolve();
@@ -69,6 +69,23 @@ export function followIssued(
 	return () => {
 		stopped = true;
 		unwatchFile(dataDir.credentialsFolder, look);
+	};
+}
+
+/**
+ * The server that `up` runs: a signal makes it read.
+ * @param confFd what it reads its configuration from.
+ * @param conf what stands there.
+ */
+export function signalled(server: Pick<Child, "ready" | "signal">, confFd: number, conf: string): Reader {
+	return {
+		conf,
+		async take(text) {
+			rewrite(confFd, text);
+			// One that is not ready might have read what was there before, and would die of the signal.
+			await server.ready;
+			server.signal("SIGHUP");
+		},
 	};
 }
 

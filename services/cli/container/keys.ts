@@ -1,0 +1,56 @@
+import { readFile } from "node:fs/promises";
+import { keepAliveFile } from "@sluice/lib/alive-file";
+import { connectNats } from "@sluice/lib/connect";
+import { createLogger } from "@sluice/lib/log";
+import type { Context } from "../context.ts";
+import { badValue } from "../failure.ts";
+import { readAccounts } from "../up/accounts.ts";
+import { DataDir } from "../up/data-dir.ts";
+import { RELOADER } from "../up/nats-conf.ts";
+import { followIssued } from "../up/nats-users.ts";
+import { stopSignals } from "../up/stop-signals.ts";
+import { containerAccounts } from "./init.ts";
+import { reload } from "./reload.ts";
+import { readOrMakeServer } from "./server.ts";
+import { planContainer } from "./settings.ts";
+import { ALIVE_FILE } from "./start-line.ts";
+
+/**
+ * Tells the nats-server of a compose file of credentials that are issued and revoked, as `up` does; and is where
+ * `sluice credentials` is run, by which it must not be taken for an `up` that does not run (ADR 0098).
+ */
+export async function containerKeys({ flags }: Context): Promise<void> {
+	const plan = await planContainer(flags, process.env);
+	if (plan.cluster.kind !== "own") throw badValue("container keys", "a cluster of this host's own");
+	const facility = createLogger({ service: "credentials", host: plan.hostId }).facility("main");
+	const log = {
+		info: (msg: string, fields = {}) => facility.info(fields, msg),
+		warn: (msg: string, fields = {}) => facility.warn(fields, msg),
+		error: (msg: string, fields = {}) => facility.error(fields, msg),
+	};
+	const accounts = containerAccounts(await readAccounts());
+	const dataDir = new DataDir(plan.dataDir);
+	using signals = stopSignals();
+	const lock = await dataDir.lock(log);
+	const server = await readOrMakeServer({ plan, accounts, dataDir }, plan.cluster);
+	const credentials = { kind: "nkey", seed: server.reloaderSeed } as const;
+	const nc = await connectNats({ url: server.url, credentials, name: RELOADER });
+	// What changed while nobody looked.
+	await reload(nc);
+	const stop = followIssued(
+		{ ...server, log },
+		{
+			conf: await readFile(dataDir.natsConf, "utf8"),
+			async take(text) {
+				await dataDir.write(dataDir.natsConf, text, 0o640, accounts.nats.gid);
+				await reload(nc);
+			},
+		},
+	);
+	keepAliveFile(ALIVE_FILE, () => !nc.isClosed());
+	log.info("ready", { ready: true });
+	await signals.stop;
+	stop();
+	await nc.close();
+	lock.release();
+}

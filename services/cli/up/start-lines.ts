@@ -1,0 +1,71 @@
+import type { IdleStrategy } from "@sluice/lib/idle-strategies";
+import { WORKER_USER } from "./accounts.ts";
+import type { ListenAddress } from "./listen-address.ts";
+
+/** What the services of one host are all told. */
+export interface StartHome {
+	readonly hostId: string;
+	/** Start of what began them all, Unix milliseconds. */
+	readonly incarnation: string;
+	readonly natsUrl: string;
+	/** Touched while the service is well; absent: nobody looks. */
+	readonly aliveFile?: string;
+}
+
+export interface ControlApiStart {
+	readonly http: ListenAddress;
+	readonly httpToken: string;
+}
+
+export interface SupervisorStart {
+	readonly installation: string;
+	readonly labels: Readonly<Record<string, string>>;
+	readonly workers: number;
+	readonly idle: IdleStrategy;
+	/** Undefined: its default. */
+	readonly ringLimitBytes: number | undefined;
+	readonly workerSeed: string;
+	/** Holds bun, worker.js and libsluice.so, where the workers' user can read them. */
+	readonly stageDir: string;
+	readonly keepFile: string;
+}
+
+/** What only one kind of service is told, by the names of its configuration. */
+export type OwnStart = Readonly<Record<string, unknown>>;
+
+const LOG_LEVEL = "info";
+
+export function controlApiStart({ http, httpToken }: ControlApiStart): OwnStart {
+	return { httpAddress: http.address, httpPort: http.port, httpToken };
+}
+
+export function supervisorStart(settings: SupervisorStart): OwnStart {
+	const { installation, labels, workers, idle, ringLimitBytes, workerSeed, stageDir, keepFile } = settings;
+	return {
+		installation,
+		labels,
+		workers,
+		idle,
+		ringLimitBytes,
+		workerCredentials: { kind: "nkey", seed: workerSeed },
+		stageDir,
+		workerUser: WORKER_USER,
+		keepFile,
+	};
+}
+
+/** The line that a service reads from its standard input at its start; it holds its key. */
+export function startLine(home: StartHome, service: string, seed: string, own: OwnStart): string {
+	const { hostId, incarnation, natsUrl, aliveFile } = home;
+	const credentials = { kind: "nkey", seed };
+	return JSON.stringify({
+		service,
+		hostId,
+		incarnation,
+		natsUrl,
+		credentials,
+		logLevel: LOG_LEVEL,
+		aliveFile,
+		...own,
+	});
+}

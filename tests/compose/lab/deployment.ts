@@ -1,0 +1,107 @@
+import { must, type Outcome, until } from "../../netns/lab/commands.ts";
+import type { Engine } from "./engine.ts";
+
+interface Listed {
+	readonly Service: string;
+	readonly State: string;
+	readonly Health: string;
+	readonly ID: string;
+}
+
+/** What `docker compose up` of one compose file made. */
+export class Deployment {
+	constructor(
+		readonly engine: Engine,
+		readonly settings: Readonly<Record<string, string>>,
+		readonly file = "compose.yaml",
+	) {}
+
+	try(...words: string[]): Promise<Outcome> {
+		return this.engine.compose(this.settings, "--file", this.file, ...words);
+	}
+
+	async compose(...words: string[]): Promise<string> {
+		const { code, stdout, stderr } = await this.try(...words);
+		if (code === 0) return stdout;
+		const log = (await this.try("logs", "--tail", "20")).stdout;
+		throw new Error(`compose ${words.join(" ")}: exit ${code}\n${stderr}${stdout}\n${log}`);
+	}
+
+	/** `sluice` in one of the containers. */
+	sluice(service: string, ...words: string[]): Promise<string> {
+		return this.compose("exec", "--no-TTY", service, "sluice", ...words);
+	}
+
+	async containers(): Promise<Listed[]> {
+		const lines = (await this.compose("ps", "--all", "--format", "json")).trim().split("\n").filter(Boolean);
+		return lines.map((line) => JSON.parse(line) as Listed);
+	}
+
+	/** Waits until each service that stays is healthy. */
+	async healthy(): Promise<void> {
+		let last = "";
+		await until(
+			"all containers are healthy",
+			async () => {
+				const states = (await this.containers()).filter(({ Service }) => Service !== "init");
+				last = JSON.stringify(states.map(({ Service, State, Health }) => [Service, State, Health]));
+				return (states.length > 0 && states.every(({ Health }) => Health === "healthy")) || undefined;
+			},
+			60_000,
+			100,
+		).catch(async (error: Error) => {
+			throw new Error(`${error.message}: ${last}\n${(await this.try("logs", "--tail", "20")).stdout}`);
+		});
+	}
+
+	/** As the machine sees it: the container's process 1. */
+	async pidOf(service: string): Promise<number> {
+		const [id] = (await this.compose("ps", "--all", "--quiet", service)).trim().split("\n");
+		return Number(await this.engine.docker("inspect", "--format", "{{.State.Pid}}", id ?? ""));
+	}
+
+	/** Waits until the rule is ACTIVE somewhere. */
+	async active(rule: string): Promise<void> {
+		let last = "";
+		await until(
+			`${rule} is ACTIVE`,
+			async () => {
+				const { code, stdout, stderr } = await this.try(
+					"exec",
+					"--no-TTY",
+					"control-api",
+					"sluice",
+					"--json",
+					"rule",
+					"list",
+				);
+				last = stderr;
+				if (code !== 0) return undefined;
+				const { rules } = JSON.parse(stdout) as { rules: { name: string; hosts: { state: string }[] }[] };
+				return (
+					rules.find(({ name }) => name === rule)?.hosts.some(({ state }) => state === "ACTIVE") || undefined
+				);
+			},
+			60_000,
+			100,
+		).catch((error: Error) => {
+			throw new Error(`${error.message}: ${last}`);
+		});
+	}
+}
+
+/** Processes in a network namespace, by what they are called. */
+export async function processesIn(namespace: string): Promise<string[]> {
+	const pids = (await must(["ip", "netns", "pids", namespace])).split("\n").filter(Boolean);
+	const names = await Promise.all(
+		pids.map((pid) =>
+			Bun.file(`/proc/${pid}/comm`)
+				.text()
+				.catch(() => ""),
+		),
+	);
+	return names
+		.map((name) => name.trim())
+		.filter(Boolean)
+		.sort();
+}
