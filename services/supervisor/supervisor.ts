@@ -16,7 +16,7 @@ import { endStrays } from "./adopt/strays.ts";
 import type { SupervisorConfig } from "./config.ts";
 import type { ClusterView } from "./keep/desired-state.ts";
 import { logStates } from "./log-states.ts";
-import { readHeartbeat } from "./observe/heartbeat.ts";
+import { readBatches, readHeartbeat } from "./observe/heartbeat.ts";
 import { LinkObserver } from "./observe/links.ts";
 import { workerBeforeOthers } from "./priority.ts";
 import type { Desired, Observed, RuleState } from "./reconcile/types.ts";
@@ -33,7 +33,6 @@ import { startWorkerProcess, type WorkerProcess } from "./worker-processes/worke
 import { type Replaced, WorkerReplacement } from "./worker-processes/worker-replacement.ts";
 
 const DEADLINE_CHECK_MS = 1_000;
-const HEARTBEAT_CHECK_MS = 25;
 const STOP_LIMIT_MS = 2_000;
 /** A worker whose channel closed looks for the next one each 10 ms. */
 const ADOPT_LIMIT_MS = 2_000;
@@ -55,7 +54,7 @@ export class Supervisor {
 	#cluster: ClusterView | undefined;
 	#reconciler: Reconciler | undefined;
 	#deadlines: ReturnType<typeof setInterval> | undefined;
-	#heartbeats: ReturnType<typeof setInterval> | undefined;
+	#heartbeats: ReturnType<typeof setTimeout> | undefined;
 	#rules: readonly RuleState[] = [];
 	#applied: Desired = { sequence: 0n, rules: [] };
 	#levels: Pick<LogLevels, "settings"> = { settings: [] };
@@ -86,6 +85,7 @@ export class Supervisor {
 			endedBefore: (slot) => this.#inheritance && (this.#inheritance.ended.get(slot) ?? ""),
 			onHolds: (worker, shard) => this.#relay.drivers.adopt(worker, shard),
 			heartbeat: (slot) => readHeartbeat(this.#relay.counterMemories[slot]),
+			batches: (slot) => readBatches(this.#relay.counterMemories[slot]),
 			isStopped: isStoppedProcess,
 			onEnded: (channel) => this.#relay.drivers.ended(channel),
 			onConnected: (pid) => workerBeforeOthers(pid, logger.facility("workers")),
@@ -120,7 +120,7 @@ export class Supervisor {
 		void this.#follow(events);
 		this.#fleet.startAll();
 		this.#takenOver = this.#takeOver();
-		this.#heartbeats = setInterval(() => this.#fleet.checkHeartbeats(), HEARTBEAT_CHECK_MS);
+		this.#lookAtHearts();
 		this.#deadlines = setInterval(() => {
 			const now = Date.now();
 			this.#fleet.checkDeadlines(now);
@@ -201,12 +201,17 @@ export class Supervisor {
 	/** Leaves every group, stops the workers, and lets the kernel close the rest. */
 	async stop(): Promise<void> {
 		clearInterval(this.#deadlines);
-		clearInterval(this.#heartbeats);
+		clearTimeout(this.#heartbeats);
 		this.#reconciler?.stop();
 		this.#relay.memberships.close();
 		this.#relay.drivers.stop();
 		await this.#fleet.stop(async (channel) => void (await channel.command(stopMessage)), STOP_LIMIT_MS);
 		dataplane.stopEvents();
+	}
+
+	#lookAtHearts(): void {
+		const againMs = this.#fleet.checkHeartbeats();
+		this.#heartbeats = setTimeout(() => this.#lookAtHearts(), againMs);
 	}
 
 	/** A ring that seems to be nobody's may be driven by a worker that has not come back yet. */

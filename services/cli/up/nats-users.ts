@@ -30,7 +30,7 @@ export async function currentNatsConf(options: NatsUsersOptions): Promise<string
 }
 
 /** The folder is looked at this often: unlike inotify's watches, looking is not limited on busy hosts. */
-const LOOK_EACH_MS = 200;
+const LOOK_EACH_MS = 500;
 
 /** How a running server comes to read what changed. */
 export interface Reader {

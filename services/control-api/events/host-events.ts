@@ -4,7 +4,7 @@ import { HostChangedSchema } from "@sluice/proto/gen/event";
 import { hostEventSubject } from "@sluice/proto/subjects";
 import type { HostView } from "../hosts/host-view.ts";
 
-const LOOK_EVERY_MS = 250;
+const LOOK_EVERY_MS = 500;
 
 /** Tells watchers of hosts that appear, and of those that were not seen for as long as a host takes to count as gone. */
 export class HostEvents {

@@ -9,6 +9,7 @@ function make(changes: Partial<FleetOptions> = {}) {
 	const alive = new Map<number, { readonly slot: number; readonly end: (how: string) => void }>();
 	const starts: number[] = [];
 	const hearts: bigint[] = [0n, 0n];
+	const batches: bigint[] = [0n, 0n];
 	const stopped = new Set<number>();
 	/** Connections. */
 	const ended: number[] = [];
@@ -26,6 +27,7 @@ function make(changes: Partial<FleetOptions> = {}) {
 			return { pid, kill: () => queueMicrotask(() => end("SIGKILL")) };
 		},
 		heartbeat: (slot) => hearts[slot] ?? 0n,
+		batches: (slot) => batches[slot] ?? 0n,
 		isStopped: (pid) => stopped.has(pid),
 		onEnded: ({ connection }) => ended.push(connection),
 		onConnected: () => {},
@@ -42,7 +44,7 @@ function make(changes: Partial<FleetOptions> = {}) {
 		connect(slot);
 		fleet.markRunning(slot);
 	};
-	return { fleet, hearts, stopped, ended, starts, alive, connect, end, run, pidOf };
+	return { fleet, hearts, batches, stopped, ended, starts, alive, connect, end, run, pidOf };
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -205,6 +207,22 @@ describe("fleet", () => {
 		}
 		await until(() => alive.size === 1);
 		expect(fleet.running().map(({ slot }) => slot)).toEqual([1]);
+	});
+
+	test("workers that idle are looked at seldom, closely where packets flow or a heart stands still", () => {
+		const { fleet, hearts, batches, run } = make();
+		fleet.startAll();
+		run(0);
+		run(1);
+		const look = (beating = [0, 1]) => {
+			for (const slot of beating) hearts[slot] = (hearts[slot] ?? 0n) + 1n;
+			return fleet.checkHeartbeats();
+		};
+		expect([look(), look()]).toEqual([250, 250]);
+		batches[1] = 1n;
+		const sinceThePacket = Array.from({ length: 41 }, () => look());
+		expect(sinceThePacket).toEqual([...Array.from({ length: 40 }, () => 25), 250]);
+		expect(look([0])).toBe(25);
 	});
 
 	test("a stopped one is ended at the first beat it misses; its shards are free when it has ended", async () => {

@@ -33,6 +33,8 @@ export interface FleetOptions {
 	readonly onHolds?: (worker: ConnectedWorker, shard: number) => void;
 	/** Moves as long as the worker's packet thread works. */
 	readonly heartbeat: (slot: number) => bigint;
+	/** Moves with each batch of packets. */
+	readonly batches: (slot: number) => bigint;
 	readonly isStopped: (pid: number) => boolean;
 	/** The process behind a channel touches nothing any more. Once for each. */
 	readonly onEnded: (channel: WorkerChannel) => void;
@@ -60,6 +62,8 @@ interface Slot {
 	/** Of the process, also when commands go to it no more. */
 	lastChannel: WorkerChannel | undefined;
 	pulse: Pulse;
+	/** At the last look. */
+	batches: bigint;
 	state: WorkerState;
 	restarts: number;
 	lastExit: string;
@@ -79,6 +83,12 @@ const LAST_WORDS_MS = 1_000;
 const DOWN_AFTER_MS = 1_500;
 
 const ADOPTED_LOOK_MS = 5;
+/** While packets flow, and where a heart stands still. */
+const CLOSE_LOOK_MS = 25;
+/** Longer than between two beats of a worker that idles: each look finds another. */
+const IDLE_LOOK_MS = 250;
+/** After the last packet. */
+const CLOSE_LOOKS = 40;
 /** ENGINE_MAX_SHARDS: who says more is no worker of ours. */
 const MOST_HELD = 128;
 
@@ -89,6 +99,8 @@ export class Fleet implements Workers {
 	#stopping = false;
 	#lastRunningAtMs = Date.now();
 	#deadlinesCheckedAtMs: number | undefined;
+	/** Left of them. */
+	#closeLooks = 0;
 
 	constructor(options: FleetOptions) {
 		this.#options = options;
@@ -103,6 +115,7 @@ export class Fleet implements Workers {
 			channel: undefined,
 			lastChannel: undefined,
 			pulse: new Pulse(),
+			batches: 0n,
 			state: "STARTING",
 			restarts: 0,
 			lastExit: "",
@@ -283,15 +296,20 @@ export class Fleet implements Workers {
 		return nowMs - this.#lastRunningAtMs > DOWN_AFTER_MS;
 	}
 
-	/** Ends workers whose hearts stand still; to be called each 25 ms. */
-	checkHeartbeats(): void {
-		const { heartbeat, isStopped } = this.#options;
+	/** Ends workers whose hearts stand still. After how many milliseconds to look again. */
+	checkHeartbeats(): number {
+		const { heartbeat, batches, isStopped } = this.#options;
+		this.#closeLooks -= 1;
 		for (const slot of this.#slots) {
 			const { process } = slot;
 			if (!holdsEverything(slot) || slot.channel === undefined || process === undefined) continue;
 			const hangs = slot.pulse.look(heartbeat(slot.slot), () => isStopped(process.pid));
 			if (hangs !== undefined) this.restart(slot.slot, hangs);
+			const handled = batches(slot.slot);
+			if (handled !== slot.batches || slot.pulse.isStill) this.#closeLooks = CLOSE_LOOKS;
+			slot.batches = handled;
 		}
+		return this.#closeLooks > 0 ? CLOSE_LOOK_MS : IDLE_LOOK_MS;
 	}
 
 	/** Ends workers that don't answer; to be called about each second. */

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** How many looks in a row a heart may stand still; a look comes each 25 ms. */
+/** How many looks in a row a heart may stand still; while it does, a look comes each 25 ms. */
 const MOST_STILL_LOOKS = 40;
 
 /**
@@ -10,6 +10,11 @@ const MOST_STILL_LOOKS = 40;
 export class Pulse {
 	#last: bigint | undefined;
 	#stillLooks = 0;
+
+	/** At the last look it had not beaten since the one before. */
+	get isStill(): boolean {
+		return this.#stillLooks > 0;
+	}
 
 	/**
 	 * Why the worker counts as hung, if it does. The heart of one that idles beats each

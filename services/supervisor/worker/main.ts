@@ -9,7 +9,7 @@ import { workerConfig } from "./config.ts";
 import { CountersPublisher } from "./publisher.ts";
 
 /** Lines, notes and the thread's state are looked at this often; packets never wait for it. */
-const WATCH_MS = 100;
+const WATCH_MS = 250;
 const PUBLISH_MS = 1_000;
 /** For the last publication. */
 const DRAIN_LIMIT_MS = 500;
