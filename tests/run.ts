@@ -30,6 +30,7 @@ const PATIENT = [
 		"supervisor",
 		"privileges",
 		"several-hosts",
+		"orchestrators",
 		"labels",
 	].map(netns),
 	...["one-to-one", "requests", "two-way", "generator-receiver"].map(netns),

@@ -64,6 +64,8 @@ function withRemedy(error: unknown): unknown {
 	const { code, message, cause } = error;
 	const say = (remedy: string) => new SluiceError(code, `${message}: ${remedy}`, { cause });
 	if (code === "timeout") return say("give it more time with --timeout, or look at the log of sluice up");
+	if (code === "forbidden")
+		return say("name a file that may with --credentials, or use sudo on the host where nats-server runs");
 	if (code !== "unavailable") return error;
 	return say("sluice up starts it again, so try in a few seconds, or look at its log");
 }

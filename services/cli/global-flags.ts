@@ -1,4 +1,5 @@
 import { badValue } from "./failure.ts";
+import { checkNatsUrl } from "./parse/nats-url.ts";
 
 /** Flags every command takes, as commander collects them. */
 export interface RawGlobalFlags {
@@ -32,11 +33,16 @@ export function resolveGlobalFlags(
 	return {
 		json: raw.json ?? false,
 		dataDir: raw.dataDir ?? (env["SLUICE_DATA_DIR"] || DEFAULT_DATA_DIR),
-		natsUrl: raw.nats ?? (env["SLUICE_NATS_URL"] || undefined),
+		natsUrl: natsUrl(raw.nats, env["SLUICE_NATS_URL"]),
 		credentialsPath: raw.credentials ?? (env["SLUICE_CREDENTIALS"] || undefined),
 		timeoutMs: parseTimeout(raw.timeout),
 		debug: raw.debug ?? false,
 	};
+}
+
+function natsUrl(flag: string | undefined, variable: string | undefined): string | undefined {
+	if (flag !== undefined) return checkNatsUrl("--nats", flag);
+	return variable === undefined || variable === "" ? undefined : checkNatsUrl("SLUICE_NATS_URL", variable);
 }
 
 function parseTimeout(text: string | undefined): number {

@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nkeys } from "@nats-io/transport-node";
 import { connectNats, readCredentials } from "./connect.ts";
-import { freePort, startNatsServer } from "./testing/nats-server.ts";
+import { settlesWithin } from "./settles-within.ts";
+import { findNatsServer, freePort, startNatsServer } from "./testing/nats-server.ts";
+import { until } from "./testing/until.ts";
 
 const folders: string[] = [];
 afterEach(async () => {
@@ -62,6 +64,53 @@ test("a server that is not there is unavailable at once when nobody wants to wai
 		message: expect.stringContaining(`NATS at ${url} is not reachable`),
 	});
 });
+
+test("whoever waits for a server that does not let it in is told so once, and again after it was let in", async () => {
+	const users = [nkeys.createUser(), nkeys.createUser()];
+	const [kept, revoked] = users.map((user) => user.getPublicKey());
+	const folder = await mkdtemp(join(tmpdir(), "sluice-refused-"));
+	folders.push(folder);
+	const listen = `127.0.0.1:${await freePort()}`;
+	const admit = async (...keys: (string | undefined)[]) => {
+		const list = keys.map((key) => `{ nkey: ${key} }`).join(", ");
+		await writeFile(join(folder, "nats.conf"), `listen: "${listen}"\naccounts { S { users: [${list}] } }\n`);
+	};
+	await admit(kept, revoked);
+	const argv = [findNatsServer(), "-c", join(folder, "nats.conf")];
+	const server = Bun.spawn(argv, { stdio: ["ignore", "ignore", "ignore"] });
+	let refusals = 0;
+	const options = {
+		url: `nats://${listen}`,
+		credentials: { kind: "nkey", seed: new TextDecoder().decode(users[1]?.getSeed()) },
+		onRefused: () => {
+			refusals += 1;
+		},
+	} as const;
+	const running = await connectNats({ ...options, name: "running" });
+	expect(refusals).toBe(0);
+	await admit(kept);
+	server.kill("SIGHUP");
+	await until(() => refusals === 1);
+	const waiting = connectNats({ ...options, name: "waiting" });
+	await until(() => refusals === 2);
+	await admit(kept, revoked);
+	server.kill("SIGHUP");
+	await (await waiting).close();
+	// What is asked while the connection is away is lost.
+	await until(
+		async () =>
+			await settlesWithin(
+				running.flush().catch(() => Bun.sleep(1_000)),
+				500,
+			),
+	);
+	await admit(kept);
+	server.kill("SIGHUP");
+	await until(() => refusals === 3);
+	await running.close();
+	server.kill();
+	await server.exited;
+}, 30_000);
 
 test("a server that just reads its users anew refuses once: that is not the last word", async () => {
 	let refusals = 1;

@@ -1,4 +1,4 @@
-import { connect, errors, type NatsConnection } from "@nats-io/transport-node";
+import { type Authenticator, connect, errors, type NatsConnection } from "@nats-io/transport-node";
 import { z } from "zod";
 import { readBoundedFile } from "./bounded-text.ts";
 import { type Credentials, describeIssue, nkeyCredentials } from "./config.ts";
@@ -14,7 +14,12 @@ export interface ConnectOptions {
 	readonly timeoutMs?: number;
 	/** A service waits for its server; a command wants to know at once. Default true. */
 	readonly waitOnFirstConnect?: boolean;
+	/** While it waits, or connects anew: the server is there, and does not let us in. Once, until it did. */
+	readonly onRefused?: () => void;
 }
+
+/** Asked for its key so often in a row, it is refused: once or twice means nothing. */
+const ASKED_IN_VAIN = 3;
 
 /** From the moment in which a server reads its users anew. */
 const AGAIN_AFTER_MS = 50;
@@ -36,9 +41,20 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
 
 async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 	const { url, credentials, name, timeoutMs = 5_000, waitOnFirstConnect = true } = options;
-	const authenticator = credentials && nkeyUser(credentials.seed);
+	const user = credentials && nkeyUser(credentials.seed);
+	let asked = 0;
+	const authenticator: Authenticator | undefined =
+		user &&
+		((nonce) => {
+			asked += 1;
+			if (asked === ASKED_IN_VAIN) options.onRefused?.();
+			return user(nonce);
+		});
+	const letIn = () => {
+		asked = 0;
+	};
 	try {
-		return await connect({
+		const nc = await connect({
 			servers: url.split(","),
 			name,
 			inboxPrefix: `_INBOX.${name}`,
@@ -55,6 +71,9 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 			noAsyncTraces: true,
 			...(authenticator === undefined ? {} : { authenticator }),
 		});
+		letIn();
+		if (options.onRefused !== undefined) void onReconnect(nc, letIn);
+		return nc;
 	} catch (thrown) {
 		if (thrown instanceof errors.AuthorizationError) {
 			throw new SluiceError(
@@ -69,6 +88,10 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 			cause: thrown,
 		});
 	}
+}
+
+async function onReconnect(nc: NatsConnection, callback: () => void): Promise<void> {
+	for await (const { type } of nc.status()) if (type === "reconnect") callback();
 }
 
 const credentialsFile = z.strictObject({

@@ -75,7 +75,8 @@ async function run(): Promise<void> {
 	const connected = connectCluster(supervisor);
 	const early = await Promise.race([connected, Bun.sleep(COLD_START_MS)]);
 	if (early === undefined && state.knownRules > 0 && !stopping) {
-		facility.error({ rules: state.knownRules }, "NATS is not there: the rules last known flow");
+		const why = refused ? "NATS refuses this host" : "NATS is not there";
+		facility.error({ rules: state.knownRules }, `${why}: the rules last known flow`);
 		void supervisor.join(state, 0);
 	}
 	const { nc, cluster } = await connected;
@@ -100,12 +101,22 @@ async function run(): Promise<void> {
 	log.info({ ready: true, workers: config.workers }, "ready");
 }
 
+/** NATS is there, and does not let us in: it was told to. */
+let refused = false;
+
+function onRefused(): void {
+	refused = true;
+	const remedy = `make new ones there with sluice credentials host ${config.hostId}, and start sluice up with them`;
+	logger.facility("nats").error(`NATS at ${config.natsUrl} refuses the credentials of this host: ${remedy}`);
+}
+
 /** Waits for NATS and for the cluster's buckets, however long that takes. */
 async function connectCluster(supervisor: Supervisor) {
 	const nc = await connectNats({
 		url: config.natsUrl,
 		credentials: config.credentials,
 		name: hostConnectionName("supervisor", config.hostId),
+		onRefused,
 	});
 	const identity = {
 		host: config.hostId,

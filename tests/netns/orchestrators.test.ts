@@ -146,6 +146,27 @@ test("an orchestrator finds the services with their endpoints, as the nats tool'
 	expect(counted.find(({ subject }) => subject === "sluice.v1.rule.put")?.num_requests).toBeGreaterThan(0);
 });
 
+test("credentials say where they reach, and what is not theirs, with what to do about it", async () => {
+	const { stderr } = await relay.cli("credentials", "orchestrator", "robot");
+	expect(stderr).toBe(
+		"sluice: nats://127.0.0.1:4222 can be reached on this host only: should robot run on another, " +
+			"give up --nats-listen ADDR:PORT, and this command --nats nats://ADDR:PORT\n",
+	);
+	expect(await relay.cli("log", "level", "debug", "--credentials", robot)).toEqual({
+		code: 1,
+		stdout: "",
+		stderr:
+			"sluice: these credentials may not send to sluice.v1.log.level: name a file that may with --credentials, " +
+			"or use sudo on the host where nats-server runs\n",
+	});
+	expect(await relay.cli("credentials", "host", "relay-b", "--nats", "http://10.0.0.1")).toEqual({
+		code: 1,
+		stdout: "",
+		stderr:
+			"sluice: --nats http://10.0.0.1: expected nats://ADDR:PORT or tls://ADDR:PORT, or several with commas between\n",
+	});
+});
+
 /** What both examples say, whoever asks for them. */
 function examplesWords(revision: number): RegExp[] {
 	return [

@@ -55,10 +55,7 @@ export async function credentialsIssue(
 	if (options.out === "-") await terminal.write(made.text.replaceAll("\t", "  "));
 	else if (flags.json) await terminal.write(`${JSON.stringify({ kind, name, url, file })}\n`);
 	else await terminal.write(`${outcome(kind, name, url, file)}\n`);
-	if (kind === "host" && isLoopback(url))
-		terminal.note(
-			`sluice: ${url} is ${name} itself when it asks there: give up --nats-listen ADDR:PORT, and this command --nats nats://ADDR:PORT`,
-		);
+	if (isLoopback(url)) terminal.note(`sluice: ${onlyHere(kind, name, url)}`);
 	if (takenUp !== "now") terminal.note(LATER);
 }
 
@@ -104,6 +101,12 @@ export async function credentialsList({ flags, terminal }: Context): Promise<voi
 		const rows = issued.map(({ kind, name, path }) => [kind, name, path]);
 		await terminal.write(formatTable(columns, rows, terminal.colors));
 	}
+}
+
+function onlyHere(kind: IssuedKind, name: string, url: string): string {
+	const remedy = "give up --nats-listen ADDR:PORT, and this command --nats nats://ADDR:PORT";
+	if (kind === "host") return `${url} is ${name} itself when it asks there: ${remedy}`;
+	return `${url} can be reached on this host only: should ${name} run on another, ${remedy}`;
 }
 
 const LATER = "sluice: sluice up does not run here: it holds from its next start";
