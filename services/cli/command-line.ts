@@ -182,6 +182,7 @@ function declareViews(program: Command, perform: Perform): void {
 		.command("stats [NAME]")
 		.description("what was received, forwarded, sent and dropped")
 		.option("--watch", "again each second, until interrupted")
+		.option("--workers", "also what each worker counted")
 		.action(
 			on(perform, async (context, name: string | undefined, options: StatsOptions) =>
 				(await import("./commands/stats.ts")).stats(context, name, options),

@@ -16,13 +16,13 @@ const WARM_UP_PAUSE_MS = 200;
  */
 export async function fetchCollectedStats(
 	cluster: Cluster,
-	names: string[],
+	wanted: WantedStats,
 	timeoutMs: number,
 ): Promise<GetStatsResponse> {
 	const deadline = performance.now() + timeoutMs;
 	while (true) {
 		try {
-			return await fetchStats(cluster, names);
+			return await fetchStats(cluster, wanted);
 		} catch (error) {
 			if (!isAnswer(error) || performance.now() + WARM_UP_PAUSE_MS > deadline) throw error;
 			await Bun.sleep(WARM_UP_PAUSE_MS);
@@ -35,10 +35,16 @@ function isAnswer(error: unknown): boolean {
 	return error instanceof SluiceError && error.code === "unavailable" && error.cause === undefined;
 }
 
-/** Statistics of these rules, or of all when `names` is empty, through all pages, as one message. */
+export interface WantedStats {
+	/** Empty: all rules. */
+	readonly names: string[];
+	readonly perWorker?: boolean;
+}
+
+/** Statistics through all pages, as one message. */
 export async function fetchStats(
 	cluster: Cluster,
-	names: string[],
+	{ names, perWorker = false }: WantedStats,
 	timeoutMs?: number,
 ): Promise<GetStatsResponse> {
 	const merged = create(GetStatsResponseSchema);
@@ -48,7 +54,7 @@ export async function fetchStats(
 			requests.statsGet,
 			GetStatsRequestSchema,
 			GetStatsResponseSchema,
-			{ names, pageToken },
+			{ names, perWorker, pageToken },
 			timeoutMs,
 		);
 		merged.rules.push(...page.rules);

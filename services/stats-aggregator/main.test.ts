@@ -19,7 +19,7 @@ import {
 } from "@sluice/proto/gen/stats";
 import { Worker_State } from "@sluice/proto/gen/worker";
 import { buckets, countersStream, countersSubject, countersSubjects, requests } from "@sluice/proto/subjects";
-import { R1, type Reading, uid, workerCounters } from "./testing/counters.ts";
+import { R1, type Reading, T0, uid, workerCounters } from "./testing/counters.ts";
 
 let server: TestNatsServer;
 let nc: NatsConnection;
@@ -105,6 +105,23 @@ async function startAggregator(logLevel = "info"): Promise<() => string> {
 	})();
 	await ready.promise;
 	return () => log;
+}
+
+/** Kills the one that was started last, and waits until nats-server sends it no questions any more. */
+async function killAggregator(): Promise<void> {
+	const child = processes.pop();
+	child?.kill("SIGKILL");
+	await child?.exited;
+	await until(async () => (await answering().catch(() => 0)) === processes.length);
+}
+
+/** How many there are. @throws when there is none. */
+async function answering(): Promise<number> {
+	const found: Msg[] = [];
+	const options = { strategy: "timer", maxWait: 200 } as const;
+	for await (const answer of await nc.requestMany("$SRV.PING.sluice-stats-aggregator", "", options))
+		found.push(answer);
+	return found.length;
 }
 
 /** A request sent while the connection is away is lost, so those that are repeated give up soon. */
@@ -212,6 +229,60 @@ describe("the aggregator on a real nats-server", () => {
 		const again = performance.now();
 		expect(await received()).toBe(0n);
 		expect(performance.now() - again).toBeLessThan(1000);
+	});
+
+	test("of two side by side each answers the same, and one that is killed costs no answer and no figure", async () => {
+		await startAggregator();
+		await startAggregator();
+		const totals = async () => {
+			const answers = await Promise.all(Array.from({ length: 20 }, () => getStats()));
+			return [
+				...new Set(answers.map(({ rules }) => `${rules[0]?.receivedPackets}/${rules[0]?.packetsPerSecond}`)),
+			];
+		};
+		const reading = (sequence: bigint, worker: number, received: bigint) =>
+			publish({
+				sequence,
+				worker,
+				atMs: T0 + Number(sequence) * 1000,
+				rules: [{ uid: uid(1), received }],
+			});
+		for (const worker of [0, 1]) for (const sequence of [1n, 2n]) reading(sequence, worker, sequence * 100n);
+		await until(async () => (await totals()).join() === "400/200");
+		await killAggregator();
+		expect(await totals()).toEqual(["400/200"]);
+		reading(3n, 0, 350n);
+		await until(async () => (await totals()).join() === "550/250");
+		// The one that comes back has one sample of each worker: it knows all figures, and no rate yet.
+		await startAggregator();
+		expect((await totals()).toSorted()).toEqual(["550/250", "550/undefined"]);
+		for (const worker of [0, 1]) reading(4n, worker, 400n);
+		await until(async () => (await totals()).join() === "800/150");
+	});
+
+	test("a host that died keeps its figures, marked with their age, over a restart of the aggregator too", async () => {
+		await startAggregator();
+		for (const host of ["relay-a", "relay-b"])
+			publish({ host, sequence: 1n, rules: [{ uid: uid(1), received: 10n }] });
+		const heardMs = performance.now();
+		const stale = async () => {
+			publish({
+				host: "relay-a",
+				sequence: 2n + BigInt(Date.now()),
+				rules: [{ uid: uid(1), received: 10n }],
+			});
+			const hosts = (await getStats()).rules[0]?.hosts ?? [];
+			return hosts.flatMap((host) => (host.stale ? [[host.host, host.receivedPackets]] : []));
+		};
+		expect(await stale()).toEqual([]);
+		await until(async () => (await stale()).length > 0);
+		expect(performance.now() - heardMs).toBeGreaterThan(3_000);
+		await killAggregator();
+		await startAggregator();
+		expect(await stale()).toEqual([["relay-b", 10n]]);
+		const [rule] = (await getStats()).rules;
+		expect(rule?.receivedPackets).toBe(20n);
+		expect(rule?.hosts[1]?.ageSeconds).toBeGreaterThan(3);
 	});
 
 	test("publishes a rule that counts nothing each second as well", async () => {

@@ -73,14 +73,7 @@ async function main(): Promise<void> {
 		known ??= catalogue([...rules.entries.values()].map(({ value }) => value));
 		return known;
 	};
-	const isWarm = warmUp(logger, () =>
-		unheardWorkers(
-			fold,
-			[...hosts.entries.values()].map(({ value }) => value),
-			config,
-			Date.now(),
-		),
-	);
+	const isWarm = warmUp(logger, () => unheardWorkers(fold, hosts.entries.values(), config, Date.now()));
 	await serveQueries(nc, logger, isStopping, async (request) => {
 		// Soon after the start an answer takes up to WARM_UP_MS: better than none, or one that steps back.
 		while (!isWarm()) await Bun.sleep(WARM_UP_POLL_MS);

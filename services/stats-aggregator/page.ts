@@ -11,7 +11,7 @@ import type { Fold } from "./fold.ts";
 import { interfaceStats, ruleStats, workerStats } from "./query.ts";
 
 const MAX_PAGE_RULES = 500;
-/** Outputs on one page, counted once per host: about 250 bytes of JSON each, max_payload is 4 MB. */
+/** Outputs on one page, counted once per host and worker: about 250 bytes of JSON each, max_payload is 4 MB. */
 const MAX_PAGE_OUTPUTS = 8000;
 const MAX_NAMES = 10_000;
 
@@ -34,13 +34,14 @@ export function getStats(
 		if (page.length === pageSize || outputs >= MAX_PAGE_OUTPUTS) {
 			break;
 		}
-		const stats = ruleStats(fold, rule, nowMs);
-		outputs += rule.outputs.length * (1 + stats.hosts.length);
+		const stats = ruleStats(fold, rule, nowMs, request.perWorker);
+		const parts = stats.hosts.reduce((sum, { workers }) => sum + 1 + workers.length, 1);
+		outputs += rule.outputs.length * parts;
 		page.push(stats);
 	}
 	return create(GetStatsResponseSchema, {
 		rules: page,
-		interfaces: first ? interfaceStats(fold) : [],
+		interfaces: first ? interfaceStats(fold, nowMs) : [],
 		workers: first ? workerStats(fold, nowMs) : [],
 		nextPageToken: page.length < rest.length ? (page.at(-1)?.name ?? "") : "",
 	});

@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { toJsonText } from "@sluice/lib/json";
 import { Drop_Reason, Failure_Reason, RuleStatsSchema } from "@sluice/proto/gen/stats";
 import { emptyFold } from "./fold.ts";
-import { interfaceStats, ruleStats, SILENT_WORKER_MS, workerStats } from "./query.ts";
+import { interfaceStats, ruleStats, workerStats } from "./query.ts";
+import { SILENT_WORKER_MS } from "./rates.ts";
 import { foldReading, R1, R2, rule, T0, uid } from "./testing/counters.ts";
 
 const video = rule("video", 1);
@@ -82,7 +83,7 @@ describe("query", () => {
 		expect(output?.failedPackets).toBe(4n);
 	});
 
-	test("rates follow the workers' own clocks, and are zero for a worker that is not heard", () => {
+	test("rates follow the workers' own clocks, and nobody knows them of workers that are not heard", () => {
 		const fold = emptyFold();
 		const hosts = [
 			// Two clocks that are an hour apart, and neither is ours.
@@ -101,7 +102,71 @@ describe("query", () => {
 		expect([stats.packetsPerSecond, stats.bitsPerSecond]).toEqual([150, 1_200_000]);
 		expect(stats.outputs[0]?.packetsPerSecond).toBe(150);
 		expect(ruleStats(fold, video, T0 + 2000 + SILENT_WORKER_MS).packetsPerSecond).toBe(150);
-		expect(ruleStats(fold, video, T0 + 2001 + SILENT_WORKER_MS).packetsPerSecond).toBe(0);
+		const silent = ruleStats(fold, video, T0 + 2001 + SILENT_WORKER_MS);
+		expect([silent.packetsPerSecond, silent.outputs[0]?.packetsPerSecond]).toEqual([undefined, undefined]);
+	});
+
+	test("a rate is not known until each worker that speaks was heard twice, and the dead are no part of it", () => {
+		const fold = emptyFold();
+		const reading = (host: string, sequence: bigint, received: bigint, heardMs: number) => {
+			const rules = [{ uid: uid(1), received, outputs: [{ output: R1, sent: received }] }];
+			foldReading(fold, { host, sequence, atMs: heardMs, rules }, heardMs);
+		};
+		reading("relay-dead", 1n, 0n, T0 - 10_000);
+		reading("relay-dead", 2n, 900n, T0 - 9_000);
+		reading("relay-a", 1n, 0n, T0);
+		reading("relay-b", 1n, 0n, T0);
+		reading("relay-a", 2n, 100n, T0 + 1_000);
+		const early = ruleStats(fold, video, T0 + 1_000);
+		expect(early.hosts.map(({ packetsPerSecond }) => packetsPerSecond)).toEqual([100, undefined, undefined]);
+		expect([early.packetsPerSecond, early.outputs[0]?.packetsPerSecond]).toEqual([undefined, undefined]);
+		expect(JSON.parse(toJsonText(RuleStatsSchema, early))).not.toHaveProperty("packetsPerSecond");
+		reading("relay-b", 2n, 50n, T0 + 1_000);
+		const stats = ruleStats(fold, video, T0 + 1_000);
+		expect([stats.packetsPerSecond, stats.receivedPackets]).toEqual([150, 1_050n]);
+	});
+
+	test("figures of a host that died stay, and are marked with their age", () => {
+		const fold = emptyFold();
+		const interfaces = [{ name: "r0", captured: 9n, unmatched: 0n }];
+		for (const [host, heardMs] of [
+			["relay-a", T0],
+			["relay-b", T0 - 3_001],
+		] as const)
+			foldReading(fold, { host, rules: [{ uid: uid(1), received: 7n }], interfaces }, heardMs);
+		const stats = ruleStats(fold, video, T0);
+		expect(stats.receivedPackets).toBe(14n);
+		const marks = [
+			["relay-a", 0, false],
+			["relay-b", 3.001, true],
+		] as const;
+		for (const list of [stats.hosts, interfaceStats(fold, T0), workerStats(fold, T0)]) {
+			const marked = list.map(({ host, ageSeconds, stale }) => [host, ageSeconds, stale] as const);
+			expect(marked).toEqual([...marks]);
+		}
+	});
+
+	test("per worker on demand: what they counted adds up to their host's figures", () => {
+		const fold = emptyFold();
+		for (const worker of [1, 0]) {
+			const outputs = [{ output: R1, sent: 8n }];
+			const received = BigInt(10 + worker);
+			foldReading(fold, { worker, rules: [{ uid: uid(1), received, outputs }] }, T0 - worker * 4_000);
+		}
+		expect(ruleStats(fold, video, T0).hosts[0]?.workers).toEqual([]);
+		const [host] = ruleStats(fold, video, T0, true).hosts;
+		expect(
+			host?.workers.map((each) => [
+				each.worker,
+				each.receivedPackets,
+				each.outputs[0]?.sentPackets,
+				each.stale,
+			]),
+		).toEqual([
+			[0, 10n, 8n, false],
+			[1, 11n, 8n, true],
+		]);
+		expect([host?.receivedPackets, host?.stale]).toEqual([21n, false]);
 	});
 
 	test("a publication soon after another does not make rates of noise", () => {
@@ -135,7 +200,7 @@ describe("query", () => {
 			foldReading(fold, { worker, interfaces: [{ name: "r0", captured: 10n, unmatched: 3n }] });
 		}
 		foldReading(fold, { host: "relay-b", interfaces: [{ name: "r0", captured: 1n, unmatched: 1n }] });
-		const figures = interfaceStats(fold).map((each) => [
+		const figures = interfaceStats(fold, T0).map((each) => [
 			each.host,
 			each.interface,
 			each.capturedFrames,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
-import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
+import { HostRecordSchema } from "@sluice/proto/gen/host";
 import { Worker_State } from "@sluice/proto/gen/worker";
 import { emptyFold } from "./fold.ts";
 import { foldReading, T0 } from "./testing/counters.ts";
@@ -8,9 +8,13 @@ import { unheardWorkers } from "./warm-up.ts";
 
 const own = { hostId: "relay-a", incarnation: 100n };
 
-function record(host: string, incarnation: bigint, states: Worker_State[], atMs = T0): HostRecord {
+/** Clocks of hosts may be anywhere: here an hour behind. */
+const SKEW_MS = 3_600_000;
+
+function record(host: string, incarnation: bigint, states: Worker_State[], writtenUnixMs = T0) {
 	const workers = states.map((state, worker) => ({ host, worker, state }));
-	return create(HostRecordSchema, { host, incarnation, workers, atUnixMs: BigInt(atMs) });
+	const atUnixMs = BigInt(writtenUnixMs - SKEW_MS);
+	return { value: create(HostRecordSchema, { host, incarnation, workers, atUnixMs }), writtenUnixMs };
 }
 
 describe("unheardWorkers", () => {

@@ -1,8 +1,9 @@
+import type { SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import type { HostRecord } from "@sluice/proto/gen/host";
 import { Worker_State } from "@sluice/proto/gen/worker";
 import type { Fold } from "./fold.ts";
 
-/** A supervisor writes its record each 2 s; one that is older speaks of a host that is gone. */
+/** A supervisor writes its record each 2 s; one that came earlier to the server speaks of a host that is gone. */
 const LIVE_RECORD_MS = 10_000;
 
 /** Longer than two publications of every worker: what was not heard by then is not there. */
@@ -15,20 +16,20 @@ export interface OwnHost {
 }
 
 /**
- * Workers that should be publishing and have not been heard: as long as there are any,
+ * Workers that should be publishing and have not been heard, whatever their hosts' clocks say: as long as there are any,
  * sums would be too small, and figures would step back for whoever asked another
  * aggregator before.
  */
 export function unheardWorkers(
 	fold: Fold,
-	records: Iterable<HostRecord>,
+	records: Iterable<Pick<SnapshotEntry<HostRecord>, "value" | "writtenUnixMs">>,
 	own: OwnHost,
 	nowMs: number,
 ): string[] {
 	const unheard: string[] = [];
-	for (const record of records) {
+	for (const { value: record, writtenUnixMs } of records) {
 		const over = record.host === own.hostId && record.incarnation < own.incarnation;
-		if (over || Number(record.atUnixMs) < nowMs - LIVE_RECORD_MS) {
+		if (over || writtenUnixMs < nowMs - LIVE_RECORD_MS) {
 			continue;
 		}
 		const host = fold.hosts.get(record.host);

@@ -31,7 +31,7 @@ export async function ruleList({ flags, terminal }: Context): Promise<void> {
 
 async function fetchStatsByName(cluster: Cluster): Promise<ReadonlyMap<string, RuleStats> | undefined> {
 	try {
-		const stats = await fetchStats(cluster, [], STATS_TIMEOUT_MS);
+		const stats = await fetchStats(cluster, { names: [] }, STATS_TIMEOUT_MS);
 		return new Map(stats.rules.map((rule) => [rule.name, rule]));
 	} catch {
 		return undefined;

@@ -3,11 +3,12 @@ import { toJsonText } from "@sluice/lib/json";
 import { type GetStatsResponse, GetStatsResponseSchema } from "@sluice/proto/gen/stats";
 import { type Cluster, withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
-import { fetchCollectedStats, fetchStats } from "../fetch-stats.ts";
+import { fetchCollectedStats, fetchStats, type WantedStats } from "../fetch-stats.ts";
 import { formatStats } from "../format/stats.ts";
 
 export interface StatsOptions {
 	watch?: boolean;
+	workers?: boolean;
 }
 
 type Answer = GetStatsResponse | SluiceError | "interrupted";
@@ -19,18 +20,18 @@ export async function stats(
 	name: string | undefined,
 	options: StatsOptions,
 ): Promise<void> {
-	const names = name === undefined ? [] : [name];
+	const wanted = { names: name === undefined ? [] : [name], perWorker: options.workers === true };
 	await withCluster(context.flags, async (cluster) => {
-		if (options.watch) await watch(context, cluster, names);
+		if (options.watch) await watch(context, cluster, wanted);
 		else
 			await context.terminal.write(
-				render(context, await fetchCollectedStats(cluster, names, context.flags.timeoutMs)),
+				render(context, await fetchCollectedStats(cluster, wanted, context.flags.timeoutMs)),
 			);
 	});
 }
 
 /** Until interrupted: redraws on a terminal, block after block otherwise, one object a line with --json. */
-async function watch(context: Context, cluster: Cluster, names: string[]): Promise<void> {
+async function watch(context: Context, cluster: Cluster, wanted: WantedStats): Promise<void> {
 	const { flags } = context;
 	const interrupted = Promise.withResolvers<"interrupted">();
 	const interrupt = () => interrupted.resolve("interrupted");
@@ -38,7 +39,7 @@ async function watch(context: Context, cluster: Cluster, names: string[]): Promi
 	process.on("SIGTERM", interrupt);
 	try {
 		let answer: Answer = await Promise.race([
-			fetchCollectedStats(cluster, names, flags.timeoutMs),
+			fetchCollectedStats(cluster, wanted, flags.timeoutMs),
 			interrupted.promise,
 		]);
 		let shownMs = performance.now();
@@ -49,7 +50,7 @@ async function watch(context: Context, cluster: Cluster, names: string[]): Promi
 				shownMs = performance.now();
 			}
 			if ((await Promise.race([Bun.sleep(WATCH_INTERVAL_MS), interrupted.promise])) === "interrupted") return;
-			answer = await Promise.race([fetchOrOutage(cluster, names), interrupted.promise]);
+			answer = await Promise.race([fetchOrOutage(cluster, wanted), interrupted.promise]);
 		}
 	} finally {
 		process.off("SIGINT", interrupt);
@@ -58,9 +59,9 @@ async function watch(context: Context, cluster: Cluster, names: string[]): Promi
 }
 
 /** A gap, while an aggregator or nats-server is started anew, does not end the watch. */
-async function fetchOrOutage(cluster: Cluster, names: string[]): Promise<GetStatsResponse | SluiceError> {
+async function fetchOrOutage(cluster: Cluster, wanted: WantedStats): Promise<GetStatsResponse | SluiceError> {
 	try {
-		return await fetchStats(cluster, names, WATCH_INTERVAL_MS);
+		return await fetchStats(cluster, wanted, WATCH_INTERVAL_MS);
 	} catch (error) {
 		const passing =
 			error instanceof SluiceError && (error.code === "unavailable" || error.code === "timeout");

@@ -24,8 +24,10 @@ export const statsReport = z.object({
 			receivedPackets: count,
 			forwardedPackets: count,
 			droppedPackets: z.record(z.string(), count),
-			packetsPerSecond: z.number(),
-			outputs: z.array(z.object({ address: z.string(), sentPackets: count, packetsPerSecond: z.number() })),
+			packetsPerSecond: z.number().optional(),
+			outputs: z.array(
+				z.object({ address: z.string(), sentPackets: count, packetsPerSecond: z.number().optional() }),
+			),
 		}),
 	),
 	interfaces: z.array(z.object({ kernelDroppedFrames: count })),

@@ -9,7 +9,8 @@ export function formatCount(count: bigint | number): string {
 }
 
 /** 56000000 → "56.0 Mb/s". */
-export function formatBitRate(bitsPerSecond: number): string {
+export function formatBitRate(bitsPerSecond: number | undefined): string {
+	if (bitsPerSecond === undefined) return NO_FIGURE;
 	const units = ["b/s", "kb/s", "Mb/s", "Gb/s", "Tb/s"];
 	let value = bitsPerSecond;
 	let unit = 0;
@@ -18,6 +19,11 @@ export function formatBitRate(bitsPerSecond: number): string {
 		unit += 1;
 	}
 	return `${value.toFixed(unit === 0 ? 0 : 1)} ${units[unit]}`;
+}
+
+/** A rate that is not known yet has no figure. */
+export function formatRate(packetsPerSecond: number | undefined): string {
+	return packetsPerSecond === undefined ? NO_FIGURE : formatCount(packetsPerSecond);
 }
 
 /** 1048576 → "1.0 MiB". */

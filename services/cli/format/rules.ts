@@ -3,7 +3,7 @@ import type { Rule, RuleStatus } from "@sluice/proto/gen/rule";
 import type { RuleStats } from "@sluice/proto/gen/stats";
 import { formatInput, formatOutput } from "../parse/rule.ts";
 import type { Colors } from "../terminal.ts";
-import { formatCount, formatDuration, NO_FIGURE } from "./figures.ts";
+import { formatDuration, formatRate, NO_FIGURE } from "./figures.ts";
 import { formatStates } from "./states.ts";
 import { formatTable } from "./table.ts";
 
@@ -21,7 +21,7 @@ export function formatRuleList(
 			status.rule?.input ? formatInput(status.rule.input) + formatSources(status.rule) : NO_FIGURE,
 			formatOutputs(status.rule),
 			formatStates(status, colors).join("; "),
-			figures ? formatCount(figures.packetsPerSecond) : NO_FIGURE,
+			formatRate(figures?.packetsPerSecond),
 			formatSilence(figures),
 		];
 	});

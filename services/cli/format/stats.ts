@@ -1,11 +1,17 @@
-import type { GetStatsResponse, InterfaceStats, OutputStats, RuleStats } from "@sluice/proto/gen/stats";
+import type {
+	GetStatsResponse,
+	InterfaceStats,
+	OutputStats,
+	RuleHostStats,
+	RuleStats,
+} from "@sluice/proto/gen/stats";
 import { formatEndpoint } from "../parse/endpoint.ts";
 import type { Colors } from "../terminal.ts";
-import { formatBitRate, formatCount, formatDrops } from "./figures.ts";
+import { formatBitRate, formatCount, formatDrops, formatDuration, formatRate } from "./figures.ts";
 import { formatSilence } from "./rules.ts";
 import { formatTable } from "./table.ts";
 
-/** Three tables: rules, their outputs, input interfaces; a rule on several hosts also has a line for each. */
+/** Three tables: rules, their outputs, input interfaces; a rule on several hosts, or on one that is silent, has a line for each. */
 export function formatStats(stats: GetStatsResponse, colors: Colors): string {
 	const tables: string[] = [];
 	if (stats.rules.length === 0) tables.push("no rules yet: add one with sluice rule add\n");
@@ -16,10 +22,11 @@ export function formatStats(stats: GetStatsResponse, colors: Colors): string {
 
 function formatRules(rules: RuleStats[], colors: Colors): string {
 	const rows = rules.flatMap((rule) => {
-		const hosts = rule.hosts.length > 1 ? rule.hosts : [];
+		const worthALine =
+			rule.hosts.length > 1 || rule.hosts.some((host) => host.stale || host.workers.length > 0);
 		return [
 			[rule.name, ...trafficCells(rule), formatSilence(rule)],
-			...hosts.map((host) => [`  on ${host.host}`, ...trafficCells(host), ""]),
+			...(worthALine ? rule.hosts.flatMap((host) => hostRows(host, colors)) : []),
 		];
 	});
 	return formatTable(
@@ -37,6 +44,22 @@ function formatRules(rules: RuleStats[], colors: Colors): string {
 	);
 }
 
+function hostRows(host: RuleHostStats, colors: Colors): string[][] {
+	return [
+		[`  on ${host.host}${formatAge(host, colors)}`, ...trafficCells(host), ""],
+		...host.workers.map((worker) => [
+			`    worker ${worker.worker}${formatAge(worker, colors)}`,
+			...trafficCells(worker),
+			"",
+		]),
+	];
+}
+
+/** Last figures of whoever is silent: ", 40s old". */
+function formatAge({ stale, ageSeconds }: { stale: boolean; ageSeconds: number }, colors: Colors): string {
+	return stale ? colors.yellow(`, ${formatDuration(ageSeconds)} old`) : "";
+}
+
 type Traffic = Pick<
 	RuleStats,
 	"receivedPackets" | "forwardedPackets" | "droppedPackets" | "packetsPerSecond" | "bitsPerSecond"
@@ -47,7 +70,7 @@ function trafficCells(traffic: Traffic): string[] {
 		formatCount(traffic.receivedPackets),
 		formatCount(traffic.forwardedPackets),
 		formatDrops(traffic.droppedPackets),
-		formatCount(traffic.packetsPerSecond),
+		formatRate(traffic.packetsPerSecond),
 		formatBitRate(traffic.bitsPerSecond),
 	];
 }
@@ -63,7 +86,7 @@ function formatOutputs(rules: RuleStats[], colors: Colors): string {
 			formatCount(output.sentPackets),
 			formatFailed(output),
 			formatCount(output.limitedPackets),
-			formatCount(output.packetsPerSecond),
+			formatRate(output.packetsPerSecond),
 			...(answered ? [formatCount(output.unreachableAnswers)] : []),
 		]),
 	);
@@ -99,7 +122,7 @@ function formatInterfaces(interfaces: InterfaceStats[], colors: Colors): string 
 			{ heading: "DROPPED", align: "right" },
 		],
 		interfaces.map((entry) => [
-			entry.host,
+			`${entry.host}${formatAge(entry, colors)}`,
 			entry.interface,
 			formatCount(entry.capturedFrames),
 			formatCount(entry.kernelDroppedFrames),

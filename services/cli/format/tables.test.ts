@@ -113,6 +113,7 @@ test("statistics: rules, outputs, interfaces", () => {
 		sentPackets: 9n,
 		failedPackets: 1n,
 		failedByReason: { QUEUE_FULL: 1n },
+		packetsPerSecond: 0,
 	};
 	const answering = { ...output, address: "10.3.0.2", failedByReason: {}, unreachableAnswers: 3n };
 	const traffic = { receivedPackets: 12n, forwardedPackets: 10n, droppedPackets: { FRAGMENT: 2n } };
@@ -160,6 +161,36 @@ test("statistics: rules, outputs, interfaces", () => {
 			"",
 		].join("\n"),
 	);
+});
+
+test("statistics of a silent host, and of workers, have lines of their own", () => {
+	const traffic = { receivedPackets: 5n, forwardedPackets: 5n };
+	const rates = { packetsPerSecond: 7, bitsPerSecond: 56 };
+	const stats = create(GetStatsResponseSchema, {
+		rules: [
+			{
+				name: "video",
+				...traffic,
+				...rates,
+				hosts: [
+					{ host: "relay-a", ...traffic, ...rates, workers: [{ worker: 0, ...traffic, ...rates }] },
+					{ host: "relay-b", stale: true, ageSeconds: 75 },
+				],
+			},
+		],
+		interfaces: [{ host: "relay-b", interface: "r0", stale: true, ageSeconds: 75 }],
+	});
+	const lines = formatStats(stats, plain).split("\n");
+	expect(lines.slice(0, 5)).toEqual(
+		[
+			"RULE                  RECEIVED  FORWARDED  DROPPED  PPS    RATE  SILENT",
+			"video                        5          5        0    7  56 b/s   never",
+			"  on relay-a                 5          5        0    7  56 b/s        ",
+			"    worker 0                 5          5        0    7  56 b/s        ",
+			"  on relay-b, 1m old         0          0        0    –       –        ",
+		].map((line) => line.trimEnd()),
+	);
+	expect(lines.at(-2)).toStartWith("relay-b, 1m old  r0 ");
 });
 
 test("hosts and workers", () => {

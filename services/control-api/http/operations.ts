@@ -157,9 +157,11 @@ function observe({ api, stats }: OperationParts): Operation[] {
 			handle: async ({ query }) => {
 				const names = query.names?.split(",").filter((name) => name !== "") ?? [];
 				const paged = query.pageSize !== undefined || query.pageToken !== undefined;
+				const perWorker = query.perWorker ?? false;
+				const { pageSize = 0, pageToken = "" } = query;
 				const response = paged
-					? await stats.page({ names, pageSize: query.pageSize ?? 0, pageToken: query.pageToken ?? "" })
-					: await stats.allPages(names);
+					? await stats.page({ names, perWorker, pageSize, pageToken })
+					: await stats.allPages({ names, perWorker });
 				return respondMessage(GetStatsResponseSchema, response);
 			},
 		}),

@@ -217,5 +217,6 @@ export const applyQuery = z.strictObject({ dryRun: flag.optional(), prune: flag.
 export const statsQuery = z.strictObject({
 	names: z.string().optional().meta({ description: "rule names, with commas between" }),
 	pageSize: pageSize.optional().meta({ description: "absent: all rules at once" }),
+	perWorker: flag.optional().meta({ description: "also what each worker counted" }),
 	pageToken: z.string().optional(),
 });

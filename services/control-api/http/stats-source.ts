@@ -13,6 +13,7 @@ const TIMEOUT_MS = 5_000;
 
 export interface StatsPage {
 	readonly names?: string[];
+	readonly perWorker?: boolean;
 	readonly pageSize?: number;
 	readonly pageToken?: string;
 }
@@ -39,18 +40,18 @@ export class StatsSource {
 
 	/** All pages in one; whoever asks while that is under way gets the same. */
 	whole(): Promise<GetStatsResponse> {
-		this.#whole ??= this.allPages([]).finally(() => {
+		this.#whole ??= this.allPages({}).finally(() => {
 			this.#whole = undefined;
 		});
 		return this.#whole;
 	}
 
-	async allPages(names: string[]): Promise<GetStatsResponse> {
-		const first = await this.page({ names });
+	async allPages(request: Pick<StatsPage, "names" | "perWorker">): Promise<GetStatsResponse> {
+		const first = await this.page(request);
 		const rules: RuleStats[] = [...first.rules];
 		let pageToken = first.nextPageToken;
 		while (pageToken !== "") {
-			const next = await this.page({ names, pageToken });
+			const next = await this.page({ ...request, pageToken });
 			rules.push(...next.rules);
 			pageToken = next.nextPageToken;
 		}

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/stats.proto.
  */
 export const file_sluice_v1_stats: GenFile = /*@__PURE__*/
-  fileDesc("ChVzbHVpY2UvdjEvc3RhdHMucHJvdG8SCXNsdWljZS52MSLrAQoERHJvcCLiAQoGUmVhc29uEg8KC1NIT1JUX0ZSQU1FEAASEQoNQkFEX0lQX0hFQURFUhABEhMKD0JBRF9JUF9DSEVDS1NVTRACEgwKCEZSQUdNRU5UEAMSCwoHTk9UX1VEUBAEEhIKDkJBRF9VRFBfTEVOR1RIEAUSFAoQQkFEX1VEUF9DSEVDS1NVTRAGEg0KCVRSVU5DQVRFRBAHEhEKDURPVUJMRV9UQUdHRUQQCBIUChBCQURfU0VHTUVOVF9TSVpFEAkSEwoPU09VUkNFX0ZJTFRFUkVEEAoSDQoJTk9fT1VUUFVUEAsiggEKB0ZhaWx1cmUidwoGUmVhc29uEg4KClFVRVVFX0ZVTEwQABISCg5JTlRFUkZBQ0VfRE9XThABEg8KC1VOUkVBQ0hBQkxFEAISEQoNTk9UX1BFUk1JVFRFRBADEgwKCFRPT19MT05HEAQSDAoIVU5VU0FCTEUQBRIJCgVPVEhFUhAGIpYGCg5Xb3JrZXJDb3VudGVycxIMCgRob3N0GAEgASgJEg4KBndvcmtlchgCIAEoDRITCgtpbmNhcm5hdGlvbhgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBISCgphdF91bml4X21zGAUgASgEEg0KBWNodW5rGAYgASgNEg4KBmNodW5rcxgHIAEoDRIRCglydWxlX3VpZHMYCiABKAwSHQoVcnVsZV9yZWNlaXZlZF9wYWNrZXRzGAsgAygEEhsKE3J1bGVfcmVjZWl2ZWRfYnl0ZXMYDCADKAQSHgoWcnVsZV9mb3J3YXJkZWRfcGFja2V0cxgNIAMoBBIiChpydWxlX2xhc3RfcmVjZWl2ZWRfdW5peF9tcxgOIAMoBBIcChRydWxlX2Ryb3BwZWRfcGFja2V0cxgPIAMoBBITCgtvdXRwdXRfcnVsZRgUIAMoDRITCgtvdXRwdXRfa2V5cxgVIAMoBhIfChdvdXRwdXRfZWxpZ2libGVfcGFja2V0cxgWIAMoBBIbChNvdXRwdXRfc2VudF9wYWNrZXRzGBcgAygEEhkKEW91dHB1dF9zZW50X2J5dGVzGBggAygEEh0KFW91dHB1dF9mYWlsZWRfcGFja2V0cxgZIAMoBBIeChZvdXRwdXRfbGltaXRlZF9wYWNrZXRzGBogAygEEh8KF291dHB1dF9mYWlsZWRfYnlfcmVhc29uGBsgAygEEiIKGm91dHB1dF91bnJlYWNoYWJsZV9hbnN3ZXJzGBwgAygEEhcKD2ludGVyZmFjZV9uYW1lcxgeIAMoCRIhChlpbnRlcmZhY2VfY2FwdHVyZWRfZnJhbWVzGB8gAygEEicKH2ludGVyZmFjZV9rZXJuZWxfZHJvcHBlZF9mcmFtZXMYICADKAQSIwobaW50ZXJmYWNlX3VubWF0Y2hlZF9wYWNrZXRzGCEgAygEEiEKGWludGVyZmFjZV9kcm9wcGVkX3BhY2tldHMYIiADKAQSJwoGZ2F1Z2VzGCggASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcyKbAQoMV29ya2VyR2F1Z2VzEg8KB2JhdGNoZXMYASABKAQSDwoHd2FrZXVwcxgCIAEoBBIUCgxiYXRjaF9mcmFtZXMYAyADKAQSGQoRc2VnbWVudHNfcGVyX3NlbmQYBCADKAQSHgoWc2VnbWVudGF0aW9uX2ZhbGxiYWNrcxgFIAEoBBIYChB0YWJsZV9nZW5lcmF0aW9uGAYgASgEIuoCCgtPdXRwdXRTdGF0cxIRCglpbnRlcmZhY2UYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIMCgRwb3J0GAMgASgNEhgKEGVsaWdpYmxlX3BhY2tldHMYBCABKAQSFAoMc2VudF9wYWNrZXRzGAUgASgEEhIKCnNlbnRfYnl0ZXMYBiABKAQSFgoOZmFpbGVkX3BhY2tldHMYByABKAQSFwoPbGltaXRlZF9wYWNrZXRzGAggASgEEhoKEnBhY2tldHNfcGVyX3NlY29uZBgJIAEoARJEChBmYWlsZWRfYnlfcmVhc29uGAogAygLMiouc2x1aWNlLnYxLk91dHB1dFN0YXRzLkZhaWxlZEJ5UmVhc29uRW50cnkSGwoTdW5yZWFjaGFibGVfYW5zd2VycxgLIAEoBBo1ChNGYWlsZWRCeVJlYXNvbkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEixgIKDVJ1bGVIb3N0U3RhdHMSDAoEaG9zdBgBIAEoCRIYChByZWNlaXZlZF9wYWNrZXRzGAIgASgEEhYKDnJlY2VpdmVkX2J5dGVzGAMgASgEEhkKEWZvcndhcmRlZF9wYWNrZXRzGAQgASgEEkUKD2Ryb3BwZWRfcGFja2V0cxgFIAMoCzIsLnNsdWljZS52MS5SdWxlSG9zdFN0YXRzLkRyb3BwZWRQYWNrZXRzRW50cnkSGgoScGFja2V0c19wZXJfc2Vjb25kGAYgASgBEhcKD2JpdHNfcGVyX3NlY29uZBgHIAEoARInCgdvdXRwdXRzGAggAygLMhYuc2x1aWNlLnYxLk91dHB1dFN0YXRzGjUKE0Ryb3BwZWRQYWNrZXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASKkAwoJUnVsZVN0YXRzEgwKBG5hbWUYASABKAkSGAoQcmVjZWl2ZWRfcGFja2V0cxgCIAEoBBIWCg5yZWNlaXZlZF9ieXRlcxgDIAEoBBIZChFmb3J3YXJkZWRfcGFja2V0cxgEIAEoBBJBCg9kcm9wcGVkX3BhY2tldHMYBSADKAsyKC5zbHVpY2UudjEuUnVsZVN0YXRzLkRyb3BwZWRQYWNrZXRzRW50cnkSGgoScGFja2V0c19wZXJfc2Vjb25kGAYgASgBEhcKD2JpdHNfcGVyX3NlY29uZBgHIAEoARInCgdvdXRwdXRzGAggAygLMhYuc2x1aWNlLnYxLk91dHB1dFN0YXRzEicKBWhvc3RzGAkgAygLMhguc2x1aWNlLnYxLlJ1bGVIb3N0U3RhdHMSCwoDdWlkGAogASgJEhsKDnNpbGVudF9zZWNvbmRzGAsgASgBSACIAQEaNQoTRHJvcHBlZFBhY2tldHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBQhEKD19zaWxlbnRfc2Vjb25kcyKDAgoOSW50ZXJmYWNlU3RhdHMSDAoEaG9zdBgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSFwoPY2FwdHVyZWRfZnJhbWVzGAMgASgEEh0KFWtlcm5lbF9kcm9wcGVkX2ZyYW1lcxgEIAEoBBIZChF1bm1hdGNoZWRfcGFja2V0cxgFIAEoBBJGCg9kcm9wcGVkX3BhY2tldHMYBiADKAsyLS5zbHVpY2UudjEuSW50ZXJmYWNlU3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiaQoLV29ya2VyU3RhdHMSDAoEaG9zdBgBIAEoCRIOCgZ3b3JrZXIYAiABKA0SJwoGZ2F1Z2VzGAMgASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcxITCgthZ2Vfc2Vjb25kcxgEIAEoASJHCg9HZXRTdGF0c1JlcXVlc3QSDQoFbmFtZXMYASADKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiqAEKEEdldFN0YXRzUmVzcG9uc2USIwoFcnVsZXMYASADKAsyFC5zbHVpY2UudjEuUnVsZVN0YXRzEi0KCmludGVyZmFjZXMYAiADKAsyGS5zbHVpY2UudjEuSW50ZXJmYWNlU3RhdHMSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEicKB3dvcmtlcnMYBCADKAsyFi5zbHVpY2UudjEuV29ya2VyU3RhdHMyUwoMU3RhdHNTZXJ2aWNlEkMKCEdldFN0YXRzEhouc2x1aWNlLnYxLkdldFN0YXRzUmVxdWVzdBobLnNsdWljZS52MS5HZXRTdGF0c1Jlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChVzbHVpY2UvdjEvc3RhdHMucHJvdG8SCXNsdWljZS52MSLrAQoERHJvcCLiAQoGUmVhc29uEg8KC1NIT1JUX0ZSQU1FEAASEQoNQkFEX0lQX0hFQURFUhABEhMKD0JBRF9JUF9DSEVDS1NVTRACEgwKCEZSQUdNRU5UEAMSCwoHTk9UX1VEUBAEEhIKDkJBRF9VRFBfTEVOR1RIEAUSFAoQQkFEX1VEUF9DSEVDS1NVTRAGEg0KCVRSVU5DQVRFRBAHEhEKDURPVUJMRV9UQUdHRUQQCBIUChBCQURfU0VHTUVOVF9TSVpFEAkSEwoPU09VUkNFX0ZJTFRFUkVEEAoSDQoJTk9fT1VUUFVUEAsiggEKB0ZhaWx1cmUidwoGUmVhc29uEg4KClFVRVVFX0ZVTEwQABISCg5JTlRFUkZBQ0VfRE9XThABEg8KC1VOUkVBQ0hBQkxFEAISEQoNTk9UX1BFUk1JVFRFRBADEgwKCFRPT19MT05HEAQSDAoIVU5VU0FCTEUQBRIJCgVPVEhFUhAGIpYGCg5Xb3JrZXJDb3VudGVycxIMCgRob3N0GAEgASgJEg4KBndvcmtlchgCIAEoDRITCgtpbmNhcm5hdGlvbhgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBISCgphdF91bml4X21zGAUgASgEEg0KBWNodW5rGAYgASgNEg4KBmNodW5rcxgHIAEoDRIRCglydWxlX3VpZHMYCiABKAwSHQoVcnVsZV9yZWNlaXZlZF9wYWNrZXRzGAsgAygEEhsKE3J1bGVfcmVjZWl2ZWRfYnl0ZXMYDCADKAQSHgoWcnVsZV9mb3J3YXJkZWRfcGFja2V0cxgNIAMoBBIiChpydWxlX2xhc3RfcmVjZWl2ZWRfdW5peF9tcxgOIAMoBBIcChRydWxlX2Ryb3BwZWRfcGFja2V0cxgPIAMoBBITCgtvdXRwdXRfcnVsZRgUIAMoDRITCgtvdXRwdXRfa2V5cxgVIAMoBhIfChdvdXRwdXRfZWxpZ2libGVfcGFja2V0cxgWIAMoBBIbChNvdXRwdXRfc2VudF9wYWNrZXRzGBcgAygEEhkKEW91dHB1dF9zZW50X2J5dGVzGBggAygEEh0KFW91dHB1dF9mYWlsZWRfcGFja2V0cxgZIAMoBBIeChZvdXRwdXRfbGltaXRlZF9wYWNrZXRzGBogAygEEh8KF291dHB1dF9mYWlsZWRfYnlfcmVhc29uGBsgAygEEiIKGm91dHB1dF91bnJlYWNoYWJsZV9hbnN3ZXJzGBwgAygEEhcKD2ludGVyZmFjZV9uYW1lcxgeIAMoCRIhChlpbnRlcmZhY2VfY2FwdHVyZWRfZnJhbWVzGB8gAygEEicKH2ludGVyZmFjZV9rZXJuZWxfZHJvcHBlZF9mcmFtZXMYICADKAQSIwobaW50ZXJmYWNlX3VubWF0Y2hlZF9wYWNrZXRzGCEgAygEEiEKGWludGVyZmFjZV9kcm9wcGVkX3BhY2tldHMYIiADKAQSJwoGZ2F1Z2VzGCggASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcyKbAQoMV29ya2VyR2F1Z2VzEg8KB2JhdGNoZXMYASABKAQSDwoHd2FrZXVwcxgCIAEoBBIUCgxiYXRjaF9mcmFtZXMYAyADKAQSGQoRc2VnbWVudHNfcGVyX3NlbmQYBCADKAQSHgoWc2VnbWVudGF0aW9uX2ZhbGxiYWNrcxgFIAEoBBIYChB0YWJsZV9nZW5lcmF0aW9uGAYgASgEIoYDCgtPdXRwdXRTdGF0cxIRCglpbnRlcmZhY2UYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIMCgRwb3J0GAMgASgNEhgKEGVsaWdpYmxlX3BhY2tldHMYBCABKAQSFAoMc2VudF9wYWNrZXRzGAUgASgEEhIKCnNlbnRfYnl0ZXMYBiABKAQSFgoOZmFpbGVkX3BhY2tldHMYByABKAQSFwoPbGltaXRlZF9wYWNrZXRzGAggASgEEh8KEnBhY2tldHNfcGVyX3NlY29uZBgJIAEoAUgAiAEBEkQKEGZhaWxlZF9ieV9yZWFzb24YCiADKAsyKi5zbHVpY2UudjEuT3V0cHV0U3RhdHMuRmFpbGVkQnlSZWFzb25FbnRyeRIbChN1bnJlYWNoYWJsZV9hbnN3ZXJzGAsgASgEGjUKE0ZhaWxlZEJ5UmVhc29uRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4AUIVChNfcGFja2V0c19wZXJfc2Vjb25kIuEDCg1SdWxlSG9zdFN0YXRzEgwKBGhvc3QYASABKAkSGAoQcmVjZWl2ZWRfcGFja2V0cxgCIAEoBBIWCg5yZWNlaXZlZF9ieXRlcxgDIAEoBBIZChFmb3J3YXJkZWRfcGFja2V0cxgEIAEoBBJFCg9kcm9wcGVkX3BhY2tldHMYBSADKAsyLC5zbHVpY2UudjEuUnVsZUhvc3RTdGF0cy5Ecm9wcGVkUGFja2V0c0VudHJ5Eh8KEnBhY2tldHNfcGVyX3NlY29uZBgGIAEoAUgAiAEBEhwKD2JpdHNfcGVyX3NlY29uZBgHIAEoAUgBiAEBEicKB291dHB1dHMYCCADKAsyFi5zbHVpY2UudjEuT3V0cHV0U3RhdHMSEwoLYWdlX3NlY29uZHMYCSABKAESDQoFc3RhbGUYCiABKAgSEwoLaW5jYXJuYXRpb24YCyABKAQSKwoHd29ya2VycxgMIAMoCzIaLnNsdWljZS52MS5SdWxlV29ya2VyU3RhdHMaNQoTRHJvcHBlZFBhY2tldHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBQhUKE19wYWNrZXRzX3Blcl9zZWNvbmRCEgoQX2JpdHNfcGVyX3NlY29uZCKlAwoPUnVsZVdvcmtlclN0YXRzEg4KBndvcmtlchgBIAEoDRIYChByZWNlaXZlZF9wYWNrZXRzGAIgASgEEhYKDnJlY2VpdmVkX2J5dGVzGAMgASgEEhkKEWZvcndhcmRlZF9wYWNrZXRzGAQgASgEEkcKD2Ryb3BwZWRfcGFja2V0cxgFIAMoCzIuLnNsdWljZS52MS5SdWxlV29ya2VyU3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRIfChJwYWNrZXRzX3Blcl9zZWNvbmQYBiABKAFIAIgBARIcCg9iaXRzX3Blcl9zZWNvbmQYByABKAFIAYgBARInCgdvdXRwdXRzGAggAygLMhYuc2x1aWNlLnYxLk91dHB1dFN0YXRzEhMKC2FnZV9zZWNvbmRzGAkgASgBEg0KBXN0YWxlGAogASgIGjUKE0Ryb3BwZWRQYWNrZXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4AUIVChNfcGFja2V0c19wZXJfc2Vjb25kQhIKEF9iaXRzX3Blcl9zZWNvbmQi2QMKCVJ1bGVTdGF0cxIMCgRuYW1lGAEgASgJEhgKEHJlY2VpdmVkX3BhY2tldHMYAiABKAQSFgoOcmVjZWl2ZWRfYnl0ZXMYAyABKAQSGQoRZm9yd2FyZGVkX3BhY2tldHMYBCABKAQSQQoPZHJvcHBlZF9wYWNrZXRzGAUgAygLMiguc2x1aWNlLnYxLlJ1bGVTdGF0cy5Ecm9wcGVkUGFja2V0c0VudHJ5Eh8KEnBhY2tldHNfcGVyX3NlY29uZBgGIAEoAUgAiAEBEhwKD2JpdHNfcGVyX3NlY29uZBgHIAEoAUgBiAEBEicKB291dHB1dHMYCCADKAsyFi5zbHVpY2UudjEuT3V0cHV0U3RhdHMSJwoFaG9zdHMYCSADKAsyGC5zbHVpY2UudjEuUnVsZUhvc3RTdGF0cxILCgN1aWQYCiABKAkSGwoOc2lsZW50X3NlY29uZHMYCyABKAFIAogBARo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAFCFQoTX3BhY2tldHNfcGVyX3NlY29uZEISChBfYml0c19wZXJfc2Vjb25kQhEKD19zaWxlbnRfc2Vjb25kcyKnAgoOSW50ZXJmYWNlU3RhdHMSDAoEaG9zdBgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSFwoPY2FwdHVyZWRfZnJhbWVzGAMgASgEEh0KFWtlcm5lbF9kcm9wcGVkX2ZyYW1lcxgEIAEoBBIZChF1bm1hdGNoZWRfcGFja2V0cxgFIAEoBBJGCg9kcm9wcGVkX3BhY2tldHMYBiADKAsyLS5zbHVpY2UudjEuSW50ZXJmYWNlU3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRITCgthZ2Vfc2Vjb25kcxgHIAEoARINCgVzdGFsZRgIIAEoCBo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEieAoLV29ya2VyU3RhdHMSDAoEaG9zdBgBIAEoCRIOCgZ3b3JrZXIYAiABKA0SJwoGZ2F1Z2VzGAMgASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcxITCgthZ2Vfc2Vjb25kcxgEIAEoARINCgVzdGFsZRgFIAEoCCJbCg9HZXRTdGF0c1JlcXVlc3QSDQoFbmFtZXMYASADKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSEgoKcGVyX3dvcmtlchgEIAEoCCKoAQoQR2V0U3RhdHNSZXNwb25zZRIjCgVydWxlcxgBIAMoCzIULnNsdWljZS52MS5SdWxlU3RhdHMSLQoKaW50ZXJmYWNlcxgCIAMoCzIZLnNsdWljZS52MS5JbnRlcmZhY2VTdGF0cxIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkSJwoHd29ya2VycxgEIAMoCzIWLnNsdWljZS52MS5Xb3JrZXJTdGF0czJTCgxTdGF0c1NlcnZpY2USQwoIR2V0U3RhdHMSGi5zbHVpY2UudjEuR2V0U3RhdHNSZXF1ZXN0Ghsuc2x1aWNlLnYxLkdldFN0YXRzUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * Why a datagram or frame went no further. Closed: the same names stand in C
@@ -505,11 +505,11 @@ export type OutputStats = Message<"sluice.v1.OutputStats"> & {
   limitedPackets: bigint;
 
   /**
-   * Sent, over the last publishing interval.
+   * Sent, over the last publishing interval; absent: not known, as in RuleStats.
    *
-   * @generated from field: double packets_per_second = 9;
+   * @generated from field: optional double packets_per_second = 9;
    */
-  packetsPerSecond: number;
+  packetsPerSecond?: number | undefined;
 
   /**
    * By Failure.Reason, their sum is failed_packets; reasons that never happened are left out.
@@ -577,18 +577,18 @@ export type RuleHostStats = Message<"sluice.v1.RuleHostStats"> & {
   droppedPackets: { [key: string]: bigint };
 
   /**
-   * Received, over the last publishing interval.
+   * Received, over the last publishing interval; absent: not known, as in RuleStats.
    *
-   * @generated from field: double packets_per_second = 6;
+   * @generated from field: optional double packets_per_second = 6;
    */
-  packetsPerSecond: number;
+  packetsPerSecond?: number | undefined;
 
   /**
-   * Of the payload received, over the last publishing interval.
+   * Of the payload received, over the last publishing interval; absent: not known.
    *
-   * @generated from field: double bits_per_second = 7;
+   * @generated from field: optional double bits_per_second = 7;
    */
-  bitsPerSecond: number;
+  bitsPerSecond?: number | undefined;
 
   /**
    * In the order of the rule.
@@ -596,6 +596,34 @@ export type RuleHostStats = Message<"sluice.v1.RuleHostStats"> & {
    * @generated from field: repeated sluice.v1.OutputStats outputs = 8;
    */
   outputs: OutputStats[];
+
+  /**
+   * Since a worker of the host was last heard.
+   *
+   * @generated from field: double age_seconds = 9;
+   */
+  ageSeconds: number;
+
+  /**
+   * No worker of the host was heard for 3 s: these are its last figures.
+   *
+   * @generated from field: bool stale = 10;
+   */
+  stale: boolean;
+
+  /**
+   * As in HostRecord: a greater one began at zero.
+   *
+   * @generated from field: uint64 incarnation = 11;
+   */
+  incarnation: bigint;
+
+  /**
+   * With GetStatsRequest.per_worker, in order of their numbers.
+   *
+   * @generated from field: repeated sluice.v1.RuleWorkerStats workers = 12;
+   */
+  workers: RuleWorkerStats[];
 };
 
 /**
@@ -604,6 +632,90 @@ export type RuleHostStats = Message<"sluice.v1.RuleHostStats"> & {
  */
 export const RuleHostStatsSchema: GenMessage<RuleHostStats> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 5);
+
+/**
+ * What one worker counted; these add up to what its host did.
+ *
+ * @generated from message sluice.v1.RuleWorkerStats
+ */
+export type RuleWorkerStats = Message<"sluice.v1.RuleWorkerStats"> & {
+  /**
+   * Slot number.
+   *
+   * @generated from field: uint32 worker = 1;
+   */
+  worker: number;
+
+  /**
+   * Datagrams received.
+   *
+   * @generated from field: uint64 received_packets = 2;
+   */
+  receivedPackets: bigint;
+
+  /**
+   * Their payload.
+   *
+   * @generated from field: uint64 received_bytes = 3;
+   */
+  receivedBytes: bigint;
+
+  /**
+   * Datagrams sent on.
+   *
+   * @generated from field: uint64 forwarded_packets = 4;
+   */
+  forwardedPackets: bigint;
+
+  /**
+   * By Drop.Reason; reasons that never happened are left out.
+   *
+   * @generated from field: map<string, uint64> dropped_packets = 5;
+   */
+  droppedPackets: { [key: string]: bigint };
+
+  /**
+   * Received, over its last publishing interval; absent: not known.
+   *
+   * @generated from field: optional double packets_per_second = 6;
+   */
+  packetsPerSecond?: number | undefined;
+
+  /**
+   * Of the payload received, over its last publishing interval; absent: not known.
+   *
+   * @generated from field: optional double bits_per_second = 7;
+   */
+  bitsPerSecond?: number | undefined;
+
+  /**
+   * In the order of the rule.
+   *
+   * @generated from field: repeated sluice.v1.OutputStats outputs = 8;
+   */
+  outputs: OutputStats[];
+
+  /**
+   * Since it was last heard.
+   *
+   * @generated from field: double age_seconds = 9;
+   */
+  ageSeconds: number;
+
+  /**
+   * It was not heard for 3 s: these are its last figures.
+   *
+   * @generated from field: bool stale = 10;
+   */
+  stale: boolean;
+};
+
+/**
+ * Describes the message sluice.v1.RuleWorkerStats.
+ * Use `create(RuleWorkerStatsSchema)` to create a new message.
+ */
+export const RuleWorkerStatsSchema: GenMessage<RuleWorkerStats> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_stats, 6);
 
 /**
  * What the cluster counted for one rule, all hosts together.
@@ -647,18 +759,19 @@ export type RuleStats = Message<"sluice.v1.RuleStats"> & {
   droppedPackets: { [key: string]: bigint };
 
   /**
-   * Received, over the last publishing interval.
+   * Received, over each worker's last publishing interval; absent: not known, since a worker was
+   * heard once only, or because every host of the rule is silent.
    *
-   * @generated from field: double packets_per_second = 6;
+   * @generated from field: optional double packets_per_second = 6;
    */
-  packetsPerSecond: number;
+  packetsPerSecond?: number | undefined;
 
   /**
-   * Of the payload received, over the last publishing interval.
+   * Of the payload received, over each worker's last publishing interval; absent: not known.
    *
-   * @generated from field: double bits_per_second = 7;
+   * @generated from field: optional double bits_per_second = 7;
    */
-  bitsPerSecond: number;
+  bitsPerSecond?: number | undefined;
 
   /**
    * In the order of the rule.
@@ -694,7 +807,7 @@ export type RuleStats = Message<"sluice.v1.RuleStats"> & {
  * Use `create(RuleStatsSchema)` to create a new message.
  */
 export const RuleStatsSchema: GenMessage<RuleStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 6);
+  messageDesc(file_sluice_v1_stats, 7);
 
 /**
  * What came in by one interface that rules capture from.
@@ -743,6 +856,20 @@ export type InterfaceStats = Message<"sluice.v1.InterfaceStats"> & {
    * @generated from field: map<string, uint64> dropped_packets = 6;
    */
   droppedPackets: { [key: string]: bigint };
+
+  /**
+   * Since a worker of the host was last heard.
+   *
+   * @generated from field: double age_seconds = 7;
+   */
+  ageSeconds: number;
+
+  /**
+   * No worker of the host was heard for 3 s: these are its last figures.
+   *
+   * @generated from field: bool stale = 8;
+   */
+  stale: boolean;
 };
 
 /**
@@ -750,7 +877,7 @@ export type InterfaceStats = Message<"sluice.v1.InterfaceStats"> & {
  * Use `create(InterfaceStatsSchema)` to create a new message.
  */
 export const InterfaceStatsSchema: GenMessage<InterfaceStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 7);
+  messageDesc(file_sluice_v1_stats, 8);
 
 /**
  * How one worker works.
@@ -780,11 +907,18 @@ export type WorkerStats = Message<"sluice.v1.WorkerStats"> & {
   gauges?: WorkerGauges | undefined;
 
   /**
-   * Since the values were read.
+   * Since it was last heard.
    *
    * @generated from field: double age_seconds = 4;
    */
   ageSeconds: number;
+
+  /**
+   * It was not heard for 3 s.
+   *
+   * @generated from field: bool stale = 5;
+   */
+  stale: boolean;
 };
 
 /**
@@ -792,7 +926,7 @@ export type WorkerStats = Message<"sluice.v1.WorkerStats"> & {
  * Use `create(WorkerStatsSchema)` to create a new message.
  */
 export const WorkerStatsSchema: GenMessage<WorkerStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 8);
+  messageDesc(file_sluice_v1_stats, 9);
 
 /**
  * Which figures are wanted.
@@ -820,6 +954,13 @@ export type GetStatsRequest = Message<"sluice.v1.GetStatsRequest"> & {
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * Also what each worker counted, below its host.
+   *
+   * @generated from field: bool per_worker = 4;
+   */
+  perWorker: boolean;
 };
 
 /**
@@ -827,7 +968,7 @@ export type GetStatsRequest = Message<"sluice.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 9);
+  messageDesc(file_sluice_v1_stats, 10);
 
 /**
  * Merged over all hosts; every aggregator answers the same within a second.
@@ -869,7 +1010,7 @@ export type GetStatsResponse = Message<"sluice.v1.GetStatsResponse"> & {
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 10);
+  messageDesc(file_sluice_v1_stats, 11);
 
 /**
  * Figures; answered by any stats-aggregator.
