@@ -83,8 +83,10 @@ test("a host that keeps writing while NATS is away for longer is not told to be 
 	const awaySince = Date.now();
 	await until(() => Date.now() - awaySince > 3_500);
 	await cluster.server.start();
-	const listed = () => cluster.nc.request(requests.ruleList, "{}", { timeout: 200 }).catch(() => undefined);
-	await until(async () => (await listed())?.json<{ rules?: unknown }>().rules !== undefined);
+	// A refusal has no payload.
+	const listed = async () =>
+		(await cluster.nc.request(requests.ruleList, "{}", { timeout: 200 }).catch(() => undefined))?.string();
+	await until(async () => (await listed())?.startsWith("{") ?? false);
 	// Before it is heard again, there is time to look twice.
 	const backSince = Date.now();
 	await until(() => Date.now() - backSince > 600);
