@@ -33,7 +33,7 @@ const PATIENT = [
 		"orchestrators",
 		"labels",
 	].map(netns),
-	...["one-to-one", "requests", "two-way", "generator-receiver"].map(netns),
+	...["one-to-one", "requests", "tls", "two-way", "generator-receiver"].map(netns),
 	...["demo", "cli-", "group-sluice", "up-damaged", "up-disk-full", "up-refusals", "up-restart"].map(e2e),
 	"dataplane-c/test/keeper_test",
 ];

@@ -17,8 +17,11 @@ trap 'kill $watcher 2>/dev/null || true; rm -rf "$scratch"' EXIT
 # The nats tool takes the seed from a file of its own.
 (umask 077 && jq -r .seed "$credentials" >"$scratch/seed")
 server=$(jq -r .url "$credentials")
+# There is one when the server speaks TLS.
+jq -r '.ca // empty' "$credentials" >"$scratch/ca"
 
 nats_as_robot() {
+	if [ -s "$scratch/ca" ]; then set -- --tlsca "$scratch/ca" "$@"; fi
 	nats --server "$server" --nkey "$scratch/seed" "$@"
 }
 

@@ -7,6 +7,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,12 +21,13 @@ import (
 
 const timeout = 5 * time.Second
 
-// As `sluice credentials orchestrator` writes it. CA is there when the server speaks TLS.
+// As `sluice credentials orchestrator` writes it; the last two when the server speaks TLS.
 type credentials struct {
-	Name string `json:"name"`
-	URL  string `json:"url"`
-	Seed string `json:"seed"`
-	CA   string `json:"ca"`
+	Name       string `json:"name"`
+	URL        string `json:"url"`
+	Seed       string `json:"seed"`
+	CA         string `json:"ca"`
+	ServerName string `json:"serverName"`
 }
 
 // What of the answers and events is read here; docs/api.md has all of it.
@@ -80,7 +83,13 @@ func connect(path string) (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nats.Connect(own.URL, nats.Name(own.Name), nats.Nkey(public, key.Sign))
+	options := []nats.Option{nats.Name(own.Name), nats.Nkey(public, key.Sign)}
+	if own.CA != "" {
+		authorities := x509.NewCertPool()
+		authorities.AppendCertsFromPEM([]byte(own.CA))
+		options = append(options, nats.Secure(&tls.Config{RootCAs: authorities, ServerName: own.ServerName}))
+	}
+	return nats.Connect(own.URL, options...)
 }
 
 // Sends one request and reads its answer. An error of the service is in the headers, and the answer is empty.

@@ -78,7 +78,7 @@ async function openConnection(
 	try {
 		return await connectNats({
 			url,
-			credentials: { kind: credentials.kind, seed: credentials.seed },
+			credentials,
 			name: credentials.name,
 			timeoutMs,
 			waitOnFirstConnect: false,

@@ -90,6 +90,9 @@ function declareRunning(program: Command, perform: Perform): void {
 		.option("--ring-memory <MIB>", "kernel memory for all receive rings (default 512)")
 		.option("--http <ADDR:PORT>", "where the HTTP API listens (default 127.0.0.1:7080)")
 		.option("--nats-listen <ADDR:PORT>", "where its own NATS listens (default 127.0.0.1:4222)")
+		.option("--nats-tls-cert <FILE>", "its NATS speaks TLS with this certificate, PEM")
+		.option("--nats-tls-key <FILE>", "the certificate's private key, PEM")
+		.option("--nats-tls-ca <FILE>", "who signed it, PEM (default: the last certificate of that file)")
 		.addHelpText(
 			"after",
 			"\nWith --credentials FILE, made by sluice credentials host on the cluster's first host, it joins the cluster\nthere, or that of --nats, and starts only supervisor and workers.",

@@ -25,8 +25,8 @@ export class CommandFailure extends Error {
 }
 
 /** A value that does not parse: what was given, and what was expected. */
-export function badValue(given: string, expected: string): CommandFailure {
-	return new CommandFailure(exitCodes.failed, `${given}: expected ${expected}`);
+export function badValue(given: string, expected: string, options?: ErrorOptions): CommandFailure {
+	return new CommandFailure(exitCodes.failed, `${given}: expected ${expected}`, options);
 }
 
 export interface Failure {

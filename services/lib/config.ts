@@ -2,8 +2,18 @@ import { z } from "zod";
 import { SluiceError } from "./errors.ts";
 import { ALL_HOSTS } from "./placement.ts";
 
+/** By what a client knows its server: carried with its credentials. Nothing: the server speaks no TLS, or one signed by a public authority. */
+export const serverTrust = z.object({
+	/** Certificates of who signs the server's, PEM. */
+	ca: z.string().startsWith("-----BEGIN CERTIFICATE-----").optional(),
+	/** A name in its certificate, whatever address it is reached at; absent: that of the URL. */
+	serverName: z.string().min(1).optional(),
+});
+export type ServerTrust = z.output<typeof serverTrust>;
+
 export const nkeyCredentials = z.strictObject({
 	kind: z.literal("nkey"),
+	...serverTrust.shape,
 	/** User seed, "SU…". */
 	seed: z.string().regex(/^SU[A-Z2-7]{50,60}$/, "is not an nkey user seed"),
 });

@@ -4,6 +4,7 @@ import { readBoundedFile } from "./bounded-text.ts";
 import { type Credentials, describeIssue, nkeyCredentials } from "./config.ts";
 import { errorText, SluiceError } from "./errors.ts";
 import { nkeyUser } from "./nkey.ts";
+import { tlsOptions, untrusted } from "./server-trust.ts";
 
 export interface ConnectOptions {
 	readonly url: string;
@@ -69,6 +70,7 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 			ignoreAuthErrorAbort: true,
 			// A stack trace taken for every request shows in the profile of a pipelined apply.
 			noAsyncTraces: true,
+			...tlsOptions(url, credentials),
 			...(authenticator === undefined ? {} : { authenticator }),
 		});
 		letIn();
@@ -84,9 +86,12 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 				},
 			);
 		}
-		throw new SluiceError("unavailable", `NATS at ${url} is not reachable: ${errorText(thrown)}`, {
-			cause: thrown,
-		});
+		throw (
+			untrusted(url, thrown) ??
+			new SluiceError("unavailable", `NATS at ${url} is not reachable: ${errorText(thrown)}`, {
+				cause: thrown,
+			})
+		);
 	}
 }
 

@@ -18,7 +18,7 @@ import { isLoopback, ownAddresses, urlForOthers } from "../credentials/url.ts";
 import { badValue, CommandFailure, exitCodes } from "../failure.ts";
 import { formatTable } from "../format/table.ts";
 import { DataDir } from "../up/data-dir.ts";
-import { makeSeed, nkeyFile } from "../up/identities.ts";
+import { makeSeed, nkeyCredentialsFile, nkeyFile, type ServerAddress } from "../up/identities.ts";
 import { parseListenAddress } from "../up/listen-address.ts";
 import { listenIn, serverNameIn, serverNameOf } from "../up/nats-conf.ts";
 
@@ -43,8 +43,10 @@ export async function credentialsIssue(
 		throw badValue(name, "another host: this is the cluster's first one, which has its keys from its own up");
 	const made = await dataDir.changingCredentials(async () => {
 		const before = options.renew === true ? undefined : await read(issued).catch(() => undefined);
-		const url = flags.natsUrl ?? before?.url ?? findUrl(conf, name);
-		const now = before === undefined ? make(kind, name, url) : { ...before, url, text: textOf(before, url) };
+		const server = await serverAt(dataDir, flags.natsUrl ?? before?.url ?? findUrl(conf, name));
+		const { url } = server;
+		const now =
+			before === undefined ? make(kind, name, server) : { ...before, url, text: textOf(before, server) };
 		await dataDir.write(issued.path, now.text, 0o600, 0);
 		return now;
 	});
@@ -151,16 +153,26 @@ async function read(issued: Issued): Promise<Made> {
 	return { url, seed: supervisor.seed, text };
 }
 
-/** The same file with another URL. */
-function textOf({ text }: Made, url: string): string {
-	return format({ ...(JSON.parse(text) as object), url });
+/** The same file for a server that is elsewhere now, or shows another certificate. */
+function textOf({ text }: Made, { url, ca, serverName }: ServerAddress): string {
+	return format({ ...(JSON.parse(text) as object), url, ca, serverName });
 }
 
-function make(kind: IssuedKind, name: string, url: string): Made {
+/** By what this host's own commands know the server, others do. */
+async function serverAt(dataDir: DataDir, url: string): Promise<ServerAddress> {
+	const own = await readFile(dataDir.credentials("operator"), "utf8");
+	const { ca, serverName } = nkeyCredentialsFile.parse(JSON.parse(own));
+	const scheme = ca === undefined ? "nats" : "tls";
+	const servers = url.split(",").map((server) => `${scheme}://${server.replace(/^\w+:\/\//, "")}`);
+	return { url: servers.join(","), ca, serverName };
+}
+
+function make(kind: IssuedKind, name: string, server: ServerAddress): Made {
 	const seed = makeSeed();
-	if (kind === "orchestrator") return { url, seed, text: nkeyFile(orchestratorIdentity(name), seed, url) };
+	const { url, ca, serverName } = server;
+	if (kind === "orchestrator") return { url, seed, text: nkeyFile(orchestratorIdentity(name), seed, server) };
 	const keys = { supervisor: { seed }, worker: { seed: makeSeed() }, reader: { seed: makeSeed() } };
-	return { url, seed, text: format({ kind, host: name, url, ...keys }) };
+	return { url, seed, text: format({ kind, host: name, url, ca, serverName, ...keys }) };
 }
 
 function format(credentials: object): string {

@@ -14,6 +14,9 @@ export interface UpFlags {
 	ringMemory?: string;
 	http?: string;
 	natsListen?: string;
+	natsTlsCert?: string;
+	natsTlsKey?: string;
+	natsTlsCa?: string;
 }
 
 /** Runs this host in the foreground until a signal ends it. */
@@ -27,6 +30,9 @@ export async function up({ flags }: Context, given: UpFlags): Promise<void> {
 		...(given.ringMemory !== undefined && { ringMemoryMiB: parseRingMemory(given.ringMemory) }),
 		...(given.http !== undefined && { http: given.http }),
 		...(given.natsListen !== undefined && { natsListen: given.natsListen }),
+		...(given.natsTlsCert !== undefined && { natsTlsCert: given.natsTlsCert }),
+		...(given.natsTlsKey !== undefined && { natsTlsKey: given.natsTlsKey }),
+		...(given.natsTlsCa !== undefined && { natsTlsCa: given.natsTlsCa }),
 		...(flags.natsUrl !== undefined && { natsUrl: flags.natsUrl }),
 		...(flags.credentialsPath !== undefined && { credentialsFile: flags.credentialsPath }),
 	};

@@ -60,7 +60,9 @@ async function joinedCluster({ plan, accounts, dataDir }: Parts, cluster: Joined
 	const { natsUrl: url, credentialsFile } = cluster;
 	const credentials = await readHostCredentials(credentialsFile, plan.hostId);
 	if (credentials.reader !== undefined) {
-		const reader = nkeyFile(hostConnectionName("reader", plan.hostId), credentials.reader.seed, url);
+		const { ca, serverName } = credentials;
+		const name = hostConnectionName("reader", plan.hostId);
+		const reader = nkeyFile(name, credentials.reader.seed, { url, ca, serverName });
 		await replace(dataDir, dataDir.credentials("reader"), reader, 0o640, accounts.operatorsGid);
 	}
 	await writeRelay(dataDir, { ...credentials, url });

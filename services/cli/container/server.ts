@@ -30,7 +30,7 @@ export async function readOrMakeServer(parts: Parts, { natsListen }: OwnCluster)
 		url,
 		reloaderSeed,
 		reloader: publicKeyOf(reloaderSeed),
-		identities: await readOrMakeIdentities(dataDir, accounts, hostId, url),
+		identities: await readOrMakeIdentities(dataDir, accounts, hostId, url, {}),
 		serverName: serverNameOf(hostId),
 		listen: formatListenAddress(natsListen),
 		dataDir,

@@ -1,6 +1,7 @@
 import { fstatSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { ServerTrust } from "@sluice/lib/config";
 import { readCredentials } from "@sluice/lib/connect";
 import { besideBundle } from "../beside.ts";
 import type { Context } from "../context.ts";
@@ -20,6 +21,7 @@ export const ALIVE_FILE = "/run/sluice/alive";
 interface Start {
 	readonly hostId: string;
 	readonly natsUrl: string;
+	readonly trust: ServerTrust;
 	readonly seed: string;
 	readonly own: OwnStart;
 }
@@ -35,16 +37,16 @@ export async function containerStartLine({ flags, terminal }: Context, service: 
 			"a start line holds keys: it is for the pipe of a container's entry",
 		);
 	const dataDir = new DataDir(flags.dataDir);
-	const { hostId, natsUrl, seed, own } = await startOf(service, flags, dataDir);
-	const home = { hostId, incarnation: String(Date.now()), natsUrl, aliveFile: ALIVE_FILE };
+	const { hostId, natsUrl, trust, seed, own } = await startOf(service, flags, dataDir);
+	const home = { hostId, incarnation: String(Date.now()), natsUrl, trust, aliveFile: ALIVE_FILE };
 	await terminal.write(`${startLine(home, service === "relay" ? "supervisor" : service, seed, own)}\n`);
 }
 
 async function startOf(service: string, flags: GlobalFlags, dataDir: DataDir): Promise<Start> {
 	if (service === "relay") return await relay(flags, dataDir);
 	const { hostId, cluster } = await planContainer(flags, process.env);
-	const { seed, url } = await readCredentials(dataDir.credentials(service));
-	const start = { hostId, natsUrl: url, seed };
+	const { seed, url, ca, serverName } = await readCredentials(dataDir.credentials(service));
+	const start = { hostId, natsUrl: url, trust: { ca, serverName }, seed };
 	if (service === "stats-aggregator") return { ...start, own: {} };
 	if (service !== "control-api" || cluster.kind !== "own")
 		throw badValue(service, "one of relay, control-api, stats-aggregator");
@@ -55,12 +57,13 @@ async function startOf(service: string, flags: GlobalFlags, dataDir: DataDir): P
 /** The same whether its cluster is here or elsewhere: the file has the host's id and the URL. */
 async function relay(flags: GlobalFlags, dataDir: DataDir): Promise<Start> {
 	const path = dataDir.credentials(RELAY_CREDENTIALS);
-	const { host, url, supervisor, worker } = await readHostCredentials(path);
+	const { host, url, ca, serverName, supervisor, worker } = await readHostCredentials(path);
 	const { labels, workers, idle, ringLimitBytes } = await planContainer(flags, {
 		...process.env,
 		SLUICE_HOST_ID: host,
 	});
 	const installation = (await readFile(dataDir.installation, "utf8")).trim();
+	const trust: ServerTrust = { ca, serverName };
 	const own = supervisorStart({
 		installation,
 		labels,
@@ -68,8 +71,9 @@ async function relay(flags: GlobalFlags, dataDir: DataDir): Promise<Start> {
 		idle,
 		ringLimitBytes,
 		workerSeed: worker.seed,
+		trust,
 		stageDir: dirname(besideBundle("worker.js")),
 		keepFile: dataDir.keptRules,
 	});
-	return { hostId: host, natsUrl: url, seed: supervisor.seed, own };
+	return { hostId: host, natsUrl: url, trust, seed: supervisor.seed, own };
 }

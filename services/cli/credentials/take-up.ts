@@ -3,7 +3,7 @@ import { connectNats } from "@sluice/lib/connect";
 import { SluiceError } from "@sluice/lib/errors";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import type { DataDir } from "../up/data-dir.ts";
-import { nkeyCredentialsFile, publicKeyOf } from "../up/identities.ts";
+import { nkeyCredentialsFile, publicKeyOf, type ServerAddress } from "../up/identities.ts";
 
 /** What became of a change: the running server knows of it, or it will when there is one. */
 export type TakenUp = "now" | "at the next up";
@@ -16,11 +16,11 @@ export async function untilAccepted(dataDir: DataDir, seed: string, timeoutMs: n
 	const key = publicKeyOf(seed);
 	if ((await untilConf(dataDir, deadline, (conf) => conf.includes(key))) === "at the next up")
 		return "at the next up";
-	const { url } = nkeyCredentialsFile.parse(
+	const server = nkeyCredentialsFile.parse(
 		JSON.parse(await readFile(dataDir.credentials("operator"), "utf8")),
 	);
 	while (performance.now() < deadline) {
-		if (await isLetIn(url, seed)) return "now";
+		if (await isLetIn(server, seed)) return "now";
 		await Bun.sleep(LOOK_EACH_MS);
 	}
 	throw notTakenUp();
@@ -45,9 +45,9 @@ async function untilConf(
 	return "at the next up";
 }
 
-async function isLetIn(url: string, seed: string): Promise<boolean> {
+async function isLetIn({ url, ca, serverName }: ServerAddress, seed: string): Promise<boolean> {
 	try {
-		const credentials = { kind: "nkey", seed } as const;
+		const credentials = { kind: "nkey", seed, ca, serverName } as const;
 		const nc = await connectNats({ url, credentials, name: "credentials", waitOnFirstConnect: false });
 		await nc.close();
 		return true;

@@ -60,7 +60,7 @@ export function statsAggregator(home: Home, account: Account, seed: string): Chi
 	return service(home, "stats-aggregator", account, seed, {});
 }
 
-export interface SupervisorSettings extends Omit<SupervisorStart, "stageDir"> {
+export interface SupervisorSettings extends Omit<SupervisorStart, "stageDir" | "trust"> {
 	readonly seed: string;
 	/** Locked by whoever relays on this host with this data directory. */
 	readonly lockFile: string;
@@ -69,13 +69,13 @@ export interface SupervisorSettings extends Omit<SupervisorStart, "stageDir"> {
 
 /** Root: it opens packet sockets, sets buffers beyond the limits, and starts workers as another user. */
 export function supervisor(home: Home, settings: SupervisorSettings): ChildSpec {
-	const { stageDir } = home;
+	const { stageDir, trust = {} } = home;
 	const spec = service(
 		home,
 		"supervisor",
 		undefined,
 		settings.seed,
-		supervisorStart({ ...settings, stageDir }),
+		supervisorStart({ ...settings, stageDir, trust }),
 	);
 	return {
 		...spec,

@@ -14,6 +14,8 @@ import type { Accounts } from "./accounts.ts";
 import { lockExclusive, tryLock } from "./flock.ts";
 import { hasOpen, outlive } from "./leftovers.ts";
 import type { KeeperLog } from "./log-stream.ts";
+import { tlsFiles } from "./nats-conf.ts";
+import type { NatsTls } from "./nats-tls.ts";
 
 /** Where everything lies that outlives `up`. Owners and modes are part of the security: ADR 0022. */
 export class DataDir {
@@ -175,6 +177,15 @@ export class DataDir {
 			await chmod(fresh, mode);
 			await rename(fresh, path);
 		});
+	}
+
+	/** What nats-server shows; its folder holds it, since its user may reach no other. Undefined: it speaks no TLS. */
+	async writeNatsTls(tls: Pick<NatsTls, "certificate" | "key"> | undefined, gid: number): Promise<void> {
+		for (const file of ["certificate", "key"] as const) {
+			const path = join(this.nats, tlsFiles[file]);
+			if (tls === undefined) await this.explaining(() => rm(path, { force: true }));
+			else await this.write(path, tls[file], 0o640, gid);
+		}
 	}
 
 	/** Runs file work in here and turns the errors a disk can have into one line. */

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { nkeyCredentials } from "@sluice/lib/config";
+import { nkeyCredentials, serverTrust } from "@sluice/lib/config";
 import { z } from "zod";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import type { UpOptions } from "./options.ts";
@@ -11,6 +11,7 @@ export const hostCredentials = z.strictObject({
 	kind: z.literal("host"),
 	host: z.string().min(1),
 	url: z.string().min(1),
+	...serverTrust.shape,
 	supervisor: seedOnly,
 	worker: seedOnly,
 	/** For people on that host who only look; it is left in the data directory there. */

@@ -1,4 +1,5 @@
 import { closeSync, existsSync, openSync } from "node:fs";
+import type { Credentials, ServerTrust } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { SluiceError } from "@sluice/lib/errors";
 import { hostConnectionName } from "@sluice/proto/subjects";
@@ -8,11 +9,13 @@ import type { Child, ChildSpec } from "./child.ts";
 import { controlApi, type Home, natsServer, statsAggregator, supervisor } from "./children.ts";
 import type { DataDir } from "./data-dir.ts";
 import { makeFigures } from "./figures.ts";
+import { followCertificate } from "./follow-certificate.ts";
 import { readHostCredentials } from "./host-credentials.ts";
 import { nkeyFile, readOrMakeHttpToken, readOrMakeIdentities, readOrMakeInstallation } from "./identities.ts";
 import { formatListenAddress, reachableOnThisHost } from "./listen-address.ts";
 import type { KeeperLog } from "./log-stream.ts";
 import { serverNameOf } from "./nats-conf.ts";
+import { readNatsTls } from "./nats-tls.ts";
 import { currentNatsConf, followIssued, signalled } from "./nats-users.ts";
 import type { JoinedCluster, OwnCluster, UpPlan } from "./options.ts";
 
@@ -43,9 +46,12 @@ export function makeHousehold(parts: HouseholdParts): Promise<Household> {
 async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<Household> {
 	const { plan, accounts, dataDir, adopt, log, owned } = parts;
 	const natsAddress = formatListenAddress(reachableOnThisHost(cluster.natsListen));
-	const natsUrl = `nats://${natsAddress}`;
+	const tls = cluster.natsTls && (await readNatsTls(cluster.natsTls));
+	const trust = tls?.trust ?? {};
+	const natsUrl = `${tls === undefined ? "nats" : "tls"}://${natsAddress}`;
+	await dataDir.writeNatsTls(tls, accounts.nats.gid);
 	const [identities, httpToken, installation] = await Promise.all([
-		readOrMakeIdentities(dataDir, accounts, plan.hostId, natsUrl),
+		readOrMakeIdentities(dataDir, accounts, plan.hostId, natsUrl, trust),
 		readOrMakeHttpToken(dataDir),
 		readOrMakeInstallation(dataDir),
 	]);
@@ -54,6 +60,7 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 		hostId: plan.hostId,
 		serverName: serverNameOf(plan.hostId),
 		listen,
+		tls: tls !== undefined,
 		identities,
 		dataDir,
 		log,
@@ -65,7 +72,9 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 	const kept = existsSync(dataDir.keptRules);
 	const nats = adopt(natsServer(plan.hostId, parts.stageDir, kept, accounts.nats, dataDir.nats, confFd));
 	owned.defer(followIssued(users, signalled(nats, confFd, conf)));
-	const home = homeOf(parts, natsUrl, nats.ready);
+	if (cluster.natsTls !== undefined && tls !== undefined)
+		owned.defer(followCertificate(cluster.natsTls, tls, nats, dataDir, accounts.nats.gid, log));
+	const home = homeOf(parts, natsUrl, trust, nats.ready);
 	const api = { account: accounts.api, seed: identities["control-api"].seed, http: cluster.http, httpToken };
 	return {
 		steps: [
@@ -90,17 +99,16 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Promise<Household> {
 	const { plan, accounts, dataDir, adopt } = parts;
 	const credentials = await readHostCredentials(cluster.credentialsFile, plan.hostId);
-	await checkCluster(parts, cluster.natsUrl, credentials.supervisor.seed);
+	const { ca, serverName } = credentials;
+	const trust: ServerTrust = { ca, serverName };
+	await checkCluster(parts, cluster.natsUrl, { kind: "nkey", seed: credentials.supervisor.seed, ...trust });
 	if (credentials.reader !== undefined) {
 		// So that `sluice host list` works here as well, and without root for group sluice.
-		const reader = nkeyFile(
-			hostConnectionName("reader", plan.hostId),
-			credentials.reader.seed,
-			cluster.natsUrl,
-		);
+		const name = hostConnectionName("reader", plan.hostId);
+		const reader = nkeyFile(name, credentials.reader.seed, { url: cluster.natsUrl, ...trust });
 		await dataDir.write(dataDir.credentials("reader"), reader, 0o640, accounts.operatorsGid);
 	}
-	const home = homeOf(parts, cluster.natsUrl, Promise.resolve());
+	const home = homeOf(parts, cluster.natsUrl, trust, Promise.resolve());
 	return {
 		steps: [[adopt(relayOf(home, parts, await readOrMakeInstallation(dataDir), credentials))]],
 		where: `NATS ${cluster.natsUrl}`,
@@ -114,13 +122,13 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 async function checkCluster(
 	{ plan, dataDir, log }: HouseholdParts,
 	url: string,
-	seed: string,
+	credentials: Credentials,
 ): Promise<void> {
 	const name = hostConnectionName("supervisor", plan.hostId);
 	try {
 		const nc = await connectNats({
 			url,
-			credentials: { kind: "nkey", seed },
+			credentials,
 			name,
 			waitOnFirstConnect: false,
 		});
@@ -137,6 +145,7 @@ async function checkCluster(
 			log.warn(error.message);
 			return;
 		}
+		if (error.code === "forbidden") throw error;
 		const remedy = "check the URL, and that sluice up runs there with --nats-listen";
 		throw new CommandFailure(exitCodes.unreachable, `${error.message}: ${remedy}`, { cause: error });
 	}
@@ -166,8 +175,10 @@ function relayOf(
 function homeOf(
 	{ plan, dataDir, stageDir }: HouseholdParts,
 	natsUrl: string,
+	trust: ServerTrust,
 	natsReady: Promise<void>,
 ): Home {
 	const hasKeptRules = existsSync(dataDir.keptRules);
-	return { hostId: plan.hostId, incarnation: String(Date.now()), natsUrl, stageDir, natsReady, hasKeptRules };
+	const incarnation = String(Date.now());
+	return { hostId: plan.hostId, incarnation, natsUrl, trust, stageDir, natsReady, hasKeptRules };
 }

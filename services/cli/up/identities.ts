@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createUser, fromSeed } from "@nats-io/nkeys";
+import { type ServerTrust, serverTrust } from "@sluice/lib/config";
 import { hostConnectionName } from "@sluice/proto/subjects";
 import { z } from "zod";
 import type { Accounts } from "./accounts.ts";
@@ -18,7 +19,12 @@ export interface Identity {
 
 export type Identities = Readonly<Record<IdentityName, Identity>>;
 
-export const nkeyCredentialsFile = z.object({ name: z.string(), seed: z.string(), url: z.string() });
+export const nkeyCredentialsFile = z.object({
+	name: z.string(),
+	seed: z.string(),
+	url: z.string(),
+	...serverTrust.shape,
+});
 type Stored = z.output<typeof nkeyCredentialsFile>;
 
 /**
@@ -31,9 +37,12 @@ export async function readOrMakeIdentities(
 	accounts: Accounts,
 	host: string,
 	url: string,
+	trust: ServerTrust,
 ): Promise<Identities> {
 	const entries = await Promise.all(
-		identityNames.map(async (name) => [name, await readOrMake(dataDir, accounts, name, host, url)] as const),
+		identityNames.map(
+			async (name) => [name, await readOrMake(dataDir, accounts, name, host, { url, ...trust })] as const,
+		),
 	);
 	return Object.fromEntries(entries) as Record<IdentityName, Identity>;
 }
@@ -43,14 +52,14 @@ async function readOrMake(
 	accounts: Accounts,
 	name: IdentityName,
 	host: string,
-	url: string,
+	server: ServerAddress,
 ): Promise<Identity> {
 	const path = dataDir.credentials(name);
 	const stored = await readStored(path);
 	const seed = stored?.seed ?? makeSeed();
 	const called = name === "reader" ? hostConnectionName(name, host) : name;
-	if (stored?.url !== url || stored.name !== called) {
-		const text = nkeyFile(called, seed, url);
+	if (stored?.name !== called || !sameServer(stored, server)) {
+		const text = nkeyFile(called, seed, server);
 		// Services get their seeds on standard input; only people read files, and who may read may not write rules.
 		const reader = accounts.readers[name];
 		await dataDir.write(path, text, reader === undefined ? 0o600 : 0o640, reader ?? 0);
@@ -61,8 +70,17 @@ async function readOrMake(
 }
 
 /** What `--credentials` takes, but for hosts. */
-export function nkeyFile(name: string, seed: string, url: string): string {
-	return `${JSON.stringify({ kind: "nkey", name, seed, url }, null, "\t")}\n`;
+export function nkeyFile(name: string, seed: string, { url, ca, serverName }: ServerAddress): string {
+	return `${JSON.stringify({ kind: "nkey", name, seed, url, ca, serverName }, null, "\t")}\n`;
+}
+
+/** Where a server is, and by what it is known. */
+export interface ServerAddress extends ServerTrust {
+	readonly url: string;
+}
+
+function sameServer(a: ServerAddress, b: ServerAddress): boolean {
+	return a.url === b.url && a.ca === b.ca && a.serverName === b.serverName;
 }
 
 export function makeSeed(): string {
@@ -90,7 +108,7 @@ export async function readOrMakeReloader(dataDir: DataDir, url: string): Promise
 	const path = dataDir.credentials(RELOADER);
 	const stored = await readStored(path);
 	const seed = stored?.seed ?? makeSeed();
-	if (stored?.url !== url) await dataDir.write(path, nkeyFile(RELOADER, seed, url), 0o600, 0);
+	if (stored?.url !== url) await dataDir.write(path, nkeyFile(RELOADER, seed, { url }), 0o600, 0);
 	return seed;
 }
 

@@ -15,6 +15,8 @@ export interface NatsConfOptions {
 	readonly users: readonly NatsUser[];
 	/** Public nkey of who may tell the server to read its configuration anew; absent: a signal does. */
 	readonly reloader?: string | undefined;
+	/** It speaks TLS and nothing else, with `tlsFiles` in its folder. */
+	readonly tls?: boolean;
 }
 
 /** Rules and pages of them come in one message up to this. */
@@ -31,7 +33,7 @@ export function natsConf(options: NatsConfOptions): string {
 listen: ${quote(options.listen)}
 server_name: ${quote(options.serverName)}
 max_payload: ${MAX_PAYLOAD}
-jetstream {
+${options.tls === true ? TLS : ""}jetstream {
 	store_dir: "."
 	# An accepted rule survives a power failure.
 	sync_interval: always
@@ -70,6 +72,16 @@ export const RELOADER = "reloader";
 export function reloadSubject(server: string): string {
 	return `$SYS.REQ.SERVER.${server}.RELOAD`;
 }
+
+/** In the server's folder. */
+export const tlsFiles = { certificate: "tls-cert.pem", key: "tls-key.pem" } as const;
+
+const TLS = `tls {
+	cert_file: ${quote(tlsFiles.certificate)}
+	key_file: ${quote(tlsFiles.key)}
+	timeout: 5
+}
+`;
 
 /** What the server of the cluster's first host is called. */
 export function serverNameOf(hostId: string): string {

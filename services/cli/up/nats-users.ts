@@ -7,7 +7,8 @@ import type { KeeperLog } from "./log-stream.ts";
 import { type NatsConfOptions, natsConf } from "./nats-conf.ts";
 import { identityNames, permissionsOf } from "./permissions.ts";
 
-export interface NatsUsersOptions extends Pick<NatsConfOptions, "listen" | "serverName" | "reloader"> {
+export interface NatsUsersOptions
+	extends Pick<NatsConfOptions, "listen" | "serverName" | "reloader" | "tls"> {
 	readonly hostId: string;
 	readonly identities: Identities;
 	readonly dataDir: DataDir;

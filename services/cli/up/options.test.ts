@@ -15,6 +15,7 @@ describe("planUp", () => {
 			kind: "own",
 			http: { address: "127.0.0.1", port: 7080 },
 			natsListen: { address: "127.0.0.1", port: 4222 },
+			natsTls: undefined,
 		});
 	});
 
@@ -28,6 +29,17 @@ describe("planUp", () => {
 		expect(() => planUp({ dataDir, hostId: "b", natsUrl })).toThrow(/add --credentials FILE/);
 		const doors = { dataDir, hostId: "b", natsUrl, credentialsFile: "x", http: "127.0.0.1:1" };
 		expect(() => planUp(doors)).toThrow(/^--http has no meaning with --nats/);
+	});
+
+	test("TLS takes a certificate and its key, of a server of one's own", () => {
+		const files = { natsTlsCert: "/c.pem", natsTlsKey: "/k.pem" };
+		expect(planUp({ dataDir, hostId: "a", ...files }).cluster).toMatchObject({
+			natsTls: { certificate: "/c.pem", key: "/k.pem", ca: undefined },
+		});
+		expect(() => planUp({ dataDir, hostId: "a", natsTlsCert: "/c.pem" })).toThrow(/add --nats-tls-key FILE$/);
+		expect(() => planUp({ dataDir, hostId: "a", natsTlsCa: "/a.pem" })).toThrow(/add --nats-tls-cert FILE$/);
+		const joins = { dataDir, hostId: "b", natsUrl: "tls://10.0.0.1", credentialsFile: "x", ...files };
+		expect(() => planUp(joins)).toThrow(/^--nats-tls-cert has no meaning with --nats/);
 	});
 
 	test("bad values are refused", () => {

@@ -6,6 +6,7 @@ import { ALL_HOSTS } from "@sluice/lib/placement";
 import { badValue, CommandFailure, exitCodes } from "../failure.ts";
 import { usableCpus } from "./cpus.ts";
 import { formatListenAddress, type ListenAddress, overlap, parseListenAddress } from "./listen-address.ts";
+import type { NatsTlsFiles } from "./nats-tls.ts";
 
 /** What the command line says, unchecked. */
 export interface UpOptions {
@@ -25,6 +26,10 @@ export interface UpOptions {
 	readonly credentialsFile?: string;
 	/** "ADDR:PORT" of our own nats-server. */
 	readonly natsListen?: string;
+	/** Files with what it shows when it speaks TLS. */
+	readonly natsTlsCert?: string;
+	readonly natsTlsKey?: string;
+	readonly natsTlsCa?: string;
 }
 
 const DEFAULT_HTTP = "127.0.0.1:7080";
@@ -55,6 +60,8 @@ export interface OwnCluster {
 	readonly kind: "own";
 	readonly http: ListenAddress;
 	readonly natsListen: ListenAddress;
+	/** Undefined: nats-server speaks no TLS. */
+	readonly natsTls: NatsTlsFiles | undefined;
 }
 
 /** This host runs a supervisor and its workers for a cluster elsewhere. */
@@ -122,6 +129,7 @@ function planCluster(options: UpOptions): OwnCluster | JoinedCluster {
 			kind: "own",
 			http: parseListenAddress("--http", http, DEFAULT_HTTP),
 			natsListen: parseListenAddress("--nats-listen", natsListen, DEFAULT_NATS_LISTEN),
+			natsTls: checkNatsTls(options),
 		};
 		if (overlap(own.http, own.natsListen)) {
 			const address = formatListenAddress(own.natsListen);
@@ -135,7 +143,14 @@ function planCluster(options: UpOptions): OwnCluster | JoinedCluster {
 			"--nats joins a cluster and needs this host's credentials: add --credentials FILE",
 		);
 	}
-	const foreign = http !== undefined ? "--http" : natsListen !== undefined ? "--nats-listen" : undefined;
+	const doors = {
+		"--http": http,
+		"--nats-listen": natsListen,
+		"--nats-tls-cert": options.natsTlsCert,
+		"--nats-tls-key": options.natsTlsKey,
+		"--nats-tls-ca": options.natsTlsCa,
+	};
+	const foreign = Object.entries(doors).find(([, given]) => given !== undefined)?.[0];
 	if (foreign !== undefined) {
 		throw new CommandFailure(
 			exitCodes.failed,
@@ -143,4 +158,13 @@ function planCluster(options: UpOptions): OwnCluster | JoinedCluster {
 		);
 	}
 	return { kind: "joined", natsUrl, credentialsFile: resolve(credentialsFile) };
+}
+
+function checkNatsTls({ natsTlsCert, natsTlsKey, natsTlsCa }: UpOptions): NatsTlsFiles | undefined {
+	if (natsTlsCert === undefined && natsTlsKey === undefined && natsTlsCa === undefined) return undefined;
+	if (natsTlsCert === undefined || natsTlsKey === undefined) {
+		const missing = natsTlsCert === undefined ? "--nats-tls-cert" : "--nats-tls-key";
+		throw new CommandFailure(exitCodes.failed, `for TLS nats-server needs both: add ${missing} FILE`);
+	}
+	return { certificate: natsTlsCert, key: natsTlsKey, ca: natsTlsCa };
 }

@@ -1,3 +1,4 @@
+import type { ServerTrust } from "@sluice/lib/config";
 import type { IdleStrategy } from "@sluice/lib/idle-strategies";
 import { WORKER_USER } from "./accounts.ts";
 import type { ListenAddress } from "./listen-address.ts";
@@ -8,6 +9,8 @@ export interface StartHome {
 	/** Start of what began them all, Unix milliseconds. */
 	readonly incarnation: string;
 	readonly natsUrl: string;
+	/** By what services know that server; absent: it speaks no TLS. */
+	readonly trust?: ServerTrust;
 	/** Touched while the service is well; absent: nobody looks. */
 	readonly aliveFile?: string;
 }
@@ -25,6 +28,7 @@ export interface SupervisorStart {
 	/** Undefined: its default. */
 	readonly ringLimitBytes: number | undefined;
 	readonly workerSeed: string;
+	readonly trust?: ServerTrust;
 	/** Holds bun, worker.js and libsluice.so, where the workers' user can read them. */
 	readonly stageDir: string;
 	readonly keepFile: string;
@@ -40,14 +44,15 @@ export function controlApiStart({ http, httpToken }: ControlApiStart): OwnStart 
 }
 
 export function supervisorStart(settings: SupervisorStart): OwnStart {
-	const { installation, labels, workers, idle, ringLimitBytes, workerSeed, stageDir, keepFile } = settings;
+	const { installation, labels, workers, idle, ringLimitBytes, workerSeed, trust, stageDir, keepFile } =
+		settings;
 	return {
 		installation,
 		labels,
 		workers,
 		idle,
 		ringLimitBytes,
-		workerCredentials: { kind: "nkey", seed: workerSeed },
+		workerCredentials: { kind: "nkey", seed: workerSeed, ...trust },
 		stageDir,
 		workerUser: WORKER_USER,
 		keepFile,
@@ -57,7 +62,7 @@ export function supervisorStart(settings: SupervisorStart): OwnStart {
 /** The line that a service reads from its standard input at its start; it holds its key. */
 export function startLine(home: StartHome, service: string, seed: string, own: OwnStart): string {
 	const { hostId, incarnation, natsUrl, aliveFile } = home;
-	const credentials = { kind: "nkey", seed };
+	const credentials = { kind: "nkey", seed, ...home.trust };
 	return JSON.stringify({
 		service,
 		hostId,

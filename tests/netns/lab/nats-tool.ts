@@ -18,7 +18,11 @@ const [command, subject = "", body = ""] = positionals;
 const seed = readFileSync(values.nkey ?? "", "utf8").trim();
 const connection = await connectNats({
 	url: values.server ?? "",
-	credentials: { kind: "nkey", seed },
+	credentials: {
+		kind: "nkey",
+		seed,
+		...(values.tlsca === undefined ? {} : { ca: readFileSync(values.tlsca, "utf8") }),
+	},
 	// The tool takes a random inbox.
 	name: `tool-${crypto.randomUUID()}`,
 });
