@@ -15,6 +15,7 @@ const EVENTS_A_SLICE = 200;
 export class EventPublisher {
 	readonly #nc: Pick<NatsConnection, "publish" | "isClosed">;
 	readonly #waitingLimit: number;
+	readonly #headers = eventHeaders();
 	#waiting: (() => void)[] = [];
 	#running = false;
 	#dropped = 0;
@@ -35,7 +36,7 @@ export class EventPublisher {
 			return;
 		}
 		this.#waiting.push(() =>
-			this.#nc.publish(subject, toJsonText(schema, create(schema, event)), { headers: eventHeaders() }),
+			this.#nc.publish(subject, toJsonText(schema, create(schema, event)), { headers: this.#headers }),
 		);
 		if (this.#running) return;
 		this.#running = true;
