@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { REFUSED_EXIT_CODE } from "@sluice/lib/exit-codes";
-import { QUIET_BUN } from "@sluice/lib/quiet-bun";
 import { Backoff } from "./backoff.ts";
 import { readLines } from "./lines.ts";
 import { type LogRecord, parseRecord, wrapLine } from "./log-line.ts";
@@ -39,11 +38,7 @@ export const FIRST_GIVEN_FD = 5;
 const HOPELESS_AFTER = 4;
 
 /** No secret ever stands in it: other processes of the same user can read an environment. */
-const ENVIRONMENT = {
-	PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-	LANG: "C.UTF-8",
-	...QUIET_BUN,
-};
+const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8" };
 
 const LAST_WORDS_MS = 200;
 

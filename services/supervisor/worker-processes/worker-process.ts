@@ -1,4 +1,3 @@
-import { QUIET_BUN } from "@sluice/lib/quiet-bun";
 import { adjustmentWhileStarting } from "../priority.ts";
 
 export interface WorkerProcessOptions {
@@ -64,7 +63,7 @@ function privilegeDrop(user: string): string[] {
 /** Nothing of ours but where to find programs and, in tests, the library. */
 function environment(): Record<string, string> {
 	const { PATH = "/usr/sbin:/usr/bin:/sbin:/bin", SLUICE_LIB } = process.env;
-	return SLUICE_LIB === undefined ? { PATH, ...QUIET_BUN } : { PATH, ...QUIET_BUN, SLUICE_LIB };
+	return SLUICE_LIB === undefined ? { PATH } : { PATH, SLUICE_LIB };
 }
 
 /** Bun reports a name or a number. */
