@@ -18,12 +18,22 @@ export interface CataloguedOutput {
 /** The rules in order of their names. */
 export function catalogue(stored: Iterable<StoredRule>): CataloguedRule[] {
 	const rules: CataloguedRule[] = [];
-	for (const { rule, uid } of stored) {
-		if (rule !== undefined) {
-			rules.push({ name: rule.name, uid, outputs: rule.outputs.map(cataloguedOutput) });
-		}
+	for (const one of stored) {
+		const rule = known.get(one) ?? catalogued(one);
+		if (rule !== undefined) rules.push(rule);
 	}
 	return rules.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** A change is another object: of many rules few are new at a time. */
+const known = new WeakMap<StoredRule, CataloguedRule>();
+
+function catalogued(stored: StoredRule): CataloguedRule | undefined {
+	const { rule, uid } = stored;
+	if (rule === undefined) return undefined;
+	const entry = { name: rule.name, uid, outputs: rule.outputs.map(cataloguedOutput) };
+	known.set(stored, entry);
+	return entry;
 }
 
 function cataloguedOutput(output: Output): CataloguedOutput {

@@ -19,6 +19,8 @@ const UNSETTLED_RETRY_MS = 250;
  * the last one spent looking: an apply is not paid for with a look at all rules for each few of its own.
  */
 const REST = 4;
+/** The same for how long none may have come until they count as all. */
+const PAUSE = 2;
 
 /**
  * Runs rounds, one after another: takes what is desired, and reconciles and applies
@@ -30,8 +32,11 @@ export class Reconciler {
 	#stopped = false;
 	#wake: () => void = () => {};
 	#timer: ReturnType<typeof setTimeout> | undefined;
-	/** Rules may be looked at again; performance.now(). */
-	#restsUntilMs = 0;
+	/** How long the last round spent looking, and when; performance.now(). */
+	#looked = { forMs: 0, untilMs: 0 };
+	/** Rules changed last; performance.now(). */
+	#changedMs = 0;
+	#resting = false;
 	/** Something changed that does not wait for that. */
 	#urgent = false;
 
@@ -49,7 +54,8 @@ export class Reconciler {
 	/** Rules changed, perhaps the first of many. */
 	rulesChanged(): void {
 		this.#wanted = true;
-		this.#wake();
+		this.#changedMs = performance.now();
+		if (!this.#resting) this.#wake();
 	}
 
 	async run(): Promise<void> {
@@ -66,15 +72,19 @@ export class Reconciler {
 		}
 	}
 
+	/** No longer than rules keep coming. */
 	async #rest(): Promise<void> {
+		this.#resting = true;
 		for (;;) {
-			const leftMs = this.#restsUntilMs - performance.now();
-			if (leftMs <= 0 || this.#urgent || this.#stopped) return;
+			const { forMs, untilMs } = this.#looked;
+			const leftMs = Math.min(untilMs + REST * forMs, this.#changedMs + PAUSE * forMs) - performance.now();
+			if (leftMs <= 0 || this.#urgent || this.#stopped) break;
 			const woken = new Promise<void>((resolve) => (this.#wake = resolve));
 			const timer = setTimeout(() => this.#wake(), leftMs);
 			await woken;
 			clearTimeout(timer);
 		}
+		this.#resting = false;
 	}
 
 	/** Ends the loop after the round that runs. */
@@ -96,7 +106,7 @@ export class Reconciler {
 			const plan = reconcile(desired, observed);
 			const nowMs = performance.now();
 			lookedMs += nowMs - lookMs;
-			this.#restsUntilMs = nowMs + REST * lookedMs;
+			this.#looked = { forMs: lookedMs, untilMs: nowMs };
 			if (plan.commands.length === 0) {
 				this.#retryAt(plan.retryAtMs, observed.nowMs);
 				if (plan.waits) return;

@@ -9,6 +9,7 @@ import { type Awaited, isSettled, judge } from "./settle.ts";
 const POLL_INTERVAL_MS = 25;
 /** Above this many rules, whole lists are cheaper than a request for each. */
 const SINGLE_REQUESTS_LIMIT = 16;
+const LIST_EVERY_MS = 1_000;
 
 export interface AwaitOptions {
 	timeoutMs: number;
@@ -29,6 +30,7 @@ export async function awaitHosts(
 	const seen = new Map<string, RuleStatus>();
 	let open = awaited;
 	while (open.length > 0) {
+		await lastToSettle(cluster, open, deadline);
 		const started = performance.now();
 		const current = await fetchStatuses(cluster, open, deadline);
 		open = open.filter((rule) => {
@@ -47,6 +49,21 @@ export async function awaitHosts(
 		if (open.length > 0) await Bun.sleep(pauseMs);
 	}
 	return seen;
+}
+
+/**
+ * Hosts apply writes in their order: of many rules the one written last is asked for, and all of them
+ * once that is settled, or now and then, for the sake of those that are.
+ */
+async function lastToSettle(cluster: Cluster, open: readonly Awaited[], deadline: number): Promise<void> {
+	if (open.length <= SINGLE_REQUESTS_LIMIT) return;
+	const last = open.reduce((latest, rule) => (rule.revision > latest.revision ? rule : latest));
+	const until = Math.min(deadline, performance.now() + LIST_EVERY_MS) - POLL_INTERVAL_MS;
+	while (performance.now() < until) {
+		const status = await fetchStatus(cluster, last.name, deadline);
+		if (status === undefined || isSettled(last, status)) return;
+		await Bun.sleep(POLL_INTERVAL_MS);
+	}
 }
 
 async function fetchStatuses(
