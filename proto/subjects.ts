@@ -4,7 +4,7 @@
  */
 
 /** Raised when a message changes in a way that an older reader would misread. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 export const ROOT = "sluice.v1";
 
@@ -24,6 +24,8 @@ export const settingKeys = {
 
 /** Key under which a bucket's stream metadata holds the cluster's id. */
 export const CLUSTER_ID_METADATA = "sluice_cluster_id";
+/** The same of the bucket of rules: the PROTOCOL_VERSION of whoever writes it. */
+export const PROTOCOL_METADATA = "sluice_protocol";
 
 /** Last value per subject of every worker's counters; memory. Created by control-api. */
 export const countersStream = "sluice_counters";

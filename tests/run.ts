@@ -32,6 +32,7 @@ const PATIENT = [
 		"several-hosts",
 		"orchestrators",
 		"labels",
+		"protocol",
 	].map(netns),
 	...["one-to-one", "requests", "tls", "two-way", "generator-receiver"].map(netns),
 	...["demo", "cli-", "group-sluice", "up-damaged", "up-disk-full", "up-refusals", "up-restart"].map(e2e),

@@ -49,6 +49,12 @@ test("a host that is gone, one that is unknown and one that need not be there", 
 	expect(states([])).toEqual([]);
 });
 
+test("a host of another protocol version is pending with both named, whatever it says", () => {
+	expect(states([observed({ appliedSequence: 7n, protocolVersion: 1 })])).toEqual([
+		["a", PENDING, "this host speaks protocol 1 and the cluster 2: bring this host up to it"],
+	]);
+});
+
 test("several hosts that match all wait with what to do", () => {
 	const reason = "hosts a, b match: name one, or all";
 	const both = [observed({ appliedSequence: 7n }), observed({ host: "b", appliedSequence: 7n })];

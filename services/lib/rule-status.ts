@@ -8,7 +8,9 @@ import {
 	RuleStatusSchema,
 	type StoredRule,
 } from "@sluice/proto/gen/rule";
+import { PROTOCOL_VERSION } from "@sluice/proto/subjects";
 import { placeRule } from "./placement.ts";
+import { protocolComplaint } from "./protocol.ts";
 
 /** A host's record with how long ago it was written, as the reader saw it arrive. */
 export interface ObservedHost {
@@ -59,6 +61,8 @@ function hostStates(
 }
 
 function hostState(name: string, revision: bigint, record: HostRecord): RuleStatus_HostState {
+	const complaint = protocolComplaint(record.protocolVersion, PROTOCOL_VERSION);
+	if (complaint !== undefined) return pendingOn(record.host, complaint);
 	// It does what stood in another bucket, and its sequence counts there.
 	if (record.holding !== "") return pendingOn(record.host, `holding: ${record.holding}`);
 	// What the host says of the revision before tells nothing about this one.

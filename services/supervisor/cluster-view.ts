@@ -1,13 +1,16 @@
 import { toBinary } from "@bufbuild/protobuf";
+import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText } from "@sluice/lib/errors";
 import { followHostRecords } from "@sluice/lib/host-records";
 import { type BucketSnapshot, followBucket } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
+import { protocolOf } from "@sluice/lib/protocol";
 import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
 import { type LogLevels, LogLevelsSchema } from "@sluice/proto/gen/log";
 import { type StoredRule, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
+import { ProtocolWatch } from "./protocol-watch.ts";
 import { type Owner, untilFree } from "./record/ownership.ts";
 import { RecordWriter } from "./record/record-writer.ts";
 import { StoredRecord } from "./record/stored-record.ts";
@@ -24,6 +27,7 @@ export interface LiveCluster {
 	 * @throws SluiceError `conflict`.
 	 */
 	ownId(): Promise<void>;
+	readonly protocol: ProtocolWatch;
 	/** Follows no longer. The record's writer goes on until it is stopped. */
 	stop(): void;
 }
@@ -60,9 +64,14 @@ export async function followCluster(
 			else log.warn(`the host's record cannot be written: ${errorText(thrown)}`);
 		},
 	});
+	const jsm = await jetstreamManager(nc, { checkAPI: false });
+	const protocol = new ProtocolWatch(async () =>
+		protocolOf((await jsm.streams.info(`KV_${buckets.rules}`)).config.metadata),
+	);
 	return {
 		rules,
 		hosts,
+		protocol,
 		onLevels: (callback) => {
 			const take = () => callback(settings.entries.get(settingKeys.logLevels)?.value ?? { settings: [] });
 			take();
@@ -71,6 +80,7 @@ export async function followCluster(
 		record,
 		ownId: () => untilFree(hosts, own),
 		stop: () => {
+			protocol.stop();
 			for (const snapshot of [rules, hosts, settings]) snapshot.stop();
 		},
 	};

@@ -26,6 +26,8 @@ const READY_LIMIT_MS = 5_000;
 const STOP_LIMIT_MS = 4_000;
 /** Last words. While they wait for a NATS that does not answer, nobody relays. */
 const FAREWELL_LIMIT_MS = 300;
+/** A control-api that starts beside us raises the stamp of an earlier version. */
+const PROTOCOL_GRACE_MS = 3_000;
 /** When NATS takes longer, the rules that were last known flow without it. */
 const COLD_START_MS = 1_000;
 
@@ -79,9 +81,18 @@ async function run(): Promise<void> {
 		facility.error({ rules: state.knownRules }, `${why}: the rules last known flow`);
 		void supervisor.join(state, 0);
 	}
-	const { nc, cluster } = await connected;
+	const { nc, cluster, refuse } = await connected;
 	// After the race: who only waits for its id must not relay beside whoever has it.
 	await cluster.ownId();
+	const complaint = await cluster.protocol
+		.complaint(state.knownRules > 0 ? 0 : PROTOCOL_GRACE_MS)
+		.catch(() => "");
+	if (complaint !== "" && state.knownRules === 0) {
+		refuse(complaint);
+		await settlesWithin(cluster.record.stop(), FAREWELL_LIMIT_MS);
+		throw new SluiceError("conflict", complaint);
+	}
+	state.refuse(complaint);
 	supervisor.resume(cluster.hosts.entries.get(config.hostId)?.value);
 	// A closed connection is never opened again; only credentials that are refused lead to that.
 	void nc.closed().then((reason) => stopping || fail(reason ?? new Error("the connection to NATS closed")));
@@ -95,6 +106,7 @@ async function run(): Promise<void> {
 	if (stopping) return;
 	state.onKept(() => file?.touch());
 	state.attach(cluster);
+	cluster.protocol.follow((complaint) => state.refuse(complaint));
 	serveHostCommands(nc, config.hostId, state, supervisor);
 	await supervisor.join(state, READY_LIMIT_MS);
 	await file?.flush();
@@ -130,12 +142,20 @@ async function connectCluster(supervisor: Supervisor) {
 	};
 	const events = new HostEvents(config.hostId, new EventPublisher(nc));
 	let state = supervisor.state();
+	let refusal = "";
 	const record = () => {
 		state = supervisor.state();
-		return hostRecord(identity, state);
+		const record = hostRecord(identity, state);
+		// In the list, and in no rule's way.
+		return refusal === ""
+			? record
+			: { ...record, holding: refusal, labels: {}, interfaces: [], workers: [], exceptions: [] };
 	};
 	const cluster = await followCluster(nc, identity, record, logger, fail, () => events.tell(state));
-	return { nc, cluster };
+	const refuse = (complaint: string) => {
+		refusal = complaint;
+	};
+	return { nc, cluster, refuse };
 }
 
 await run().catch(fail);

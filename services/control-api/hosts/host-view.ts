@@ -1,6 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { SluiceError } from "@sluice/lib/errors";
 import type { BucketSnapshot, SnapshotEntry } from "@sluice/lib/kv-snapshot";
+import { protocolComplaint } from "@sluice/lib/protocol";
 import { HOST_GONE_SECONDS, type ObservedHost } from "@sluice/lib/rule-status";
 import {
 	type HostRecord,
@@ -10,6 +11,7 @@ import {
 	ListHostsResponseSchema,
 } from "@sluice/proto/gen/host";
 import { type ListWorkersResponse, ListWorkersResponseSchema } from "@sluice/proto/gen/worker";
+import { PROTOCOL_VERSION } from "@sluice/proto/subjects";
 import { NOT_CURRENT } from "../not-current.ts";
 
 /**
@@ -60,7 +62,8 @@ export class HostView {
 				kernel: record.kernel,
 				protocolVersion: record.protocolVersion,
 				cores: record.cores,
-				holding: record.holding,
+				// One of an earlier version does not say so itself.
+				holding: record.holding || (protocolComplaint(record.protocolVersion, PROTOCOL_VERSION) ?? ""),
 			}),
 		);
 		return create(ListHostsResponseSchema, { hosts });

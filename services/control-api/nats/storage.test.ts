@@ -29,6 +29,28 @@ test("what is missing is created, by several at once too, and keeps its cluster 
 	expect((await openStorage(nc, undefined)).clusterId).toBe(first?.clusterId ?? "");
 });
 
+test("the bucket of rules says which protocol the cluster speaks; a later one is refused", async () => {
+	const jsm = await jetstreamManager(nc);
+	const stamp = async (version: string) => {
+		const { config } = await jsm.streams.info("KV_sluice_rules");
+		const metadata = { ...config.metadata, sluice_protocol: version };
+		await jsm.streams.update("KV_sluice_rules", { ...config, metadata });
+	};
+	const stamped = async () =>
+		(await jsm.streams.info("KV_sluice_rules")).config.metadata?.["sluice_protocol"];
+	expect(await stamped()).toBe("2");
+	const { clusterId } = await openStorage(nc, undefined);
+	await stamp("1");
+	expect((await openStorage(nc, undefined)).clusterId).toBe(clusterId);
+	expect(await stamped()).toBe("2");
+	await stamp("3");
+	await expect(openStorage(nc, undefined)).rejects.toThrow(
+		"the cluster speaks protocol 3 and this control-api 2: bring it up to the cluster",
+	);
+	expect(await stamped()).toBe("3");
+	await stamp("2");
+});
+
 test("counters are acknowledged to nobody, whatever reply subject they name, after an update too", async () => {
 	const jsm = await jetstreamManager(nc);
 	await jsm.streams.update("sluice_counters", { no_ack: false });

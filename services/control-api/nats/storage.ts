@@ -8,7 +8,15 @@ import {
 import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText, SluiceError } from "@sluice/lib/errors";
-import { buckets, CLUSTER_ID_METADATA, countersStream, countersSubjects } from "@sluice/proto/subjects";
+import { protocolOf } from "@sluice/lib/protocol";
+import {
+	buckets,
+	CLUSTER_ID_METADATA,
+	countersStream,
+	countersSubjects,
+	PROTOCOL_METADATA,
+	PROTOCOL_VERSION,
+} from "@sluice/proto/subjects";
 
 /** Older servers have known holes, or lack what is used here. */
 const MINIMUM_SERVER_VERSION = "2.10.27";
@@ -61,7 +69,12 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 		});
 	}
 	const fresh = clusterId ?? crypto.randomUUID();
-	await tolerateRace(() => kvm.create(buckets.rules, onDisk({ [CLUSTER_ID_METADATA]: fresh })));
+	await tolerateRace(() =>
+		kvm.create(
+			buckets.rules,
+			onDisk({ [CLUSTER_ID_METADATA]: fresh, [PROTOCOL_METADATA]: `${PROTOCOL_VERSION}` }),
+		),
+	);
 	const batches = knowsBatches(nc) && (await allowBatches(jsm, `KV_${buckets.rules}`));
 	await tolerateRace(() => kvm.create(buckets.hosts, IN_MEMORY));
 	await forbidRollup(jsm, `KV_${buckets.hosts}`);
@@ -75,7 +88,24 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 			`bucket ${buckets.rules} belongs to cluster ${stamped || "unknown"}, not ${clusterId}: connect to the right one`,
 		);
 	}
+	await stampProtocol(jsm);
 	return { settings, clusterId: stamped, batches };
+}
+
+/** Hosts read there which version of the messages the cluster speaks. One that a later version wrote is not ours. */
+async function stampProtocol(jsm: JetStreamManager): Promise<void> {
+	const stream = `KV_${buckets.rules}`;
+	const { config } = await jsm.streams.info(stream);
+	const stamped = protocolOf(config.metadata);
+	if (stamped === PROTOCOL_VERSION) return;
+	if (stamped !== undefined && stamped > PROTOCOL_VERSION) {
+		throw new SluiceError(
+			"conflict",
+			`the cluster speaks protocol ${stamped} and this control-api ${PROTOCOL_VERSION}: bring it up to the cluster`,
+		);
+	}
+	const metadata = { ...config.metadata, [PROTOCOL_METADATA]: `${PROTOCOL_VERSION}` };
+	await jsm.streams.update(stream, { ...config, metadata });
 }
 
 function onDisk(metadata?: Record<string, string>) {

@@ -51,6 +51,8 @@ export class DesiredState implements ClusterView {
 	#live: Live | undefined;
 	#liveRules: DesiredRules | undefined;
 	#holding = "";
+	/** Why what the bucket says cannot be understood; empty: it can. */
+	#refusal = "";
 	#onKept: () => void = () => {};
 
 	constructor(own: HostName, kept: KeptDesired | undefined, log: Logger) {
@@ -74,14 +76,14 @@ export class DesiredState implements ClusterView {
 	}
 
 	get holding(): string {
-		return this.#holding;
+		return this.#refusal || this.#holding;
 	}
 
 	readonly record = { touch: () => this.#live?.record.touch() };
 
 	desired(links: readonly Link[]): Desired {
 		this.#review();
-		const follows = this.#live !== undefined && this.#holding === "";
+		const follows = this.#live !== undefined && this.holding === "";
 		const rules = follows ? this.#liveRules : this.#knownRules;
 		return rules?.read(links) ?? { sequence: 0n, rules: [] };
 	}
@@ -113,9 +115,24 @@ export class DesiredState implements ClusterView {
 		this.#changed();
 	}
 
+	/** The cluster speaks another protocol: the host goes on with the rules it knows. Empty: no longer. */
+	refuse(complaint: string): void {
+		if (complaint === this.#refusal) return;
+		this.#refusal = complaint;
+		if (complaint === "") this.#log.info("the cluster speaks this host's protocol again");
+		else this.#log.error(`holding: ${complaint}`);
+		// The bucket's own map goes on with the bucket.
+		if (complaint !== "" && this.#known !== undefined) {
+			this.#setKnown({ ...this.#known, names: new Map(this.#known.names) });
+		}
+		this.#changed();
+		this.record.touch();
+	}
+
 	/** The operator says that the bucket is right as it is. @throws SluiceError when it is another one here. */
 	accept(created: string): void {
 		const live = this.#live;
+		if (this.#refusal !== "") throw new SluiceError("unavailable", this.#refusal);
 		if (live === undefined || live.rules.stream.created !== created) {
 			throw new SluiceError("unavailable", `host ${this.#host} does not see that bucket yet: try again`);
 		}
@@ -140,7 +157,7 @@ export class DesiredState implements ClusterView {
 	kept(): KeptDesired | undefined {
 		this.#review();
 		const known = this.#known;
-		if (this.#live === undefined || this.#holding !== "" || known === undefined) return undefined;
+		if (this.#live === undefined || this.holding !== "" || known === undefined) return undefined;
 		const { clusterId, created, sequence, names } = known;
 		return create(KeptDesiredSchema, {
 			clusterId,
@@ -156,7 +173,7 @@ export class DesiredState implements ClusterView {
 	/** Follows the bucket, or holds; says so when that changes. */
 	#review(): void {
 		const live = this.#live;
-		if (live === undefined) return;
+		if (live === undefined || this.#refusal !== "") return;
 		const now = seen(live);
 		const reason = this.#known === undefined ? undefined : holdReason(this.#known, now);
 		if (reason !== undefined) {

@@ -91,3 +91,22 @@ test.each([
 test("a stored rule without a UUID is marked", () => {
 	expect(read({}, "nonsense").malformed).toBeString();
 });
+
+test("a stored rule with a field of a later version is marked, wherever that stands", () => {
+	const unknown = [{ no: 100, wireType: 0, data: new Uint8Array([1]) }];
+	const sound = create(StoredRuleSchema, {
+		uid: UID,
+		rule: {
+			name: "a",
+			input: { interface: "r0", group: "239.1.1.1", port: 5001 },
+			outputs: [{ interface: "r1", address: "239.10.1.1", port: 6001 }],
+		},
+	});
+	expect(desiredRule("a", sound, 7n).malformed).toBeUndefined();
+	for (const part of [sound, sound.rule, sound.rule?.input, sound.rule?.outputs[0]]) {
+		if (part === undefined) throw new Error("the fixture lacks a part");
+		part.$unknown = unknown;
+		expect(desiredRule("a", sound, 7n).malformed).toContain("fields that this host does not know");
+		part.$unknown = [];
+	}
+});

@@ -1,3 +1,4 @@
+import type { Message } from "@bufbuild/protobuf";
 import { isMulticast, parseIpv4, parsePrefix } from "@sluice/lib/address";
 import type { Output, StoredRule } from "@sluice/proto/gen/rule";
 import { outputKey } from "@sluice/proto/output-key";
@@ -37,7 +38,20 @@ export function desiredRule(name: string, stored: StoredRule, revision: bigint):
 		base.input.port > 0 &&
 		valid.length > 0 &&
 		valid.length === outputs.length;
+	if (hasUnknownField(stored)) {
+		return {
+			...base,
+			malformed: "the rule has fields that this host does not know: bring it up to the cluster",
+		};
+	}
 	return sound ? base : { ...base, malformed: "the stored rule is malformed: put it again" };
+}
+
+/** A field of a later version means something that would be lost. */
+function hasUnknownField(stored: StoredRule): boolean {
+	const { rule } = stored;
+	const parts: (Message | undefined)[] = [stored, rule, rule?.input, ...(rule?.outputs ?? [])];
+	return parts.some((part) => part?.$unknown !== undefined && part.$unknown.length > 0);
 }
 
 function desiredOutput(output: Output): DesiredOutput | undefined {

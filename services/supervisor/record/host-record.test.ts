@@ -57,7 +57,7 @@ test("the record lists the inventory, and of the rules only those that are not A
 		],
 		incarnation: "1700000000000",
 		atUnixMs: "1700000000123",
-		protocolVersion: 1,
+		protocolVersion: 2,
 		ringBytes: "512",
 		ringLimitBytes: "1024",
 		version: "0.1.0",

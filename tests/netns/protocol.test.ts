@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { resolve } from "node:path";
+import { until } from "./lab/commands.ts";
+import { type Hosts, severalHosts } from "./lab/hosts.ts";
+import { Relay } from "./lab/relay.ts";
+import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+const COUNT = 500;
+
+let lab: Hosts;
+let first: Relay;
+let b: Relay;
+let c: Relay;
+
+beforeAll(async () => {
+	lab = await severalHosts();
+	first = new Relay(lab.a, "relay-a");
+	b = new Relay(lab.b, "relay-b");
+	c = new Relay(lab.c, "relay-c");
+	await first.up("--workers", "1", "--nats-listen", `${lab.natsAddress}:4222`);
+	await join(b);
+	const rule = ["--in", "from-a:239.1.1.1:5001", "--out", "out:239.10.1.1:6001", "--host", "relay-b"];
+	await first.sluice("rule", "add", "video", ...rule);
+});
+
+afterAll(async () => {
+	await Promise.all([b, c].map((relay) => relay?.remove()));
+	await first?.remove();
+	await lab?.remove();
+});
+
+async function join(relay: Relay): Promise<void> {
+	const issued = await first.sluice("credentials", "host", relay.hostId, "--json");
+	await relay.up("--credentials", (JSON.parse(issued) as { file: string }).file, "--workers", "1");
+}
+
+/** As a control-api of another version would stamp the bucket of rules; answers what it said before. */
+async function stamp(version: number): Promise<void> {
+	const ask = async (subject: string, payload: string) => {
+		const credentials = `${first.dataDir}/credentials/control-api.json`;
+		const requester = [`${ROOT}/.tools/bin/bun`, `${import.meta.dir}/lab/requester.ts`, credentials];
+		const line = await lab.a.must(requester, { input: JSON.stringify({ subject, payload }) });
+		const answer = JSON.parse((JSON.parse(line) as { payload: string }).payload) as StreamAnswer;
+		if (answer.error) throw new Error(answer.error.description);
+		return answer;
+	};
+	const { config } = await ask("$JS.API.STREAM.INFO.KV_sluice_rules", "");
+	const metadata = { ...config.metadata, sluice_protocol: String(version) };
+	await ask("$JS.API.STREAM.UPDATE.KV_sluice_rules", JSON.stringify({ ...config, metadata }));
+}
+
+interface StreamAnswer {
+	config: { metadata?: Record<string, string> };
+	error?: { description: string };
+}
+
+const holds = (relay: Relay, line: string) =>
+	until(`${relay.hostId} holds: ${line}`, async () =>
+		(await first.sluice("host", "list")).includes(`${relay.hostId} holds: ${line}\n`) ? true : undefined,
+	);
+
+async function relayedByB(): Promise<number> {
+	const receiver = await recv(lab.lb, { in: "l0:239.10.1.1:6001", seconds: 2 });
+	await gen(lab.a, { to: "to-b:239.1.1.1:5001", rate: COUNT, count: COUNT });
+	const report = await receiver.report();
+	expect(faults(report)).toEqual(NO_FAULTS);
+	return report.receivedPackets;
+}
+
+test("a cluster that goes on to a later protocol leaves a host behind, which relays on and says so", async () => {
+	const line = "this host speaks protocol 2 and the cluster 99: bring this host up to it";
+	await stamp(99);
+	await holds(b, line);
+	// What the cluster says now may mean something else: it is not followed.
+	await first.sluice("rule", "remove", "video");
+	expect(await relayedByB()).toBe(COUNT);
+	expect(b.log).toContain(`holding: ${line}`);
+	await expect(join(c)).rejects.toThrow("ended with 1");
+	expect(c.log).toContain(`\nsluice: supervisor does not start: ${line}`);
+	await holds(c, line);
+});
+
+test("it follows the cluster again when both speak the same, and a later host waits for an earlier cluster", async () => {
+	await stamp(2);
+	await until("relay-b holds nothing", async () =>
+		(await first.sluice("host", "list")).includes("relay-b holds") ? undefined : true,
+	);
+	expect(await relayedByB()).toBe(0);
+	await stamp(1);
+	const line = "this host speaks protocol 2 and the cluster 1: bring the cluster up to this host";
+	c.log = "";
+	await expect(join(c)).rejects.toThrow("ended with 1");
+	expect(c.log).toContain(`\nsluice: supervisor does not start: ${line}`);
+	await holds(b, line);
+});
