@@ -256,9 +256,10 @@ export function allCases(effort: Effort): Case[] {
 		streamsCase,
 		rulesCase,
 		workersCase,
+		// Before 10,000 rules came and went.
+		idleCase,
 		putCase,
 		applyCase,
-		idleCase,
 		microCase,
 	].map((make) => make(effort));
 }
