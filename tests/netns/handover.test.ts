@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { until } from "./lab/commands.ts";
+import { Demand } from "./lab/machine.ts";
 import { assertAccounts, Conversation, type Figures, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
 import { gen, type RecvReport, recv } from "./lab/traffic.ts";
@@ -11,6 +12,8 @@ const RESIDUE = 64;
 const HANDED_OVER_WITHIN_MS = 20;
 /** Of 100,000, with generator, relay and receiver on two cores: less, and others keep the machine busy. */
 const UNDISTURBED_PPS = 95_000;
+/** Threads that want a CPU, for each; of the test itself 1.2. */
+const UNDISTURBED_DEMAND = 1.8;
 
 type Ending = "SIGKILL" | "SIGSEGV" | "SIGSTOP";
 
@@ -126,6 +129,7 @@ async function endWorkersUnderLoad(run: Run) {
 	const sent = gen(lab.src, load).finally(() => {
 		flowing = false;
 	});
+	const demanded = new Demand();
 	let figures = await control.figures();
 	const gaps: Gap[] = [];
 	let covered = 0;
@@ -141,15 +145,17 @@ async function endWorkersUnderLoad(run: Run) {
 		figures = later;
 	}
 	const { sentPackets, packetsPerSecond } = await sent;
+	const demand = demanded.end();
 	const report = await receiver.report();
 	figures = await relay.figuresAfter(report.receivedPackets);
-	return { figures, report, gaps, covered, sentPackets, packetsPerSecond };
+	return { figures, report, gaps, covered, sentPackets, packetsPerSecond, demand };
 }
 
 function summary(name: string, result: Awaited<ReturnType<typeof endWorkersUnderLoad>>): string {
-	const { figures, report, gaps, sentPackets, packetsPerSecond } = result;
+	const { figures, report, gaps, sentPackets, packetsPerSecond, demand } = result;
 	return [
-		`${name}: ${gaps.length} ends at ${Math.round(packetsPerSecond)} pps, ${sentPackets} sent:`,
+		`${name}: ${gaps.length} ends at ${Math.round(packetsPerSecond)} pps, ${sentPackets} sent;`,
+		`${demand.toFixed(2)} threads for each CPU;`,
 		`lost ${lostByRelay(report)}, twice ${report.duplicatedPackets}, out of order ${report.reorderedPackets};`,
 		`counted ${received(figures)}, kernel drops ${figures.interfaces[0]?.kernelDroppedFrames};`,
 		`receiver's own drops ${report.receiverDroppedPackets};`,
@@ -191,7 +197,7 @@ test("20 workers end at 100,000 pps: the other one goes on in their rings, and g
 	const result = await endWorkersUnderLoad({ flows: 8, rate: 12_500, seconds: 40, endings });
 	console.log(summary("two workers", result));
 	assertLosses(result);
-	if (result.packetsPerSecond > UNDISTURBED_PPS) {
+	if (result.packetsPerSecond > UNDISTURBED_PPS && result.demand < UNDISTURBED_DEMAND) {
 		expect(result.gaps.filter(({ ms }) => ms > HANDED_OVER_WITHIN_MS)).toEqual([]);
 		expect(result.figures.interfaces[0]?.kernelDroppedFrames).toBe(0);
 	}

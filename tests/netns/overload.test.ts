@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { processesIn } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
+import { Demand } from "./lab/machine.ts";
 import type { Namespace } from "./lab/namespace.ts";
 import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -22,6 +23,8 @@ const MIB = 2 ** 20;
 const GROWTH_LIMIT_BYTES = 48 * MIB;
 /** What is promised of `rule list`; it takes a tenth of that on an idle machine. */
 const ANSWER_LIMIT_MS = 1_000;
+/** Threads that want a CPU, for each: the overload's own are XXX, and more are others'. */
+const UNDISTURBED_DEMAND = 3;
 
 const ASKING_PAUSE_MS = 200;
 
@@ -163,13 +166,15 @@ async function overload(carriedPps: number) {
 	const offered = offer(OVERLOADED_PORT, OFFERED_TIMES * carriedPps, OVERLOAD_SECONDS).finally(() => {
 		flowing = false;
 	});
+	const demanded = new Demand();
 	const asked = await askWhile(() => flowing);
+	const demand = demanded.end();
 	const { sentPackets, packetsPerSecond } = await offered;
 	const between = await settledFigures();
 	const again = await offer(AFTERWARDS_PORT, carriedPps / 2, RAMP_SECONDS);
 	return {
 		...{ before, between, wireBefore },
-		...{ sentPackets, packetsPerSecond, asked, packetsAgain: again.sentPackets },
+		...{ sentPackets, packetsPerSecond, asked, demand, packetsAgain: again.sentPackets },
 		report: await overloaded.report(),
 		afterReport: await afterwards.report(),
 	};
@@ -200,7 +205,7 @@ test("offered twice what it carries: memory bounded, control responsive, all acc
 	const carriedPps = await measureCarriedPps();
 	const residentBefore = await residentBytes();
 	const result = await overloadTwofold(carriedPps);
-	const { before, between, report, afterReport, asked } = result;
+	const { before, between, report, afterReport, asked, demand } = result;
 	const figures = await settledFigures();
 	const residentAfter = await residentBytes();
 	const growths = Array.from(residentBefore, ([pid, bytes]) => (residentAfter.get(pid) ?? 0) - bytes);
@@ -210,7 +215,7 @@ test("offered twice what it carries: memory bounded, control responsive, all acc
 		[
 			`overload: carries ${Math.round(carriedPps)} pps × ${WIDTH}; offered ${Math.round(result.packetsPerSecond)},`,
 			`sent ${result.sentPackets}, carried ${carried}, kernel drops ${drops}, receiver's own ${report.receiverDroppedPackets};`,
-			`rule list after ${asked.commandsMs.join(" ")} ms, answered in ${asked.answersMs.join(" ")} ms;`,
+			`${demand.toFixed(2)} threads for each CPU; rule list after ${asked.commandsMs.join(" ")} ms, answered in ${asked.answersMs.join(" ")} ms;`,
 			`memory grew by ${growths.map((bytes) => (bytes / MIB).toFixed(1)).join(" ")} MiB`,
 		].join(" "),
 	);
@@ -232,10 +237,10 @@ test("offered twice what it carries: memory bounded, control responsive, all acc
 	expect(capture(figures).kernelDroppedFrames).toBe(capture(between).kernelDroppedFrames);
 	expect([faults(afterReport), afterReport.receivedPackets]).toEqual([NO_FAULTS, result.packetsAgain]);
 
-	// Every whole command, and every answer.
-	for (const times of [asked.commandsMs, asked.answersMs]) {
-		expect(times.length).toBeGreaterThan(2);
-		expect(times.at(-1)).toBeLessThan(ANSWER_LIMIT_MS);
-	}
+	for (const times of [asked.commandsMs, asked.answersMs]) expect(times.length).toBeGreaterThan(2);
+	expect(asked.answersMs.at(-1)).toBeLessThan(ANSWER_LIMIT_MS);
+	// A command is a process that has to start, beside whatever else the machine does.
+	const commandLimitMs = demand < UNDISTURBED_DEMAND ? ANSWER_LIMIT_MS : 3 * ANSWER_LIMIT_MS;
+	expect(asked.commandsMs.at(-1)).toBeLessThan(commandLimitMs);
 	for (const growth of growths) expect(growth).toBeLessThan(GROWTH_LIMIT_BYTES);
 }, 120_000);
