@@ -84,6 +84,7 @@ describe("sluice up, stopped", () => {
 			mount --bind "$ROOT" /mnt/home/checkout
 			for folder in /tmp /dev/shm /var/tmp; do mount -t tmpfs none "$folder"; done
 			ls -A /run | sort >/mnt/home/run-before
+			touch /mnt/home/out
 			ip netns exec "$NAMESPACE" /mnt/home/checkout/sluice up --host-id relay-a \\
 				--data-dir /mnt/home/data >/mnt/home/out 2>/mnt/home/err &
 			up=$!
@@ -174,6 +175,7 @@ describe("sluice up, stopped", () => {
 				"-rw------- root:root credentials/supervisor.json",
 				"-rw------- root:root credentials/worker.json",
 				"-rw------- root:root http-token",
+				"-rw------- root:root incarnation",
 				"-rw------- root:root installation",
 				"-rw-r----- root:root lock",
 				"-rw------- root:root relay-lock",

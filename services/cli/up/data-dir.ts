@@ -49,6 +49,11 @@ export class DataDir {
 		return join(this.path, "installation");
 	}
 
+	/** What the last `up` called itself. */
+	get incarnation(): string {
+		return join(this.path, "incarnation");
+	}
+
 	/** Locked by the supervisor's keeper, the supervisor and its workers, as long as one of them lives. */
 	get relayLock(): string {
 		return join(this.path, "relay-lock");

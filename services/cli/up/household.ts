@@ -12,6 +12,7 @@ import { makeFigures } from "./figures.ts";
 import { followCertificate } from "./follow-certificate.ts";
 import { readHostCredentials } from "./host-credentials.ts";
 import { nkeyFile, readOrMakeHttpToken, readOrMakeIdentities, readOrMakeInstallation } from "./identities.ts";
+import { nextIncarnation } from "./incarnation.ts";
 import { formatListenAddress, reachableOnThisHost } from "./listen-address.ts";
 import type { KeeperLog } from "./log-stream.ts";
 import { serverNameOf } from "./nats-conf.ts";
@@ -74,7 +75,7 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 	owned.defer(followIssued(users, signalled(nats, confFd, conf)));
 	if (cluster.natsTls !== undefined && tls !== undefined)
 		owned.defer(followCertificate(cluster.natsTls, tls, nats, dataDir, accounts.nats.gid, log));
-	const home = homeOf(parts, natsUrl, trust, nats.ready);
+	const home = await homeOf(parts, natsUrl, trust, nats.ready);
 	const api = { account: accounts.api, seed: identities["control-api"].seed, http: cluster.http, httpToken };
 	return {
 		steps: [
@@ -108,7 +109,7 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 		const reader = nkeyFile(name, credentials.reader.seed, { url: cluster.natsUrl, ...trust });
 		await dataDir.write(dataDir.credentials("reader"), reader, 0o640, accounts.operatorsGid);
 	}
-	const home = homeOf(parts, cluster.natsUrl, trust, Promise.resolve());
+	const home = await homeOf(parts, cluster.natsUrl, trust, Promise.resolve());
 	return {
 		steps: [[adopt(relayOf(home, parts, await readOrMakeInstallation(dataDir), credentials))]],
 		where: `NATS ${cluster.natsUrl}`,
@@ -172,13 +173,13 @@ function relayOf(
 	});
 }
 
-function homeOf(
+async function homeOf(
 	{ plan, dataDir, stageDir }: HouseholdParts,
 	natsUrl: string,
 	trust: ServerTrust,
 	natsReady: Promise<void>,
-): Home {
+): Promise<Home> {
 	const hasKeptRules = existsSync(dataDir.keptRules);
-	const incarnation = String(Date.now());
+	const incarnation = String(await nextIncarnation(dataDir));
 	return { hostId: plan.hostId, incarnation, natsUrl, trust, stageDir, natsReady, hasKeptRules };
 }
