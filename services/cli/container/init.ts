@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { hostConnectionName } from "@sluice/proto/subjects";
 import type { Context } from "../context.ts";
 import { type Accounts, readAccounts } from "../up/accounts.ts";
+import { checkCluster } from "../up/check-cluster.ts";
 import { DataDir } from "../up/data-dir.ts";
 import { type HostCredentials, readHostCredentials } from "../up/host-credentials.ts";
 import { nkeyFile, readOrMakeHttpToken, readOrMakeInstallation } from "../up/identities.ts";
@@ -40,6 +41,11 @@ export function containerAccounts(accounts: Accounts): Accounts {
 	};
 }
 
+const onStandardError = {
+	warn: (msg: string, fields: Record<string, unknown> = {}) =>
+		console.error(`sluice: ${[msg, ...Object.values(fields)].join(" ")}`),
+};
+
 async function ownCluster(parts: Parts, cluster: OwnCluster): Promise<string> {
 	const { plan, accounts, dataDir } = parts;
 	const { hostId } = plan;
@@ -48,8 +54,7 @@ async function ownCluster(parts: Parts, cluster: OwnCluster): Promise<string> {
 		await dataDir.letRead(dataDir.credentials(name), gid);
 	await readOrMakeHttpToken(dataDir);
 	await dataDir.letRead(dataDir.httpToken, accounts.api.gid);
-	const log = { warn: (msg: string, fields?: Record<string, unknown>) => console.error(msg, fields) };
-	const conf = await currentNatsConf({ ...server, log });
+	const conf = await currentNatsConf({ ...server, log: onStandardError });
 	await replace(dataDir, dataDir.natsConf, conf, 0o640, accounts.nats.gid);
 	const { supervisor, worker, reader } = server.identities;
 	await writeRelay(dataDir, { kind: "host", host: hostId, url: server.url, supervisor, worker, reader });
@@ -59,8 +64,10 @@ async function ownCluster(parts: Parts, cluster: OwnCluster): Promise<string> {
 async function joinedCluster({ plan, accounts, dataDir }: Parts, cluster: JoinedCluster): Promise<string> {
 	const { natsUrl: url, credentialsFile } = cluster;
 	const credentials = await readHostCredentials(credentialsFile, plan.hostId);
+	const { ca, serverName } = credentials;
+	const supervisor = { kind: "nkey", seed: credentials.supervisor.seed, ca, serverName } as const;
+	await checkCluster({ plan, dataDir, log: onStandardError }, url, supervisor);
 	if (credentials.reader !== undefined) {
-		const { ca, serverName } = credentials;
 		const name = hostConnectionName("reader", plan.hostId);
 		const reader = nkeyFile(name, credentials.reader.seed, { url, ca, serverName });
 		await replace(dataDir, dataDir.credentials("reader"), reader, 0o640, accounts.operatorsGid);

@@ -1,11 +1,14 @@
 import { readFile } from "node:fs/promises";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { keepAliveFile } from "@sluice/lib/alive-file";
 import { connectNats } from "@sluice/lib/connect";
+import { errorText } from "@sluice/lib/errors";
 import { createLogger } from "@sluice/lib/log";
 import type { Context } from "../context.ts";
 import { badValue } from "../failure.ts";
 import { readAccounts } from "../up/accounts.ts";
 import { DataDir } from "../up/data-dir.ts";
+import type { KeeperLog } from "../up/log-stream.ts";
 import { RELOADER } from "../up/nats-conf.ts";
 import { followIssued } from "../up/nats-users.ts";
 import { stopSignals } from "../up/stop-signals.ts";
@@ -14,6 +17,8 @@ import { reload } from "./reload.ts";
 import { readOrMakeServer } from "./server.ts";
 import { planContainer } from "./settings.ts";
 import { ALIVE_FILE } from "./start-line.ts";
+
+const AGAIN_AFTER_MS = 1_000;
 
 /**
  * Tells the nats-server of a compose file of credentials that are issued and revoked, as `up` does; and is where
@@ -36,14 +41,15 @@ export async function containerKeys({ flags }: Context): Promise<void> {
 	const credentials = { kind: "nkey", seed: server.reloaderSeed } as const;
 	const nc = await connectNats({ url: server.url, credentials, name: RELOADER });
 	// What changed while nobody looked.
-	await reload(nc);
+	await isRead(nc, log);
 	const stop = followIssued(
 		{ ...server, log },
 		{
 			conf: await readFile(dataDir.natsConf, "utf8"),
 			async take(text) {
 				await dataDir.write(dataDir.natsConf, text, 0o640, accounts.nats.gid);
-				await reload(nc);
+				// A server that is away reads it when it comes; one that is only slow has to be asked again.
+				while (!signals.stopping && !(await isRead(nc, log))) await Bun.sleep(AGAIN_AFTER_MS);
 			},
 		},
 	);
@@ -53,4 +59,14 @@ export async function containerKeys({ flags }: Context): Promise<void> {
 	stop();
 	await nc.close();
 	lock.release();
+}
+
+async function isRead(nc: NatsConnection, log: Pick<KeeperLog, "warn">): Promise<boolean> {
+	return await reload(nc).then(
+		() => true,
+		(error: unknown) => {
+			log.warn("credentials are not taken up yet", { error: errorText(error) });
+			return false;
+		},
+	);
 }

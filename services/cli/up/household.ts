@@ -1,10 +1,8 @@
 import { closeSync, existsSync, openSync } from "node:fs";
-import type { Credentials, ServerTrust } from "@sluice/lib/config";
-import { connectNats } from "@sluice/lib/connect";
-import { SluiceError } from "@sluice/lib/errors";
+import type { ServerTrust } from "@sluice/lib/config";
 import { hostConnectionName } from "@sluice/proto/subjects";
-import { CommandFailure, exitCodes } from "../failure.ts";
 import type { Accounts } from "./accounts.ts";
+import { checkCluster } from "./check-cluster.ts";
 import type { Child, ChildSpec } from "./child.ts";
 import { controlApi, type Home, natsServer, statsAggregator, supervisor } from "./children.ts";
 import type { DataDir } from "./data-dir.ts";
@@ -114,42 +112,6 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 		steps: [[adopt(relayOf(home, parts, await readOrMakeInstallation(dataDir), credentials))]],
 		where: `NATS ${cluster.natsUrl}`,
 	};
-}
-
-/**
- * Says at once what could not be seen from outside. A host that knows its rules starts though NATS is away.
- * @throws CommandFailure
- */
-async function checkCluster(
-	{ plan, dataDir, log }: HouseholdParts,
-	url: string,
-	credentials: Credentials,
-): Promise<void> {
-	const name = hostConnectionName("supervisor", plan.hostId);
-	try {
-		const nc = await connectNats({
-			url,
-			credentials,
-			name,
-			waitOnFirstConnect: false,
-		});
-		await nc.close();
-	} catch (error) {
-		if (!(error instanceof SluiceError)) throw error;
-		if (error.code === "unauthenticated") {
-			const remedy = `make them anew there with sluice credentials host ${plan.hostId}`;
-			throw new CommandFailure(exitCodes.failed, `NATS at ${url} refuses these credentials: ${remedy}`, {
-				cause: error,
-			});
-		}
-		if (existsSync(dataDir.keptRules)) {
-			log.warn(error.message);
-			return;
-		}
-		if (error.code === "forbidden") throw error;
-		const remedy = "check the URL, and that sluice up runs there with --nats-listen";
-		throw new CommandFailure(exitCodes.unreachable, `${error.message}: ${remedy}`, { cause: error });
-	}
 }
 
 function relayOf(

@@ -86,6 +86,13 @@ export class Engine {
 		return run([`${PROGRAMS}/docker`, "--host", this.#socket, ...words]);
 	}
 
+	/** What a person types at the host, in that folder. */
+	async shell(namespace: Namespace, folder: string, script: string): Promise<string> {
+		const inside = namespace.argv("env", "-C", folder, `DOCKER_HOST=${this.#socket}`, `HOME=${FETCHED}`);
+		const path = `PATH=${PROGRAMS}:${process.env["PATH"]}`;
+		return must([...inside, path, "bash", "-euo", "pipefail", "-c", script], { timeoutMs: 120_000 });
+	}
+
 	/** docker compose, in the checkout's root unless -f says otherwise. */
 	async compose(settings: Readonly<Record<string, string>>, ...words: string[]): Promise<Outcome> {
 		const child = Bun.spawn(
@@ -103,6 +110,14 @@ export class Engine {
 			child.exited,
 		]);
 		return { code, stdout, stderr };
+	}
+
+	/** Gives one of its images to another engine. */
+	async share(image: string, other: Engine): Promise<void> {
+		const file = this.#file("image.tar");
+		await this.docker("save", "--output", file, image);
+		await other.docker("load", "--input", file);
+		rmSync(file);
 	}
 
 	/** Ends it with all containers, and removes all that it stored. */

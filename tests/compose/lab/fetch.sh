@@ -57,7 +57,7 @@ make_nats() {
 in_checkout mkdir -p "$tools"
 exec {lock}<"$tools"
 flock "$lock"
-[[ ! -e $tools/engine/complete-2 ]] || exit 0
+[[ ! -e $tools/engine/complete-3 ]] || exit 0
 rm -rf "$fresh"
 in_checkout mkdir -p "$fresh/bin"
 fetch trixie docker.io docker-cli docker-compose containerd -- usr/sbin/dockerd usr/bin/docker \
@@ -65,8 +65,11 @@ fetch trixie docker.io docker-cli docker-compose containerd -- usr/sbin/dockerd 
 # Trixie's needs a newer C library.
 fetch bookworm runc busybox-static -- usr/sbin/runc bin/busybox
 fetch sid nats-server -- usr/sbin/nats-server
+# As a plugin, which is how people call it.
+mkdir -p "$fresh/.docker/cli-plugins"
+ln -s ../../bin/docker-compose "$fresh/.docker/cli-plugins/docker-compose"
 make_base
 make_nats
-touch "$fresh/complete-2"
+touch "$fresh/complete-3"
 rm -rf "$tools/engine"
 mv "$fresh" "$tools/engine"

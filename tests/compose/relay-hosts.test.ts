@@ -1,8 +1,16 @@
-// compose.yaml as it is, on a real engine whose "host network" is a namespace of the test's own.
+// compose.yaml and compose.relay.yaml as they are, on real engines whose "host network" is a namespace of the test's own.
+//
+//    src           relay-a          relay-b        dst
+//   ┌────┐        ┌───────┐        ┌───────┐      ┌────┐
+//   │  s0├────────┤r0  to-b├───────┤from-a │      │    │
+//   │    │        │     r1├────────┼───────┼──────┤d0  │
+//   └────┘        └───────┘        │    out├──────┤d2  │
+//                                  └───────┘      └────┘
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { until } from "../netns/lab/commands.ts";
+import { connect, Namespace } from "../netns/lab/namespace.ts";
 import { type Chain, chain, UNROUTABLE_SOURCE } from "../netns/lab/topology.ts";
 import { faults, gen, genUntilStopped, NO_FAULTS, recv } from "../netns/lab/traffic.ts";
 import { Deployment, processesIn } from "./lab/deployment.ts";
@@ -16,6 +24,10 @@ const SERVICES = ["control-api", "credentials", "nats", "relay", "stats-aggregat
 let lab: Chain;
 let engine: Engine;
 let host: Deployment;
+/** What joins later. */
+let otherNamespace: Namespace;
+let otherEngine: Engine;
+let folder: string;
 /** What there was before. */
 let links: string;
 
@@ -43,9 +55,28 @@ async function flowsAgain(): Promise<void> {
 	expect(report.duplicatedPackets).toBe(0);
 }
 
-describe.skipIf(reason !== undefined)("one host with compose", () => {
+/** Of the guide, as it stands there. */
+function blocksOf(heading: string): string[] {
+	const guide = readFileSync(`${import.meta.dir}/../../docs/deployment.md`, "utf8");
+	const section = guide.split(/^##+ /m).find((text) => text.startsWith(`${heading}\n`)) ?? "";
+	return Array.from(section.matchAll(/^```sh\n(.*?)^```$/gms), ([, block]) => block ?? "");
+}
+
+describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 	beforeAll(async () => {
 		lab = await chain();
+		otherNamespace = await Namespace.create("relay-b");
+		await connect(
+			{ namespace: lab.relay, name: "to-b", address: "10.9.0.1/24" },
+			{ namespace: otherNamespace, name: "from-a", address: "10.9.0.2/24" },
+		);
+		await connect(
+			{ namespace: otherNamespace, name: "out", address: "10.8.0.1/24" },
+			{ namespace: lab.dst, name: "d2", address: "10.8.0.2/24" },
+		);
+		folder = mkdtempSync("/tmp/sluice-guide-");
+		for (const file of ["compose.yaml", "compose.relay.yaml", "sluice"])
+			symlinkSync(`${import.meta.dir}/../../${file}`, `${folder}/${file}`);
 		links = await linksOf();
 		engine = new Engine();
 		host = new Deployment(engine, { SLUICE_HOST_ID: "relay-a", SLUICE_WORKERS: "2" });
@@ -58,8 +89,11 @@ describe.skipIf(reason !== undefined)("one host with compose", () => {
 	}, 400_000);
 
 	afterAll(async () => {
+		await otherEngine?.remove();
 		await engine?.remove();
+		await otherNamespace?.remove();
 		await lab?.remove();
+		if (folder) rmSync(folder, { recursive: true });
 	});
 
 	test("the first up brings everything, and all containers are healthy", async () => {
@@ -205,6 +239,129 @@ describe.skipIf(reason !== undefined)("one host with compose", () => {
 			await flows();
 		},
 	);
+
+	test("a supervisor that is killed costs no datagram", async () => {
+		const supervisor = async () =>
+			processIds(await host.pidOf("relay")).find((pid) =>
+				commandOf(pid).startsWith("./bun\0./supervisor.js"),
+			);
+		const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", idleSeconds: 3 });
+		const stop = genUntilStopped(lab.src, {
+			to: "s0:239.1.1.1:5001",
+			rate: 1_000,
+			source: UNROUTABLE_SOURCE,
+		});
+		for (let times = 0; times < 3; times += 1) {
+			const pid = await until("a supervisor runs", supervisor);
+			process.kill(pid, "SIGKILL");
+			await until("its successor has taken over", async () => {
+				const lines = (await host.compose("logs", "--no-log-prefix", "relay")).split("\n");
+				return (
+					lines.filter((line) => line.includes('"msg":"worker is taken over"')).length >= 2 * (times + 1) ||
+					undefined
+				);
+			});
+		}
+		const sent = await stop();
+		const report = await receiver.report();
+		expect(faults(report)).toEqual(NO_FAULTS);
+		expect(report.receivedPackets).toBe(sent);
+	});
+
+	test("a relay that ran out of memory comes back when there is some", async () => {
+		const short = new Deployment(engine, { ...host.settings, SLUICE_RELAY_MEMORY: "32m" });
+		await short.compose("up", "--detach", "--no-build", "--no-deps", "relay");
+		const [id = ""] = (await host.compose("ps", "--all", "--quiet", "relay")).trim().split("\n");
+		await until("the kernel ends something of it", async () => {
+			const state = await engine.docker("inspect", "--format", "{{.State.OOMKilled}} {{.RestartCount}}", id);
+			return state.startsWith("true") || Number(state.split(" ")[1]) > 0 || undefined;
+		});
+		await engine.docker("update", "--memory", "4g", "--memory-swap", "4g", id);
+		await flowsAgain();
+		await host.compose("up", "--detach", "--no-build", "relay");
+		await host.healthy();
+		await host.active("video");
+	});
+
+	test("settings and files that cannot be are one line that says what to do", async () => {
+		const wrong = await host.try("run", "--rm", "--no-deps", "--env", "SLUICE_WORKERS=99", "relay");
+		expect(wrong.code).toBe(1);
+		expect(wrong.stderr).toContain("sluice: SLUICE_WORKERS 99: expected auto, or 1 to 64\n");
+		const joining = (file: string) =>
+			new Deployment(engine, { SLUICE_HOST_ID: "relay-b", SLUICE_HOST_FILE: file }, "compose.relay.yaml");
+		const missing = await joining(`${folder}/none.json`).try("up", "--detach", "--no-build");
+		expect(missing.code).not.toBe(0);
+		expect(missing.stderr).toContain(`${folder}/none.json`);
+		writeFileSync(`${folder}/empty.json`, "{}", { mode: 0o600 });
+		const empty = joining(`${folder}/empty.json`);
+		expect((await empty.try("up", "--detach", "--no-build")).code).not.toBe(0);
+		expect(await empty.compose("logs", "--no-log-prefix", "init")).toContain(
+			"sluice: credentials /run/secrets/host are not those of a host: --credentials needs the file that sluice credentials host relay-b made, no other\n",
+		);
+		await empty.compose("down", "--volumes");
+	});
+
+	test("the guide's commands from the host, of an upgrade, and of a backup work as they stand there", async () => {
+		const [fromHost = ""] = blocksOf("From the host");
+		const listed = await engine.shell(lab.relay, folder, fromHost.replaceAll("sudo ", ""));
+		expect(listed).toContain("ACTIVE on relay-a");
+		expect(listed).toContain('"name":"video"');
+		const run = (script: string) =>
+			engine.shell(lab.relay, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${script}`);
+		const [asFile = "", whole = "", restore = ""] = blocksOf("Backup and restore");
+		await run(asFile);
+		const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", idleSeconds: 3 });
+		const stop = genUntilStopped(lab.src, {
+			to: "s0:239.1.1.1:5001",
+			rate: 1_000,
+			source: UNROUTABLE_SOURCE,
+		});
+		await run(whole);
+		const sent = await stop();
+		expect((await receiver.report()).receivedPackets).toBe(sent);
+		const before = JSON.parse(await host.sluice("control-api", "--json", "rule", "show", "video"));
+		await run(restore);
+		await host.healthy();
+		await host.active("video");
+		const { rules } = JSON.parse(await host.sluice("control-api", "--json", "rule", "list"));
+		expect(rules).toHaveLength(1);
+		expect(JSON.stringify(before)).toContain(rules[0].uid);
+		await flows();
+	});
+
+	test("a second host joins with one file, and a stream goes through both", async () => {
+		const [open = "", issue = "", second = ""] = blocksOf("Several hosts");
+		await engine.shell(lab.relay, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${open}`);
+		host = new Deployment(engine, { ...host.settings, SLUICE_NATS_LISTEN: "10.9.0.1:4222" });
+		await host.healthy();
+		await engine.shell(lab.relay, folder, issue);
+		otherEngine = new Engine();
+		await otherEngine.start(otherNamespace);
+		await engine.share("sluice:0.1.0", otherEngine);
+		// The other host has settings of its own, none, and the image already; nobody sits at its terminal.
+		rmSync(`${folder}/.env`);
+		const typed = second.replace(/^.* build$/m, "").replace(" exec ", " exec -T ");
+		expect(await otherEngine.shell(otherNamespace, folder, typed)).toContain("relay-a");
+		const settings = { SLUICE_HOST_FILE: `${folder}/relay-b.json` };
+		const joined = new Deployment(otherEngine, settings, "compose.relay.yaml");
+		await joined.healthy();
+		await until("both are listed there", async () => {
+			const { hosts } = JSON.parse(await joined.sluice("relay", "--json", "host", "list"));
+			const names = (hosts as { host: string }[]).map(({ host }) => host).sort();
+			return names.join(" ") === "relay-a relay-b" || undefined;
+		});
+		for (const [name, from, to] of [
+			["to-the-other", "r0:239.1.1.9:5001", "to-b:239.9.1.1:6001"],
+			["from-the-first", "from-a:239.9.1.1:6001", "out:239.10.9.1:6001"],
+		] as const)
+			await host.sluice("control-api", "rule", "add", name, "--in", from, "--out", to);
+		const receiver = await recv(lab.dst, { in: "d2:239.10.9.1:6001", expect: 2_000 });
+		await gen(lab.src, { to: "s0:239.1.1.9:5001", rate: 2_000, count: 2_000, source: UNROUTABLE_SOURCE });
+		const report = await receiver.report();
+		expect(faults(report)).toEqual(NO_FAULTS);
+		expect(report.receivedPackets).toBe(2_000);
+		await joined.compose("down", "--volumes");
+	});
 
 	test("down ends all within the grace period, and leaves no process, interface or namespace", async () => {
 		const namespaces = readdirSync("/run/netns").sort();
