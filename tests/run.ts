@@ -16,6 +16,8 @@ import { failed, type Outcome, passed, type Suite, skipped } from "./runner/suit
 const HEAVY_FOLDERS = ["tests/netns/", "tests/e2e/", "tests/compose/", "tests/bench/side-by-side"];
 /** Heavy too, and long, but it leaves the machine room. */
 const SOAK = "tests/soak/five-minutes.test.ts";
+/** It uses the newer nats-server that the tests of compose fetch. */
+const AFTER_COMPOSE = "services/control-api/nats/rule-batches.test.ts";
 /**
  * Most of them heavy, but these mostly wait: for words and states, and a few thousand datagrams a second at most. None
  * of them bounds a time that others could stretch. The long ones first.
@@ -80,7 +82,7 @@ async function bunSuites(): Promise<Suite[]> {
 	const heavyRank = (path: string) => HEAVY_FOLDERS.findIndex((folder) => path.startsWith(folder));
 	return all
 		.sort((a, b) => heavyRank(a) - heavyRank(b))
-		.map((path) => bunFile(path, heavyRank(path) >= 0 || path === SOAK));
+		.map((path) => bunFile(path, heavyRank(path) >= 0 || path === SOAK || path === AFTER_COMPOSE));
 }
 
 function seconds(sinceMs: number): string {

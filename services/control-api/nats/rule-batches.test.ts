@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { findNatsServer, startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { findNewestNatsServer, startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import type { Write } from "../rules/plan.ts";
 import { manyRules } from "../testing/cluster.ts";
@@ -12,13 +12,14 @@ import { RuleBatches } from "./rule-batches.ts";
 import { RuleLog } from "./rule-log.ts";
 import { isAtLeast, knowsBatches, openStorage } from "./storage.ts";
 
-const version = /v(\d\S*)/.exec(Bun.spawnSync([findNatsServer(), "--version"]).stdout.toString())?.[1] ?? "";
+const program = findNewestNatsServer();
+const version = /v(\d\S*)/.exec(Bun.spawnSync([program, "--version"]).stdout.toString())?.[1] ?? "";
 const withBatches = test.skipIf(!isAtLeast(version, "2.12.0"));
 
 let server: TestNatsServer;
 let nc: NatsConnection;
 beforeAll(async () => {
-	server = await startNatsServer();
+	server = await startNatsServer({ program });
 	nc = await server.connect();
 });
 afterAll(async () => {

@@ -24,17 +24,26 @@ const START_TIMEOUT_MS = 10_000;
 
 /** A real nats-server with JetStream on a free port of the loopback, with a store of its own. */
 export async function startNatsServer(
-	options: { readonly maxPayload?: string } = {},
+	options: { readonly maxPayload?: string; readonly program?: string } = {},
 ): Promise<TestNatsServer> {
-	const server = new Server(await freePort(), await mkdtemp(join(tmpdir(), "sluice-nats-")));
+	const folder = await mkdtemp(join(tmpdir(), "sluice-nats-"));
+	const server = new Server(await freePort(), folder, options.program ?? findNatsServer());
 	await writeFile(server.configFile, configuration(server.port, server.folder, options.maxPayload ?? "4MB"));
 	await server.start();
 	return server;
 }
 
+const TOOLS = join(import.meta.dir, "../../../.tools");
+
+/** The newest there is: `SLUICE_NATS_SERVER`, what the tests of compose have fetched, or the one for tests. */
+export function findNewestNatsServer(): string {
+	const fetched = join(TOOLS, "engine/bin/nats-server");
+	return process.env["SLUICE_NATS_SERVER"] ?? (existsSync(fetched) ? fetched : findNatsServer());
+}
+
 /** The binary for tests: `SLUICE_NATS_SERVER`, the checkout's own, or the one on PATH. */
 export function findNatsServer(): string {
-	const own = join(import.meta.dir, "../../../.tools/bin/nats-server");
+	const own = join(TOOLS, "bin/nats-server");
 	const found = process.env["SLUICE_NATS_SERVER"] ?? (existsSync(own) ? own : Bun.which("nats-server"));
 	if (found === null) {
 		throw new Error("no nats-server: run ./sluice once, or name one in SLUICE_NATS_SERVER");
@@ -61,10 +70,12 @@ class Server implements TestNatsServer {
 	readonly folder: string;
 	readonly configFile: string;
 	readonly url: string;
+	readonly #program: string;
 	#process: Bun.Subprocess | undefined;
 	readonly #connections: NatsConnection[] = [];
 
-	constructor(port: number, folder: string) {
+	constructor(port: number, folder: string, program: string) {
+		this.#program = program;
 		this.port = port;
 		this.folder = folder;
 		this.configFile = join(folder, "nats.conf");
@@ -72,12 +83,9 @@ class Server implements TestNatsServer {
 	}
 
 	async start(): Promise<void> {
-		this.#process = Bun.spawn(
-			[findNatsServer(), "-c", this.configFile, "-l", join(this.folder, "nats.log")],
-			{
-				stdio: ["ignore", "ignore", "ignore"],
-			},
-		);
+		this.#process = Bun.spawn([this.#program, "-c", this.configFile, "-l", join(this.folder, "nats.log")], {
+			stdio: ["ignore", "ignore", "ignore"],
+		});
 		const deadline = Date.now() + START_TIMEOUT_MS;
 		while (!(await accepts(this.port))) {
 			if (Date.now() > deadline || this.#process.exitCode !== null) {

@@ -44,7 +44,8 @@ make_nats() {
 	mkdir -p "$nats"/{bin,usr/local/bin}
 	mv "$fresh/bin/busybox" "$nats/bin/"
 	for applet in sh grep nc; do ln -s busybox "$nats/bin/$applet"; done
-	mv "$fresh/bin/nats-server" "$nats/usr/local/bin/"
+	# It stays for tests of what older servers lack.
+	cp "$fresh/bin/nats-server" "$nats/usr/local/bin/"
 	for library in "$fresh"/debian/lib/*/libc.so.6 "$fresh"/debian/lib*/ld-linux-*; do
 		library=${library#"$fresh/debian/"}
 		(cd "$fresh/debian" && cp --parents --dereference "$library" "$nats/")
@@ -57,7 +58,7 @@ make_nats() {
 in_checkout mkdir -p "$tools"
 exec {lock}<"$tools"
 flock "$lock"
-[[ ! -e $tools/engine/complete-3 ]] || exit 0
+[[ ! -e $tools/engine/complete-4 ]] || exit 0
 rm -rf "$fresh"
 in_checkout mkdir -p "$fresh/bin"
 fetch trixie docker.io docker-cli docker-compose containerd -- usr/sbin/dockerd usr/bin/docker \
@@ -70,6 +71,6 @@ mkdir -p "$fresh/.docker/cli-plugins"
 ln -s ../../bin/docker-compose "$fresh/.docker/cli-plugins/docker-compose"
 make_base
 make_nats
-touch "$fresh/complete-3"
+touch "$fresh/complete-4"
 rm -rf "$tools/engine"
 mv "$fresh" "$tools/engine"
