@@ -1,9 +1,12 @@
 // Places a rule from Go: watches, puts it, waits until it is ACTIVE, reads its figures, removes it.
 //
 //	sudo ./sluice credentials orchestrator robot --out robot.json
-//	go run docs/examples/place_rule.go robot.json r0 r1
+//	cp docs/examples/place_rule.go robot/ && cd robot
+//	go mod init robot && go mod tidy
+//	go run place_rule.go ../robot.json eth0 eth1
 //
-// Needs nats.go and nkeys alone: requests and answers are JSON. Ends with 0 if all went well.
+// Needs nats.go and nkeys alone: requests and answers are JSON. Ends with 0 if all went well. Where several hosts have
+// the input interface the rule waits, and so does this program in vain: name hosts in the rule.
 package main
 
 import (

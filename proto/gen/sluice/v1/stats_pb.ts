@@ -177,7 +177,7 @@ export enum Failure_Reason {
   NOT_PERMITTED = 3,
 
   /**
-   * Longer than the interface's MTU, or than a datagram can be.
+   * Longer than a datagram can be; what is longer than the MTU leaves in fragments.
    *
    * @generated from enum value: TOO_LONG = 4;
    */
