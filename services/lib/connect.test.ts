@@ -31,6 +31,9 @@ test("a credentials file is read; what is wrong with one is said without its see
 	await expect(readCredentials(await file(`{"seed":"${seed}"`))).rejects.toThrow(
 		/^credentials \S+: not JSON: name another file, or stop and start sluice up, which writes its own anew$/,
 	);
+	await expect(readCredentials(await file('{"kind":"host","host":"relay-b"}'))).rejects.toThrow(
+		"a host's, for sluice up: give an operator's or orchestrator's",
+	);
 	await expect(readCredentials(await file(JSON.stringify({ ...right, seed: "SUx" })))).rejects.toThrow(
 		"seed: is not an nkey user seed",
 	);

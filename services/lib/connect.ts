@@ -131,5 +131,13 @@ export async function readCredentials(path: string): Promise<CredentialsFile> {
 	}
 	const parsed = credentialsFile.safeParse(value);
 	if (parsed.success) return parsed.data;
-	throw new SluiceError("invalid", `credentials ${path}: ${describeIssue(parsed.error.issues[0])}`);
+	const complaint = isHostFile(value)
+		? "a host's, for sluice up: give an operator's or orchestrator's, or leave it out where that host runs"
+		: describeIssue(parsed.error.issues[0]);
+	throw new SluiceError("invalid", `credentials ${path}: ${complaint}`);
+}
+
+/** What `sluice credentials host` makes, which holds several keys. */
+function isHostFile(value: unknown): boolean {
+	return typeof value === "object" && value !== null && "kind" in value && value.kind === "host";
 }
