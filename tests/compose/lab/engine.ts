@@ -55,7 +55,13 @@ export class Engine {
 				`${PROGRAMS}/dockerd`,
 				...["--data-root", this.#file("data"), "--exec-root", this.#file("exec")],
 				...["--pidfile", this.#file("pid"), "--host", this.#socket, "--cgroup-parent", `/${this.#name}`],
-				...["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"],
+				...[
+					"--bridge=none",
+					"--iptables=false",
+					"--ip6tables=false",
+					"--ip-forward=false",
+					"--userland-proxy=false",
+				],
 			],
 			{
 				env: environment(),
