@@ -18,6 +18,7 @@ find_missing_packages() {
 	# What only the tests call for.
 	if [[ $command == test ]]; then
 		command -v sysctl >/dev/null || missing+=(procps)
+		command -v openssl >/dev/null || missing+=(openssl)
 	fi
 	[[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
 }
