@@ -102,6 +102,7 @@ async function runSuite(suite: Suite): Promise<Outcome> {
 	console.log(`${verdict}  ${suite.name}  ${counts.join(", ")}  ${seconds(started)}`);
 	for (const { name, reason } of outcome.skips)
 		console.log(`      skipped: ${name === suite.name ? "" : `${name}: `}${reason}`);
+	for (const note of outcome.notes ?? []) console.log(`      ${note}`);
 	return outcome;
 }
 

@@ -140,7 +140,7 @@ async function underTraffic(
 	]);
 	expect(figures.interfaces[0]?.kernelDroppedFrames).toBe(0);
 	assertAccounts(figures);
-	console.log(`${sent} sent, ${lost} lost, 0 twice`);
+	console.log(`measured: ${sent} sent, ${lost} lost, 0 twice`);
 	return sent;
 }
 

@@ -151,10 +151,12 @@ async function endWorkersUnderLoad(run: Run) {
 	return { figures, report, gaps, covered, sentPackets, packetsPerSecond, demand };
 }
 
-function summary(name: string, result: Awaited<ReturnType<typeof endWorkersUnderLoad>>): string {
+type Result = Awaited<ReturnType<typeof endWorkersUnderLoad>>;
+
+function summary(name: string, result: Result): string {
 	const { figures, report, gaps, sentPackets, packetsPerSecond, demand } = result;
 	return [
-		`${name}: ${gaps.length} ends at ${Math.round(packetsPerSecond)} pps, ${sentPackets} sent;`,
+		`measured: ${name}: ${gaps.length} ends at ${Math.round(packetsPerSecond)} pps, ${sentPackets} sent;`,
 		`${demand.toFixed(2)} threads for each CPU;`,
 		`lost ${lostByRelay(report)}, twice ${report.duplicatedPackets}, out of order ${report.reorderedPackets};`,
 		`counted ${received(figures)}, kernel drops ${figures.interfaces[0]?.kernelDroppedFrames};`,
@@ -174,7 +176,7 @@ function lostByRelay(report: RecvReport): number {
 }
 
 /** What others keep the machine from carrying, the kernel drops and counts; all else must be there. */
-function assertLosses(result: Awaited<ReturnType<typeof endWorkersUnderLoad>>): void {
+function assertLosses(result: Result): void {
 	const { figures, report, gaps, sentPackets } = result;
 	const residue = RESIDUE * gaps.length;
 	const kernelDrops = figures.interfaces[0]?.kernelDroppedFrames ?? 0;
@@ -184,6 +186,11 @@ function assertLosses(result: Awaited<ReturnType<typeof endWorkersUnderLoad>>): 
 	expect([report.reorderedPackets, report.corruptPackets, report.foreignPackets]).toEqual([0, 0, 0]);
 	expect(received(figures) + kernelDrops).toBe(sentPackets);
 	assertAccounts(figures);
+}
+
+/** Whether others leave the machine to the test; figures of time mean something only then. */
+function isUndisturbed({ packetsPerSecond, demand }: Result): boolean {
+	return packetsPerSecond > UNDISTURBED_PPS && demand < UNDISTURBED_DEMAND;
 }
 
 test("20 workers end at 100,000 pps: the other one goes on in their rings, and gives them back", async () => {
@@ -197,11 +204,13 @@ test("20 workers end at 100,000 pps: the other one goes on in their rings, and g
 	const result = await endWorkersUnderLoad({ flows: 8, rate: 12_500, seconds: 40, endings });
 	console.log(summary("two workers", result));
 	assertLosses(result);
-	if (result.packetsPerSecond > UNDISTURBED_PPS && result.demand < UNDISTURBED_DEMAND) {
-		expect(result.gaps.filter(({ ms }) => ms > HANDED_OVER_WITHIN_MS)).toEqual([]);
-		expect(result.figures.interfaces[0]?.kernelDroppedFrames).toBe(0);
-	}
 	expect(result.covered).toBe(endings.length);
+	const late = result.gaps.filter(({ ms }) => ms > HANDED_OVER_WITHIN_MS);
+	const kernelDrops = result.figures.interfaces[0]?.kernelDroppedFrames;
+	if (isUndisturbed(result)) expect({ late, kernelDrops }).toEqual({ late: [], kernelDrops: 0 });
+	else if (late.length > 0 || kernelDrops !== 0)
+		console.log(`not held: ${late.length} of ${endings.length} took longer than ${HANDED_OVER_WITHIN_MS} ms, \
+or the kernel dropped: others keep both CPUs busy; run it alone`);
 }, 180_000);
 
 test("the only worker ends at 20,000 pps: its rings hold what comes until its successor runs", async () => {

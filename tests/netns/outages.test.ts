@@ -74,7 +74,7 @@ test("each of the others killed, and NATS frozen for 20 s: no datagram is lost, 
 	const sent = await stopStream();
 	const figures = await relay.figuresAfter(sent);
 	const report = await receiver.stop();
-	console.log(`outages: ${sent} sent, ${report.lostPackets} lost; back after ms:`, backMs);
+	console.log(`measured: ${sent} sent, ${report.lostPackets} lost; back after ms: ${JSON.stringify(backMs)}`);
 	expect(figures.rules[0]).toMatchObject({ receivedPackets: sent, forwardedPackets: sent });
 	expect(figures.rules[0]?.outputs[0]?.sentPackets).toBe(sent);
 	assertAccounts(figures);
@@ -103,7 +103,7 @@ test("sluice-keeper killed while NATS stands still: figures go on where they wer
 	await backAfterMs();
 	const sent = await stopStream();
 	const report = await receiver.stop();
-	console.log(`keeper killed: ${sent} sent, ${report.lostPackets} lost while there were no rings`);
+	console.log(`measured: keeper killed: ${sent} sent, ${report.lostPackets} lost while there were no rings`);
 	const figures = await until("each datagram that came out is counted", async () => {
 		const now = await relay.figures();
 		return now.rules[0]?.outputs[0]?.sentPackets === before + report.receivedPackets ? now : undefined;

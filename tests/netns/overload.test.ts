@@ -213,7 +213,7 @@ test("offered twice what it carries: memory bounded, control responsive, all acc
 	const carried = received(between, "overloaded") - received(before, "overloaded");
 	console.log(
 		[
-			`overload: carries ${Math.round(carriedPps)} pps × ${WIDTH}; offered ${Math.round(result.packetsPerSecond)},`,
+			`measured: carries ${Math.round(carriedPps)} pps × ${WIDTH}; offered ${Math.round(result.packetsPerSecond)},`,
 			`sent ${result.sentPackets}, carried ${carried}, kernel drops ${drops}, receiver's own ${report.receiverDroppedPackets};`,
 			`${demand.toFixed(2)} threads for each CPU; rule list after ${asked.commandsMs.join(" ")} ms, answered in ${asked.answersMs.join(" ")} ms;`,
 			`memory grew by ${growths.map((bytes) => (bytes / MIB).toFixed(1)).join(" ")} MiB`,
@@ -241,7 +241,10 @@ test("offered twice what it carries: memory bounded, control responsive, all acc
 	expect(asked.answersMs.at(-1)).toBeLessThan(ANSWER_LIMIT_MS);
 	// A command is a process that has to start, beside whatever else the machine does.
 	const commandLimitMs = demand < UNDISTURBED_DEMAND ? ANSWER_LIMIT_MS : 2 * ANSWER_LIMIT_MS;
-	expect(asked.commandsMs.at(-1)).toBeLessThan(commandLimitMs);
+	const slowestMs = asked.commandsMs.at(-1) ?? 0;
+	expect(slowestMs).toBeLessThan(commandLimitMs);
+	if (slowestMs >= ANSWER_LIMIT_MS)
+		console.log(`not held: a rule list took ${slowestMs} ms: others keep both CPUs busy; run it alone`);
 	expect(asked.commandsMs[Math.floor(asked.commandsMs.length / 2)]).toBeLessThan(ANSWER_LIMIT_MS);
 	for (const growth of growths) expect(growth).toBeLessThan(GROWTH_LIMIT_BYTES);
 }, 120_000);

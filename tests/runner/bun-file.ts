@@ -16,6 +16,11 @@ function skipReason(output: string): string {
 	return [...new Set(reasons)].join("; ") || "the test gives no reason";
 }
 
+/** Lines "measured: FIGURES", "soak: WHAT CAME OF IT", and "not held: …" of a time that others left no room for. */
+export function notesOf(output: string): string[] {
+	return Array.from(output.matchAll(/^(?:measured|not held|soak): .+$/gm), ([line]) => line);
+}
+
 function toOutcome(file: string, result: JobResult, xml: string | undefined): Outcome {
 	if (xml === undefined)
 		return failed(file, `${result.output}\n${file}: ${describeEnd(result)}, no report\n`);
@@ -28,6 +33,7 @@ function toOutcome(file: string, result: JobResult, xml: string | undefined): Ou
 		passed: report.passed.length,
 		failed: failures,
 		skips: report.skipped.map((name) => ({ name, reason })),
+		notes: notesOf(result.output),
 		output: result.output,
 	};
 }

@@ -10,6 +10,8 @@ export interface Outcome {
 	/** Names of the tests that failed. */
 	failed: readonly string[];
 	skips: readonly Skip[];
+	/** What it measured, and what it could not hold to a promise: shown also when all passed. */
+	notes?: readonly string[];
 	/** Everything that the suite printed; shown when something failed. */
 	output: string;
 }
