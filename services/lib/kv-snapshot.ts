@@ -183,14 +183,14 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	}
 
 	async catchUp(timeoutMs: number): Promise<void> {
-		const deadline = Date.now() + timeoutMs;
+		const deadline = performance.now() + timeoutMs;
 		// What is asked while the connection is away gets no answer, so that is waited for first.
 		await this.#waitUntil(() => this.#current, deadline);
 		const info = await this.#streamInfo();
 		const wanted = BigInt(info.state.last_seq);
 		if (this.#current && info.created !== this.#identity.created) void this.#restart();
 		const caughtUp = () => this.#current && this.#lastSequence >= wanted;
-		const rereadAt = Math.min(deadline, Date.now() + GAP_MS);
+		const rereadAt = Math.min(deadline, performance.now() + GAP_MS);
 		try {
 			await this.#waitUntil(caughtUp, rereadAt);
 		} catch (late) {
@@ -202,12 +202,12 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	}
 
 	reached(sequence: bigint, timeoutMs: number): Promise<void> {
-		return this.#waitUntil(() => this.#lastSequence >= sequence, Date.now() + timeoutMs);
+		return this.#waitUntil(() => this.#lastSequence >= sequence, performance.now() + timeoutMs);
 	}
 
 	async #waitUntil(condition: () => boolean, deadline: number): Promise<void> {
 		while (!condition()) {
-			const left = deadline - Date.now();
+			const left = deadline - performance.now();
 			if (this.#stopped || left <= 0) {
 				throw new SluiceError("unavailable", `${this.#bucket} is not up to date yet: try again`);
 			}
@@ -248,7 +248,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#stopConsumer();
 		this.#stopConsumer = () => {};
 		this.#current = false;
-		const startedAt = Date.now();
+		const startedAt = performance.now();
 		let said = "";
 		while (!this.#stopped && session === this.#session) {
 			try {
@@ -262,7 +262,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 				const message = missing
 					? `bucket ${this.#bucket} does not exist: waiting for it`
 					: `bucket ${this.#bucket} cannot be read: ${errorText(thrown)}`;
-				const early = missing && Date.now() - startedAt < MISSING_SAID_AFTER_MS;
+				const early = missing && performance.now() - startedAt < MISSING_SAID_AFTER_MS;
 				if (!early && message !== said) {
 					this.#options.onTrouble?.(message);
 					said = message;

@@ -123,7 +123,7 @@ export class Reconciler {
 		}
 		if (this.#stopped) return;
 		log.error({ commands }, "a round does not settle: it is tried again");
-		this.#retryAt(Date.now() + UNSETTLED_RETRY_MS, Date.now());
+		this.#retryAt(performance.now() + UNSETTLED_RETRY_MS, performance.now());
 	}
 
 	#retryAt(atMs: number | undefined, nowMs: number): void {

@@ -122,7 +122,7 @@ export class Supervisor {
 		this.#takenOver = this.#takeOver();
 		this.#lookAtHearts();
 		this.#deadlines = setInterval(() => {
-			const now = Date.now();
+			const now = performance.now();
 			this.#fleet.checkDeadlines(now);
 			// Each has something to answer each second, so that one that hangs is noticed though nothing changes.
 			this.#sendLevels();
@@ -311,7 +311,7 @@ export class Supervisor {
 	}
 
 	#observe(): Observed {
-		const nowMs = Date.now();
+		const nowMs = performance.now();
 		return {
 			links: this.#links.links,
 			workers: this.#fleet.views(),

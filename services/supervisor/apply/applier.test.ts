@@ -65,7 +65,7 @@ function make(workers = 2) {
 		membershipLog: silentLog,
 	});
 	let links: Link[] = [link("r0", 2), link("r1", 3), link("r2", 4)];
-	let nowMs = Date.now();
+	let nowMs = performance.now();
 	const views = (): WorkerView[] =>
 		Array.from({ length: workers }, (_, slot) => {
 			if (host.connected(slot)?.channel.gone !== false) return { slot, phase: "absent" };

@@ -70,7 +70,7 @@ export class Applier {
 		} catch (thrown) {
 			const reason = describeRefusal(command, thrown);
 			const blamed = blamedRule(command, thrown) ?? key;
-			const news = blamed !== undefined && open.failureLog.record(blamed, reason, Date.now());
+			const news = blamed !== undefined && open.failureLog.record(blamed, reason, performance.now());
 			reconcileLog[news || key === undefined ? "warn" : "debug"](
 				{ command: command.kind, key: blamed },
 				reason,
@@ -150,7 +150,7 @@ export class Applier {
 			if (!(thrown instanceof DataplaneError)) throw thrown;
 			const reason = describeRefusal({ kind: "open-egress", egress: opened }, thrown);
 			reconcileLog.warn({ key: opened.key }, reason);
-			open.failureLog.record(opened.key, reason, Date.now());
+			open.failureLog.record(opened.key, reason, performance.now());
 			await egress.close(opened.key);
 		}
 	}

@@ -156,7 +156,7 @@ export interface Table {
 /** A command that was refused, by the key of what it should have made. */
 export interface Failure {
 	readonly reason: string;
-	/** Not tried again before this time. */
+	/** Not tried again before this time, as performance.now() tells it. */
 	readonly retryAtMs: number;
 }
 
@@ -209,6 +209,7 @@ export interface Observed {
 	readonly workersDown: boolean;
 	readonly open: Open;
 	readonly limits: Limits;
+	/** By performance.now(): clocks are set. */
 	readonly nowMs: number;
 }
 

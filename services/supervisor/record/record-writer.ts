@@ -18,7 +18,7 @@ export class RecordWriter {
 	#timer: ReturnType<typeof setTimeout> | undefined;
 	#writing: Promise<void> | undefined;
 	#changed = false;
-	#lastWriteMs = 0;
+	#lastWriteMs = Number.NEGATIVE_INFINITY;
 	#failing = false;
 	#stopped = false;
 
@@ -30,7 +30,7 @@ export class RecordWriter {
 	touch(): void {
 		if (this.#stopped) return;
 		this.#changed = true;
-		if (this.#writing === undefined) this.#schedule(this.#lastWriteMs + COALESCE_MS - Date.now());
+		if (this.#writing === undefined) this.#schedule(this.#lastWriteMs + COALESCE_MS - performance.now());
 	}
 
 	/** Writes once more and ends. */
@@ -57,7 +57,7 @@ export class RecordWriter {
 
 	async #write(): Promise<void> {
 		this.#changed = false;
-		this.#lastWriteMs = Date.now();
+		this.#lastWriteMs = performance.now();
 		try {
 			await this.#options.write(this.#options.encode());
 			if (this.#failing) this.#options.onTrouble(undefined);

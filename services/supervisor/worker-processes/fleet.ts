@@ -97,7 +97,7 @@ export class Fleet implements Workers {
 	readonly #options: FleetOptions;
 	readonly #slots: Slot[];
 	#stopping = false;
-	#lastRunningAtMs = Date.now();
+	#lastRunningAtMs = performance.now();
 	#deadlinesCheckedAtMs: number | undefined;
 	/** Left of them. */
 	#closeLooks = 0;
@@ -141,7 +141,7 @@ export class Fleet implements Workers {
 				continue;
 			}
 			slot.adopting = true;
-			slot.startedAtMs = Date.now();
+			slot.startedAtMs = performance.now();
 		}
 	}
 
@@ -150,10 +150,10 @@ export class Fleet implements Workers {
 	 * it has ended. Those that don't say so within the time are ended.
 	 */
 	async adopted(limitMs: number): Promise<void> {
-		const deadline = Date.now() + limitMs;
+		const deadline = performance.now() + limitMs;
 		let ended = false;
 		while (this.#slots.some(({ adopting }) => adopting)) {
-			if (Date.now() > deadline && !ended) {
+			if (performance.now() > deadline && !ended) {
 				ended = true;
 				for (const { slot, adopting } of this.#slots)
 					if (adopting) this.restart(slot, "it did not come back");
@@ -252,7 +252,12 @@ export class Fleet implements Workers {
 		if (slot?.channel === undefined || this.#stopping) return;
 		slot.state = "RUNNING";
 		this.#options.log.info(
-			{ worker: slotNumber, core: slot.core, pid: slot.process?.pid, afterMs: Date.now() - slot.startedAtMs },
+			{
+				worker: slotNumber,
+				core: slot.core,
+				pid: slot.process?.pid,
+				afterMs: Math.round(performance.now() - slot.startedAtMs),
+			},
 			"worker is running",
 		);
 		this.#options.onRunning({ slot: slotNumber, channel: slot.channel });
@@ -339,8 +344,8 @@ export class Fleet implements Workers {
 			if (slot.channel === undefined) slot.process.kill();
 			else ask(slot.channel).catch(() => {});
 		}
-		const deadline = Date.now() + limitMs;
-		while (this.#slots.some((slot) => slot.process !== undefined) && Date.now() < deadline) {
+		const deadline = performance.now() + limitMs;
+		while (this.#slots.some((slot) => slot.process !== undefined) && performance.now() < deadline) {
 			await Bun.sleep(5);
 		}
 		for (const { slot, process } of this.#slots) {
@@ -361,7 +366,7 @@ export class Fleet implements Workers {
 	}
 
 	#start(slot: Slot): void {
-		slot.startedAtMs = Date.now();
+		slot.startedAtMs = performance.now();
 		slot.state = "STARTING";
 		slot.hadChannel = false;
 		try {
@@ -405,7 +410,7 @@ export class Fleet implements Workers {
 	}
 
 	#startLater(slot: Slot): void {
-		const delayMs = slot.backoff.next(Date.now() - slot.startedAtMs);
+		const delayMs = slot.backoff.next(performance.now() - slot.startedAtMs);
 		slot.timer = setTimeout(() => {
 			slot.restarts += 1;
 			this.#start(slot);
@@ -413,7 +418,7 @@ export class Fleet implements Workers {
 	}
 
 	#dropChannel(slot: Slot): void {
-		if (holdsEverything(slot)) this.#lastRunningAtMs = Date.now();
+		if (holdsEverything(slot)) this.#lastRunningAtMs = performance.now();
 		if (slot.state === "RUNNING") slot.state = "BACKOFF";
 		slot.channel?.close();
 		slot.channel = undefined;

@@ -94,7 +94,7 @@ export class WorkerChannel {
 	answered(sequence: bigint): Promise<number> {
 		if (this.#gone) return Promise.reject(new WorkerGone());
 		const { promise, resolve, reject } = Promise.withResolvers<number>();
-		this.#outstanding.set(sequence, { resolve, reject, sentAtMs: Date.now() });
+		this.#outstanding.set(sequence, { resolve, reject, sentAtMs: performance.now() });
 		return promise;
 	}
 
