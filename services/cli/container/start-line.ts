@@ -9,6 +9,7 @@ import { badValue, CommandFailure, exitCodes } from "../failure.ts";
 import type { GlobalFlags } from "../global-flags.ts";
 import { DataDir } from "../up/data-dir.ts";
 import { readHostCredentials } from "../up/host-credentials.ts";
+import { nextIncarnation } from "../up/incarnation.ts";
 import { controlApiStart, type OwnStart, startLine, supervisorStart } from "../up/start-lines.ts";
 import { planContainer } from "./settings.ts";
 
@@ -38,7 +39,8 @@ export async function containerStartLine({ flags, terminal }: Context, service: 
 		);
 	const dataDir = new DataDir(flags.dataDir);
 	const { hostId, natsUrl, trust, seed, own } = await startOf(service, flags, dataDir);
-	const home = { hostId, incarnation: String(Date.now()), natsUrl, trust, aliveFile: ALIVE_FILE };
+	const incarnation = String(service === "relay" ? await nextIncarnation(dataDir) : Date.now());
+	const home = { hostId, incarnation, natsUrl, trust, aliveFile: ALIVE_FILE };
 	await terminal.write(`${startLine(home, service === "relay" ? "supervisor" : service, seed, own)}\n`);
 }
 
