@@ -1,4 +1,5 @@
 import {
+	DiscardPolicy,
 	type JetStreamManager,
 	jetstreamManager,
 	RetentionPolicy,
@@ -156,6 +157,11 @@ const counters: NamedStream = {
 	storage: StorageType.Memory,
 	retention: RetentionPolicy.Limits,
 	max_msgs_per_subject: 1,
+	// Half of the memory that JetStream has, and 8 chunks of 8 workers of 1,000 hosts: a worker may publish as much as it
+	// likes, and the hosts' records are in the same memory. What is oldest goes.
+	max_bytes: 256_000_000,
+	max_msgs: 65_536,
+	discard: DiscardPolicy.Old,
 	num_replicas: 1,
 	allow_direct: true,
 	// JetStream would publish the acknowledgement to whatever reply subject a worker names, a rule's key included.
@@ -165,8 +171,9 @@ const counters: NamedStream = {
 async function ensureStream(jsm: JetStreamManager, config: NamedStream): Promise<void> {
 	const stored = await jsm.streams.info(config.name).catch(() => undefined);
 	if (stored === undefined) await jsm.streams.add(config);
-	// Made by an earlier version, which let it acknowledge.
-	else if (stored.config.no_ack !== config.no_ack) await jsm.streams.update(config.name, config);
+	// Made by an earlier version, which let it acknowledge, and grow.
+	else if (stored.config.no_ack !== config.no_ack || stored.config.max_bytes !== config.max_bytes)
+		await jsm.streams.update(config.name, config);
 }
 
 /**
