@@ -183,6 +183,35 @@ test("a damaged store is read as far as it goes, and what is lost is said", asyn
 	}
 }, 30_000);
 
+test("a store that lost its end, which its server does not know, is told by who has read it", async () => {
+	const damaged = await startNatsServer();
+	try {
+		const nc = await damaged.connect();
+		await fill(await new Kvm(nc).create("back", { history: 1 }), 25);
+		const trouble: string[] = [];
+		const snapshot = await followBucket(nc, "back", RuleSchema, {
+			onTrouble: (message) => trouble.push(message),
+		});
+		const lost: string[] = [];
+		snapshot.onChange((change) => change.lost && lost.push(change.key));
+		// Killed, it has no index, and takes what it can read to be all.
+		await damaged.kill();
+		await until(() => !snapshot.current);
+		await damage(join(damaged.folder, "store/jetstream/$G/streams/KV_back/msgs/1.blk"), 300);
+		await damaged.start();
+		await until(() => snapshot.current, 5_000);
+		const left = snapshot.entries.size;
+		expect(left).toBeGreaterThan(0);
+		expect(lost).toEqual(Array.from({ length: 25 - left }, (_, k) => `key-${left + k}`));
+		expect(trouble).toEqual([
+			`bucket back went back from 25 to ${left}: what was written between is lost: restore the data directory, or apply your rules again`,
+		]);
+		snapshot.stop();
+	} finally {
+		await damaged.stop();
+	}
+}, 30_000);
+
 /** Turns bits of one message so far from the end of the file. */
 async function damage(path: string, fromEnd: number): Promise<void> {
 	const content = await readFile(path);

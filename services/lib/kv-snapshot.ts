@@ -30,7 +30,7 @@ export interface SnapshotChange<Value> {
 	readonly previous: SnapshotEntry<Value> | undefined;
 	/** Stream sequence of the change, also of a removal. */
 	readonly revision: bigint;
-	/** Nobody removed it: the bucket is another one than before, and lacks it. */
+	/** Nobody removed it: the bucket is another one than before or went back in time, and lacks it. */
 	readonly lost?: boolean;
 }
 
@@ -295,7 +295,8 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 				? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Number(this.#lastSequence) + 1 }
 				: { deliver_policy: DeliverPolicy.LastPerSubject }),
 		});
-		const pending = (await consumer.info(true)).num_pending;
+		const announced = (await consumer.info(true)).num_pending;
+		const pending = announced + (this.#options.key === undefined ? forgotten(info.state) : 0);
 		const reading = new Reading<Value>(resume ? this.#entries : new Map(), pending, !resume);
 		const complete = Promise.withResolvers<void>();
 		const finish = () => {
@@ -320,7 +321,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 			complete.reject(reason instanceof Error ? reason : new Error("the watch ended"));
 			if (reading.complete) void this.#restart();
 		});
-		if (pending === 0) finish();
+		if (announced === 0) finish();
 		try {
 			while (session === this.#session && !(await settlesWithin(complete.promise, SILENCE_MS))) {
 				if (!reading.silentSinceLastAsked()) continue;
@@ -358,11 +359,18 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		const previous = this.#entries;
 		const firstReading = this.#identity.created === "";
 		const another = this.#identity.created !== identity.created;
+		const wentBack = !another && lastInStream < this.#lastSequence;
+		if (wentBack) {
+			this.#options.onTrouble?.(
+				`bucket ${this.#bucket} went back from ${this.#lastSequence} to ${lastInStream}: what was written between ` +
+					"is lost: restore the data directory, or apply your rules again",
+			);
+		}
 		this.#identity = identity;
 		this.#entries = reading.entries;
 		this.#lastSequence = maximum(reading.lastSequence, lastInStream);
 		this.#current = true;
-		if (reading.fresh && !firstReading) this.#announceDifferences(previous, another);
+		if (reading.fresh && !firstReading) this.#announceDifferences(previous, another || wentBack);
 		this.#wake();
 	}
 
@@ -439,6 +447,14 @@ class Reading<Value> {
 async function requireNothingLeft(consumer: PushConsumer): Promise<void> {
 	const { num_pending: left } = await consumer.info();
 	if (left > 0) throw new Error(`nothing comes, though ${left} entries are announced`);
+}
+
+/**
+ * Messages that the index of a store knows, and the store no longer has. From 2.12 on nats-server cuts a damaged store
+ * when it starts and announces what is left, but each subject that its index lists has had a message.
+ */
+function forgotten({ messages, num_subjects }: { messages: number; num_subjects?: number }): number {
+	return Math.max(0, (num_subjects ?? 0) - messages);
 }
 
 function maximum(a: bigint, b: bigint): bigint {
