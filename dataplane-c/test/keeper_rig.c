@@ -1,12 +1,18 @@
 #include "keeper_rig.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,6 +56,23 @@ bool rig_has_run(const char *role)
 	return has_run;
 }
 
+static void forbid_kcmp(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_kcmp, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) {
+		perror("seccomp");
+		_exit(1);
+	}
+}
+
 /* What is NULL ends the arguments. */
 static void be_keeper(const char *role, const char *const options[], int input, int output)
 {
@@ -74,7 +97,8 @@ static void be_keeper(const char *role, const char *const options[], int input, 
 	_exit(1);
 }
 
-static struct keeper_rig start_with(const char *role, const char *const options[])
+static struct keeper_rig start_after(void (*prepare)(void), const char *role,
+				     const char *const options[])
 {
 	int input[2], output[2];
 	pid_t pid;
@@ -84,17 +108,30 @@ static struct keeper_rig start_with(const char *role, const char *const options[
 		exit(1);
 	}
 	pid = fork();
-	if (pid == 0)
+	if (pid == 0) {
+		if (prepare)
+			prepare();
 		be_keeper(role, options, input[0], output[1]);
+	}
 	close(input[0]);
 	close(output[1]);
 	(void)!write(input[1], CONFIG, strlen(CONFIG));
 	return (struct keeper_rig){ .keeper = pid, .input = input[1], .output = output[0] };
 }
 
+static struct keeper_rig start_with(const char *role, const char *const options[])
+{
+	return start_after(NULL, role, options);
+}
+
 struct keeper_rig rig_start(const char *role)
 {
 	return start_with(role, (const char *[]){ NULL });
+}
+
+struct keeper_rig rig_start_without_kcmp(const char *role)
+{
+	return start_after(forbid_kcmp, role, (const char *[]){ NULL });
 }
 
 struct keeper_rig rig_start_locked(const char *role, const char *lock)

@@ -25,6 +25,8 @@ struct keeper_rig {
 
 /* The keeper that was built beside the tests, told one line of configuration. */
 struct keeper_rig rig_start(const char *role);
+/* Where kcmp(2) is forbidden, as in a container. */
+struct keeper_rig rig_start_without_kcmp(const char *role);
 /* With a lock on that file. */
 struct keeper_rig rig_start_locked(const char *role, const char *lock);
 /* With two descriptors of the test's, named "given/0" and "given/1". */

@@ -3,6 +3,7 @@
 #include "keeper_rig.h"
 #include "sluice.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -59,14 +60,20 @@ static void do_store(bool is_first)
 	kill(getpid(), SIGKILL);
 }
 
+/* Everything that it has, and at first a memfd that is open twice, and a process. */
 static void do_store_again(bool is_first)
 {
-	const int known = 3;
+	int known[] = { 3, 4, 5 };
+	char path[32];
 
-	if (is_first)
-		store_text("1", "FDSTORE=1\nFDNAME=alpha");
-	else
-		(void)sluice_notify_send("FDSTORE=1\nFDNAME=alpha", 22, &known, 1);
+	if (is_first) {
+		known[0] = memfd_create("stored", MFD_CLOEXEC);
+		(void)!pwrite(known[0], "1", 1, 0);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", known[0]);
+		known[1] = open(path, O_RDONLY | O_CLOEXEC);
+		known[2] = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	}
+	(void)sluice_notify_send("FDSTORE=1\nFDNAME=alpha", 22, known, 3);
 	kill(getpid(), SIGKILL);
 }
 
@@ -232,11 +239,12 @@ static void descriptors_survive_a_kill_with_names_and_order(void)
 
 static void a_descriptor_that_is_stored_is_not_stored_twice(void)
 {
-	struct keeper_rig rig = rig_start("store-again");
+	struct keeper_rig rig = rig_start_without_kcmp("store-again");
 
 	EXPECT_TEXT(rig_line(&rig), "config={\"secret\":1} names= texts= count=0");
-	for (int run = 0; run < 2; run++)
-		EXPECT_TEXT(rig_line(&rig), "config={\"secret\":1} names=alpha texts=1 count=1");
+	for (int run = 0; run < 3; run++)
+		EXPECT_TEXT(rig_line(&rig), "config={\"secret\":1} names=alpha:alpha:alpha "
+					    "texts=11 count=3");
 	EXPECT_EQUAL(rig_stop(&rig, SIGTERM), 0);
 }
 

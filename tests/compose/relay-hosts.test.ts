@@ -245,6 +245,9 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 			processIds(await host.pidOf("relay")).find((pid) =>
 				commandOf(pid).startsWith("./bun\0./supervisor.js"),
 			);
+		const keeper = await host.pidOf("relay");
+		const kept = () => readdirSync(`/proc/${keeper}/fd`).length;
+		const before = kept();
 		const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", idleSeconds: 3 });
 		const stop = genUntilStopped(lab.src, {
 			to: "s0:239.1.1.1:5001",
@@ -266,6 +269,8 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 		const report = await receiver.report();
 		expect(faults(report)).toEqual(NO_FAULTS);
 		expect(report.receivedPackets).toBe(sent);
+		// Each death adds what is let go when the successor has settled.
+		await until("its keeper holds as much as before", () => kept() === before || undefined);
 	});
 
 	test("a relay that ran out of memory comes back when there is some", async () => {
