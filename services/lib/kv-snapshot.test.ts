@@ -212,6 +212,26 @@ test("a store that lost its end, which its server does not know, is told by who 
 	}
 }, 30_000);
 
+test("a bucket that is written to while it is read is not damaged", async () => {
+	const bucket = await kvm.create("written", { history: 1 });
+	await fill(bucket, 40);
+	const trouble: string[] = [];
+	const churn = { on: true };
+	const churned = (async () => {
+		for (let round = 0; churn.on; round += 1) await bucket.put(`key-${round % 40}`, rule(`round-${round}`));
+	})();
+	for (let k = 0; k < 150; k += 1) {
+		const snapshot = await followBucket(nc, "written", RuleSchema, {
+			onTrouble: (message) => trouble.push(message),
+		});
+		expect([snapshot.entries.size, snapshot.stream.damaged]).toEqual([40, false]);
+		snapshot.stop();
+	}
+	churn.on = false;
+	await churned;
+	expect(trouble).toEqual([]);
+}, 60_000);
+
 /** Turns bits of one message so far from the end of the file. */
 async function damage(path: string, fromEnd: number): Promise<void> {
 	const content = await readFile(path);

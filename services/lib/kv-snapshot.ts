@@ -10,9 +10,11 @@ import {
 	jetstream,
 	jetstreamManager,
 	type PushConsumer,
+	type StreamInfo,
 } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText, SluiceError } from "./errors.ts";
+import { Reading } from "./kv-reading.ts";
 import { settlesWithin } from "./settles-within.ts";
 
 export interface SnapshotEntry<Value> {
@@ -111,12 +113,15 @@ const CONSUMER_IN_MEMORY = { mem_storage: true };
 const GAP_MS = 1_000;
 /** A reading in which nothing comes for so long is asked about. */
 const SILENCE_MS = 2_000;
+const POLL_MS = 5;
 
 class BucketFollower<Value> implements BucketSnapshot<Value> {
 	#entries = new Map<string, SnapshotEntry<Value>>();
 	#lastSequence = 0n;
 	#current = false;
 	#stopped = false;
+	/** The last that was complete. */
+	#reading: Reading<Value> | undefined;
 	#identity: StreamIdentity = { created: "", metadata: {}, damaged: false };
 	/** Grows with every (re)start of the watch; messages of an older one are ignored. */
 	#session = 0;
@@ -295,39 +300,35 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 				? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Number(this.#lastSequence) + 1 }
 				: { deliver_policy: DeliverPolicy.LastPerSubject }),
 		});
-		const announced = (await consumer.info(true)).num_pending;
-		const pending = announced + (this.#options.key === undefined ? forgotten(info.state) : 0);
-		const reading = new Reading<Value>(resume ? this.#entries : new Map(), pending, !resume);
-		const complete = Promise.withResolvers<void>();
-		const finish = () => {
-			reading.complete = true;
-			this.#sayLost(reading);
-			const damaged = reading.count < reading.pending || (resume && this.#identity.damaged);
-			const identity = { created: info.created, metadata: info.config.metadata ?? {}, damaged };
-			this.#finishReading(reading, identity, lastInStream);
-			complete.resolve();
-		};
+		const { num_pending: announced } = await consumer.info(true);
+		const reading = new Reading<Value>(resume ? this.#reading : undefined);
+		const read = Promise.withResolvers<void>();
 		const messages = await consumer.consume({
 			callback: (message) => {
 				if (session !== this.#session) return;
 				this.#receive(reading, message);
-				if (!reading.complete && (reading.count >= reading.pending || message.info.pending === 0)) finish();
+				if (message.info.pending === 0) read.resolve();
 			},
 		});
 		this.#stopConsumer = () => messages.stop();
 		void this.#watchConsumer(session, messages.status());
 		void messages.closed().then((reason) => {
 			if (session !== this.#session || this.#stopped) return;
-			complete.reject(reason instanceof Error ? reason : new Error("the watch ended"));
+			read.reject(reason instanceof Error ? reason : new Error("the watch ended"));
 			if (reading.complete) void this.#restart();
 		});
-		if (announced === 0) finish();
+		if (announced === 0) read.resolve();
+		const over = () => session !== this.#session;
 		try {
-			while (session === this.#session && !(await settlesWithin(complete.promise, SILENCE_MS))) {
+			while (!over() && !(await settlesWithin(read.promise, SILENCE_MS))) {
 				if (!reading.silentSinceLastAsked()) continue;
 				await requireNothingLeft(consumer);
-				if (!reading.complete) finish();
+				read.resolve();
 			}
+			const damaged = await this.#isDamaged(reading, info, consumer, over);
+			if (over()) return;
+			const identity = { created: info.created, metadata: info.config.metadata ?? {}, damaged };
+			this.#finishReading(reading, identity, lastInStream);
 		} catch (thrown) {
 			// The next attempt has a consumer of its own.
 			messages.stop();
@@ -335,12 +336,32 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		}
 	}
 
-	#sayLost(reading: Reading<Value>): void {
-		if (reading.count >= reading.pending) return;
-		this.#options.onTrouble?.(
-			`bucket ${this.#bucket} is damaged: ${reading.pending} entries expected, ${reading.count} readable: ` +
-				"restore the data directory, or apply your rules again",
-		);
+	/**
+	 * Whether there are keys that nobody can read any more: the index of a damaged store still lists them. A key that
+	 * was written while we read has its place behind what was there, so that we look again when that has come.
+	 */
+	async #isDamaged(
+		reading: Reading<Value>,
+		info: StreamInfo,
+		consumer: PushConsumer,
+		over: () => boolean,
+	): Promise<boolean> {
+		// Of one key there is no telling: the index counts all.
+		if (this.#options.key !== undefined) return false;
+		let expected = info.state.num_subjects ?? 0;
+		if (reading.keys.size < expected) {
+			const { state } = await this.#streamInfo();
+			expected = state.num_subjects ?? 0;
+			const quiet = () => performance.now() - reading.lastCameMs > SILENCE_MS;
+			while (!over() && reading.lastSequence < BigInt(state.last_seq) && !quiet()) await Bun.sleep(POLL_MS);
+			if (!over() && quiet()) await requireNothingLeft(consumer);
+		}
+		if (reading.keys.size >= expected || over()) return false;
+		const text =
+			`bucket ${this.#bucket} is damaged: ${expected} entries expected, ${reading.keys.size} readable: ` +
+			"restore the data directory, or apply your rules again";
+		if (reading.fresh || !this.#identity.damaged) this.#options.onTrouble?.(text);
+		return true;
 	}
 
 	/** When the library had to make the consumer anew, the stream may be another one: look again. */
@@ -366,6 +387,8 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 					"is lost: restore the data directory, or apply your rules again",
 			);
 		}
+		reading.complete = true;
+		this.#reading = reading;
 		this.#identity = identity;
 		this.#entries = reading.entries;
 		this.#lastSequence = maximum(reading.lastSequence, lastInStream);
@@ -394,8 +417,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		const entry = this.#readEntry(key, message, revision);
 		if (entry === undefined) reading.entries.delete(key);
 		else reading.entries.set(key, entry);
-		reading.count += 1;
-		reading.lastSequence = maximum(reading.lastSequence, revision);
+		reading.came(key, revision);
 		// A first or fresh reading becomes visible as a whole.
 		if (reading.fresh && !reading.complete) return;
 		this.#lastSequence = maximum(this.#lastSequence, revision);
@@ -422,39 +444,10 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	}
 }
 
-/** One run of the watch. */
-class Reading<Value> {
-	complete = false;
-	count = 0;
-	lastSequence = 0n;
-	#countWhenAsked = 0;
-
-	constructor(
-		readonly entries: Map<string, SnapshotEntry<Value>>,
-		readonly pending: number,
-		/** True: reads everything into a new map; false: goes on where the last run was. */
-		readonly fresh: boolean,
-	) {}
-
-	silentSinceLastAsked(): boolean {
-		const silent = this.count === this.#countWhenAsked;
-		this.#countWhenAsked = this.count;
-		return silent;
-	}
-}
-
 /** A server whose store is damaged announces more than it can read, and then is silent. */
 async function requireNothingLeft(consumer: PushConsumer): Promise<void> {
 	const { num_pending: left } = await consumer.info();
 	if (left > 0) throw new Error(`nothing comes, though ${left} entries are announced`);
-}
-
-/**
- * Messages that the index of a store knows, and the store no longer has. From 2.12 on nats-server cuts a damaged store
- * when it starts and announces what is left, but each subject that its index lists has had a message.
- */
-function forgotten({ messages, num_subjects }: { messages: number; num_subjects?: number }): number {
-	return Math.max(0, (num_subjects ?? 0) - messages);
 }
 
 function maximum(a: bigint, b: bigint): bigint {
