@@ -11,7 +11,8 @@ import { type LogLevels, LogLevelsSchema } from "@sluice/proto/gen/log";
 import { type StoredRule, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
 import { ProtocolWatch } from "./protocol-watch.ts";
-import { type Owner, untilFree } from "./record/ownership.ts";
+import { ClockWatch } from "./record/clock-watch.ts";
+import { isForeign, type Owner, untilFree } from "./record/ownership.ts";
 import { RecordWriter } from "./record/record-writer.ts";
 import { StoredRecord } from "./record/stored-record.ts";
 
@@ -63,6 +64,10 @@ export async function followCluster(
 			if (thrown === undefined) log.info("the host's record is written again");
 			else log.warn(`the host's record cannot be written: ${errorText(thrown)}`);
 		},
+	});
+	const clock = new ClockWatch(log);
+	hosts.onChange(({ key, entry }) => {
+		if (key === own.host && entry !== undefined && !isForeign(entry.value, own)) clock.look(entry);
 	});
 	const jsm = await jetstreamManager(nc, { checkAPI: false });
 	const protocol = new ProtocolWatch(async () =>

@@ -3,17 +3,28 @@ import { readFileSync, statSync } from "node:fs";
 import { until } from "./lab/commands.ts";
 import { topologies } from "./lab/host-rules.ts";
 import { type Hosts, severalHosts } from "./lab/hosts.ts";
+import { OffClock } from "./lab/off-clock.ts";
 import { assertAccounts, Relay } from "./lab/relay.ts";
-import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
+import { faults, gen, genUntilStopped, NO_FAULTS, recv } from "./lab/traffic.ts";
 
 let lab: Hosts;
 let first: Relay;
 /** relay-b, relay-c and relay-d. */
 let joined: Relay[];
+/** Of relay-b and relay-c; relay-d and the first host have the right time. */
+let behind: OffClock;
+let ahead: OffClock;
+const HOUR = 3_600;
+const noClocks = await OffClock.missing();
+if (noClocks !== undefined) console.log(`skipped: clocks that are off: ${noClocks}`);
 const ALL = ["relay-a", "relay-b", "relay-c", "relay-d"];
 
 beforeAll(async () => {
 	lab = await severalHosts();
+	if (noClocks === undefined) {
+		behind = await OffClock.of(lab.b, -HOUR);
+		ahead = await OffClock.of(lab.c, HOUR);
+	}
 	first = new Relay(lab.a, "relay-a");
 	joined = [lab.b, lab.c, lab.d].map((namespace, index) => new Relay(namespace, ALL[index + 1]));
 	await first.up("--workers", "1", "--nats-listen", `${lab.natsAddress}:4222`);
@@ -23,6 +34,7 @@ afterAll(async () => {
 	await Promise.all(joined?.map((relay) => relay.remove()) ?? []);
 	await first?.remove();
 	await lab?.remove();
+	for (const clock of [behind, ahead]) clock?.remove();
 });
 
 function relayOf(host: string): Relay {
@@ -212,6 +224,54 @@ test("figures of all hosts are one account, the same from every host", async () 
 		figures.rules.map(({ receivedPackets }) => receivedPackets),
 	);
 });
+
+interface HostFigures {
+	host: string;
+	packetsPerSecond?: number;
+	stale: boolean;
+}
+
+test.skipIf(noClocks !== undefined)(
+	"clocks that are an hour off, and that are then set, change no state, figure or packet",
+	async () => {
+		const line = (how: string) => `this host's clock is ${how} nats-server's: `;
+		expect(relayOf("relay-b").log).toContain(line("3600 s behind"));
+		expect(relayOf("relay-c").log).toContain(line("3600 s ahead of"));
+		expect(relayOf("relay-d").log).not.toContain("this host's clock");
+		const chain = topologies[0]?.rules.map(({ name }) => name) ?? [];
+		const rates = async () => {
+			const { rules } = JSON.parse(await first.sluice("stats", "--json")) as {
+				rules: { name: string; hosts: HostFigures[] }[];
+			};
+			return rules.filter(({ name }) => chain.includes(name)).flatMap(({ hosts }) => hosts);
+		};
+		const flows = (what: string) =>
+			until(`${what}: each host relays 1,000 datagrams a second`, async () => {
+				const hosts = await rates();
+				const right = ({ stale, packetsPerSecond = 0 }: HostFigures) =>
+					!stale && packetsPerSecond > 900 && packetsPerSecond < 1_100;
+				return hosts.length === 3 && hosts.every(right) ? true : undefined;
+			});
+		const receiver = await recv(lab.lc, { in: "l0:239.1.3.1:5001", idleSeconds: 1 });
+		const stop = genUntilStopped(lab.la, { to: "l0:239.1.0.1:5001", rate: 1_000 });
+		await flows("with clocks that are off");
+		// As when NTP is started at last.
+		behind.set(0);
+		ahead.set(0);
+		const rule = ["--in", "from-a:239.9.0.1:5009", "--out", "m0:239.9.0.2:5009", "--host", "relay-c"];
+		expect(await first.sluice("rule", "add", "set", ...rule)).toBe("rule set: ACTIVE on relay-c\n");
+		await first.sluice("rule", "remove", "set");
+		for (const host of ["relay-b", "relay-c"])
+			await until(
+				`${host} says so`,
+				() => relayOf(host).log.includes("agrees with nats-server's again") || undefined,
+			);
+		await flows("with clocks that were set");
+		const sent = await stop();
+		const report = await receiver.report();
+		expect({ got: report.receivedPackets, ...faults(report) }).toEqual({ got: sent, ...NO_FAULTS });
+	},
+);
 
 test("an id that another host has is refused by name, and that one relays on", async () => {
 	const { file } = await issue("host", "relay-c");

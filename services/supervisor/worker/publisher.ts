@@ -1,3 +1,4 @@
+import { uptime } from "node:os";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Snapshot } from "@sluice/dataplane/worker";
 import { countersSubject } from "@sluice/proto/subjects";
@@ -15,8 +16,11 @@ export interface PublisherOptions {
 /** Publishes a worker's counters: absolute values, so that a lost publication costs nothing. */
 export class CountersPublisher {
 	readonly #options: PublisherOptions;
-	/** Milliseconds grow faster than one publication a second: a successor goes on above its predecessor. */
-	#sequence = BigInt(Date.now());
+	/**
+	 * Milliseconds grow faster than one publication a second: a successor goes on above its predecessor.
+	 * Those of the machine, since somebody may set its clock back.
+	 */
+	#sequence = BigInt(Math.round(uptime() * 1_000));
 	#nc: NatsConnection | undefined;
 	#connected = false;
 

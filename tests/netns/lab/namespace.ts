@@ -34,6 +34,11 @@ export class Namespace {
 		this.#prefix = ["taskset", "-c", `${cpu}`];
 	}
 
+	/** All that is started in here from now on is started by this program. */
+	startBy(...argv: string[]): void {
+		this.#prefix = argv;
+	}
+
 	async ip(...words: string[]): Promise<string> {
 		return must(["ip", "-n", this.name, ...words]);
 	}

@@ -1,0 +1,64 @@
+/* Preloaded: the real-time clock of whoever has it is as many seconds off as the file says. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static const volatile int64_t *offset_s;
+
+__attribute__((constructor)) static void map_offset(void)
+{
+	int fd = open(OFFSET_FILE, O_RDONLY | O_CLOEXEC);
+	void *map = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(*offset_s), PROT_READ, MAP_SHARED, fd, 0);
+
+	if (fd >= 0)
+		close(fd);
+	if (map != MAP_FAILED)
+		offset_s = map;
+}
+
+static int64_t offset(void)
+{
+	return offset_s ? *offset_s : 0;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *at)
+{
+	static int (*real)(clockid_t, struct timespec *);
+	int result;
+
+	if (!real)
+		real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+	result = real(clock, at);
+	if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+		at->tv_sec += offset();
+	return result;
+}
+
+int gettimeofday(struct timeval *restrict at, void *restrict zone)
+{
+	struct timespec now;
+
+	(void)zone;
+	if (clock_gettime(CLOCK_REALTIME, &now) != 0)
+		return -1;
+	at->tv_sec = now.tv_sec;
+	at->tv_usec = now.tv_nsec / 1000;
+	return 0;
+}
+
+time_t time(time_t *at)
+{
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_REALTIME, &now) != 0)
+		return -1;
+	if (at)
+		*at = now.tv_sec;
+	return now.tv_sec;
+}
