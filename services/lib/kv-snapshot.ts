@@ -100,6 +100,7 @@ export async function followBucket<Schema extends DescMessage>(
 
 const REQUEST_TIMEOUT_MS = 2_000;
 const RETRY_MS = 250;
+const RETRY_LIMIT_MS = 4_000;
 /** At a cluster's first start everybody waits for control-api to create the buckets. */
 const MISSING_RETRY_MS = 50;
 /** Missing for less is that first start, and nobody's concern. */
@@ -255,6 +256,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#current = false;
 		const startedAt = performance.now();
 		let said = "";
+		let retryMs = RETRY_MS;
 		while (!this.#stopped && session === this.#session) {
 			try {
 				await this.#open(session);
@@ -266,13 +268,14 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 				const missing = isStreamMissing(thrown);
 				const message = missing
 					? `bucket ${this.#bucket} does not exist: waiting for it`
-					: `bucket ${this.#bucket} cannot be read: ${errorText(thrown)}`;
+					: `bucket ${this.#bucket} cannot be read: ${reasonOf(thrown)}`;
 				const early = missing && performance.now() - startedAt < MISSING_SAID_AFTER_MS;
 				if (!early && message !== said) {
 					this.#options.onTrouble?.(message);
 					said = message;
 				}
-				await Bun.sleep(missing ? MISSING_RETRY_MS : RETRY_MS);
+				await Bun.sleep(missing ? MISSING_RETRY_MS : retryMs);
+				if (!missing) retryMs = Math.min(2 * retryMs, RETRY_LIMIT_MS);
 			}
 		}
 		// A later restart took over: whoever waits for the first reading waits for that one.
@@ -448,6 +451,14 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 async function requireNothingLeft(consumer: PushConsumer): Promise<void> {
 	const { num_pending: left } = await consumer.info();
 	if (left > 0) throw new Error(`nothing comes, though ${left} entries are announced`);
+}
+
+/** The same for each try: nats-server names the inbox of a consumer, which is another each time. */
+function reasonOf(thrown: unknown): string {
+	const text = errorText(thrown).replace(/_INBOX\.\S+?(?=["'\s]|$)/g, "_INBOX");
+	return /permissions violation/i.test(text)
+		? `${text}: its credential is not for this: make one anew with sluice credentials`
+		: text;
 }
 
 function maximum(a: bigint, b: bigint): bigint {

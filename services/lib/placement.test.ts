@@ -33,6 +33,12 @@ test("several that have it: the rule waits and says what to do", () => {
 	});
 });
 
+test("one that speaks another protocol stops none that has it and understands the cluster", () => {
+	const old = create(HostRecordSchema, { ...b, host: "old", protocolVersion: 1 });
+	expect(placeRule(rule("r1"), [a, old])).toEqual({ hosts: ["a"] });
+	expect(placeRule(rule("r2"), [a, old])).toEqual({ hosts: ["old"] });
+});
+
 test("none that has it: every host waits", () => {
 	expect(placeRule(rule("r9"), [b, a])).toEqual({ hosts: ["a", "b"], pending: "no interface r9 here" });
 	expect(placeRule(rule("r9"), [])).toEqual({ hosts: [], pending: "no host is known yet" });

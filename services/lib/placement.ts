@@ -1,6 +1,8 @@
 import type { HostRecord } from "@sluice/proto/gen/host";
 import type { Rule } from "@sluice/proto/gen/rule";
+import { PROTOCOL_VERSION } from "@sluice/proto/subjects";
 import { carries, formatLabels } from "./labels.ts";
+import { protocolComplaint } from "./protocol.ts";
 
 /** The word in a rule's `hosts` that means every host. */
 export const ALL_HOSTS = "all";
@@ -25,10 +27,12 @@ export function placeRule(rule: Rule, hosts: readonly HostRecord[]): Placement {
 	if (rule.hosts.length > 0) return { hosts: [...new Set(rule.hosts)].sort() };
 	if (Object.keys(rule.hostLabels).length > 0) return placeByLabels(rule, hosts, known);
 	const interfaceName = rule.input?.interface ?? "";
-	const matching = hosts
-		.filter((host) => host.interfaces.some((candidate) => candidate.name === interfaceName))
-		.map((host) => host.host)
-		.sort();
+	const having = hosts.filter((host) => host.interfaces.some(({ name }) => name === interfaceName));
+	// One that does not understand the cluster relays nothing new, and must not stop who does.
+	const speaking = having.filter(
+		({ protocolVersion }) => protocolComplaint(protocolVersion, PROTOCOL_VERSION) === undefined,
+	);
+	const matching = (speaking.length > 0 ? speaking : having).map(({ host }) => host).sort();
 	if (matching.length === 1) return { hosts: matching };
 	if (matching.length > 1) {
 		return { hosts: matching, pending: `hosts ${matching.join(", ")} match: name one, or all` };

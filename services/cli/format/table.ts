@@ -14,11 +14,18 @@ export function formatTable(columns: Column[], rows: string[][], colors: Colors)
 		rows.reduce((width, row) => Math.max(width, Bun.stringWidth(row[index] ?? "")), column.heading.length),
 	);
 	const formatLine = (cells: string[]) => {
-		const padded = columns.map(({ align }, index) => pad(cells[index] ?? "", widths[index] ?? 0, align));
+		const padded = columns.map(({ align }, index) =>
+			pad(oneLine(cells[index] ?? ""), widths[index] ?? 0, align),
+		);
 		return `${padded.join(GAP).trimEnd()}\n`;
 	};
 	const heading = formatLine(columns.map((column) => colors.bold(column.heading)));
 	return heading + rows.map(formatLine).join("");
+}
+
+/** A host's word, such as an interface's name, must not look like a row of its own. */
+function oneLine(cell: string): string {
+	return cell.replaceAll("\n", "\u{fffd}");
 }
 
 /** By the width that a terminal gives it: escape sequences have none. */

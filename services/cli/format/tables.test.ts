@@ -36,6 +36,11 @@ const video = create(RuleStatusSchema, {
 	],
 });
 
+test("no word of a host looks like a row of its own", () => {
+	const text = formatHosts([create(HostSchema, { host: "relay-a", kernel: "6.1\nrelay-b" })], plain);
+	expect(text).toContain("6.1\u{fffd}relay-b\n");
+});
+
 test("the list of rules without an aggregator", () => {
 	expect(formatRuleList([video], undefined, plain)).toBe(
 		[

@@ -284,6 +284,28 @@ describe("permissions on a real nats-server", () => {
 		expect(heard).toEqual(["sluice.v1.stats.video.json"]);
 	});
 
+	test("a bucket that a credential may not read is said once, however often it is tried", async () => {
+		const nc = await connectAs("worker");
+		const attempts = new Set<string>();
+		const statuses = nc.status();
+		void (async () => {
+			for await (const status of statuses) if (status.type === "error") attempts.add(status.error.message);
+		})();
+		const troubles: string[] = [];
+		const stop = new AbortController();
+		const following = followBucket(nc, buckets.rules, StoredRuleSchema, {
+			signal: stop.signal,
+			onTrouble: (message) => troubles.push(message),
+		});
+		// The server names each attempt's inbox.
+		await until(() => attempts.size > 1, 10_000);
+		stop.abort();
+		expect(following).rejects.toThrow("stopped");
+		expect(troubles).toEqual([
+			expect.stringMatching(/^bucket sluice_rules cannot be read: .*sluice credentials$/),
+		]);
+	});
+
 	test("a wildcard subscription of the operator does not hear the services' inboxes", async () => {
 		const spy = await connectAs("operator");
 		const heard: string[] = [];
