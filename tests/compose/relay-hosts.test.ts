@@ -8,7 +8,17 @@
 //                                  └───────┘      └────┘
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+} from "node:fs";
+import { Certificates } from "@sluice/lib/testing/certificates";
 import { until } from "../netns/lab/commands.ts";
 import { connect, Namespace } from "../netns/lab/namespace.ts";
 import { type Chain, chain, UNROUTABLE_SOURCE } from "../netns/lab/topology.ts";
@@ -53,6 +63,15 @@ async function flowsAgain(): Promise<void> {
 	await stop();
 	expect(report.receivedPackets).toBeGreaterThanOrEqual(100);
 	expect(report.duplicatedPackets).toBe(0);
+}
+
+/** Of a server that is known by a name which nobody here can look up. */
+async function certificatesIn(path: string): Promise<void> {
+	mkdirSync(path, { mode: 0o700 });
+	const made = new Certificates(path);
+	await made.authority("ca");
+	await made.server("cert", "DNS:nats.example", "ca");
+	renameSync(made.path("cert.key"), made.path("key.pem"));
 }
 
 /** Of the guide, as it stands there. */
@@ -292,6 +311,11 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 		const wrong = await host.try("run", "--rm", "--no-deps", "--env", "SLUICE_WORKERS=99", "relay");
 		expect(wrong.code).toBe(1);
 		expect(wrong.stderr).toContain("sluice: SLUICE_WORKERS 99: expected auto, or 1 to 64\n");
+		mkdirSync(`${folder}/bare`);
+		const bare = new Deployment(engine, { ...host.settings, SLUICE_NATS_TLS: `${folder}/bare` });
+		expect((await bare.try("run", "--rm", "--no-deps", "init")).stderr).toContain(
+			`sluice: SLUICE_NATS_TLS ${folder}/bare/cert.pem cannot be read (`,
+		);
 		const joining = (file: string) =>
 			new Deployment(engine, { SLUICE_HOST_ID: "relay-b", SLUICE_HOST_FILE: file }, "compose.relay.yaml");
 		const missing = await joining(`${folder}/none.json`).try("up", "--detach", "--no-build");
@@ -334,15 +358,37 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 		await flows();
 	});
 
-	test("a second host joins with one file, and a stream goes through both", async () => {
-		const [open = "", issue = "", second = ""] = blocksOf("Several hosts");
-		await engine.shell(lab.relay, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${open}`);
-		host = new Deployment(engine, { ...host.settings, SLUICE_NATS_LISTEN: "10.9.0.1:4222" });
+	test("with TLS a second host joins with one file, and a stream goes through both", async () => {
+		const [open = "", secure = "", issue = "", second = ""] = blocksOf("Several hosts");
+		await certificatesIn(`${folder}/tls`);
+		// Both settings, and one `up`.
+		const settingsThenUp = `${open.replace(/^docker.*$/m, "")}${secure}`;
+		await engine.shell(
+			lab.relay,
+			folder,
+			`export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${settingsThenUp}`,
+		);
+		host = new Deployment(engine, {
+			...host.settings,
+			SLUICE_NATS_LISTEN: "10.9.0.1:4222",
+			SLUICE_NATS_TLS: `${folder}/tls`,
+		});
 		await host.healthy();
 		await engine.shell(lab.relay, folder, issue);
+		const file = JSON.parse(readFileSync(`${folder}/relay-b.json`, "utf8"));
+		expect(file).toMatchObject({ url: "tls://10.9.0.1:4222", serverName: "nats.example" });
+		writeFileSync(`${folder}/misled.json`, JSON.stringify({ ...file, serverName: "other.example" }));
 		otherEngine = new Engine();
 		await otherEngine.start(otherNamespace);
 		await engine.share("sluice:0.1.0", otherEngine);
+		const misled = new Deployment(
+			otherEngine,
+			{ SLUICE_HOST_FILE: `${folder}/misled.json` },
+			"compose.relay.yaml",
+		);
+		expect((await misled.try("run", "--rm", "--no-deps", "init")).stderr).toContain(
+			"sluice: NATS at tls://10.9.0.1:4222 is not trusted: its certificate has another name: ",
+		);
 		// The other host has settings of its own, none, and the image already; nobody sits at its terminal.
 		rmSync(`${folder}/.env`);
 		const typed = second.replace(/^.* build$/m, "").replace(" exec ", " exec -T ");

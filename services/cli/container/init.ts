@@ -11,6 +11,7 @@ import type { JoinedCluster, OwnCluster } from "../up/options.ts";
 import { type Parts, readOrMakeServer } from "./server.ts";
 import { planContainer } from "./settings.ts";
 import { RELAY_CREDENTIALS } from "./start-line.ts";
+import { readContainerTls } from "./tls.ts";
 
 /**
  * Makes what the services of a compose file find in their volume: keys, nats-server's configuration, the token of
@@ -49,7 +50,10 @@ const onStandardError = {
 async function ownCluster(parts: Parts, cluster: OwnCluster): Promise<string> {
 	const { plan, accounts, dataDir } = parts;
 	const { hostId } = plan;
-	const server = await readOrMakeServer(parts, cluster);
+	const tls = await readContainerTls(process.env);
+	const trust = tls?.trust ?? {};
+	await dataDir.writeNatsTls(tls, accounts.nats.gid);
+	const server = await readOrMakeServer(parts, cluster, trust);
 	for (const [name, gid] of Object.entries(accounts.readers))
 		await dataDir.letRead(dataDir.credentials(name), gid);
 	await readOrMakeHttpToken(dataDir);
@@ -57,8 +61,16 @@ async function ownCluster(parts: Parts, cluster: OwnCluster): Promise<string> {
 	const conf = await currentNatsConf({ ...server, log: onStandardError });
 	await replace(dataDir, dataDir.natsConf, conf, 0o640, accounts.nats.gid);
 	const { supervisor, worker, reader } = server.identities;
-	await writeRelay(dataDir, { kind: "host", host: hostId, url: server.url, supervisor, worker, reader });
-	return `its own cluster, NATS ${server.listen}`;
+	await writeRelay(dataDir, {
+		kind: "host",
+		host: hostId,
+		url: server.url,
+		...trust,
+		supervisor,
+		worker,
+		reader,
+	});
+	return `its own cluster, NATS ${server.listen}${tls === undefined ? "" : " with TLS"}`;
 }
 
 async function joinedCluster({ plan, accounts, dataDir }: Parts, cluster: JoinedCluster): Promise<string> {

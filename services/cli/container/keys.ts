@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { keepAliveFile } from "@sluice/lib/alive-file";
-import { connectNats } from "@sluice/lib/connect";
+import { connectNats, readCredentials } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
 import { createLogger } from "@sluice/lib/log";
 import type { Context } from "../context.ts";
@@ -37,8 +37,10 @@ export async function containerKeys({ flags }: Context): Promise<void> {
 	const dataDir = new DataDir(plan.dataDir);
 	using signals = stopSignals();
 	const lock = await dataDir.lock(log);
-	const server = await readOrMakeServer({ plan, accounts, dataDir }, plan.cluster);
-	const credentials = { kind: "nkey", seed: server.reloaderSeed } as const;
+	// Who signed the server's certificate, as init left it: the certificate's key is not for here.
+	const { ca, serverName } = await readCredentials(dataDir.credentials(RELOADER));
+	const server = await readOrMakeServer({ plan, accounts, dataDir }, plan.cluster, { ca, serverName });
+	const credentials = { kind: "nkey", seed: server.reloaderSeed, ca, serverName } as const;
 	const nc = await connectNats({ url: server.url, credentials, name: RELOADER });
 	// What changed while nobody looked.
 	await isRead(nc, log);

@@ -1,3 +1,4 @@
+import type { ServerTrust } from "@sluice/lib/config";
 import type { Accounts } from "../up/accounts.ts";
 import type { DataDir } from "../up/data-dir.ts";
 import { publicKeyOf, readOrMakeIdentities, readOrMakeReloader } from "../up/identities.ts";
@@ -20,19 +21,26 @@ export interface Server extends Omit<NatsUsersOptions, "log"> {
 	readonly reloaderSeed: string;
 }
 
-export async function readOrMakeServer(parts: Parts, { natsListen }: OwnCluster): Promise<Server> {
+/** @param trust by what its TLS is known; empty: it speaks none. */
+export async function readOrMakeServer(
+	parts: Parts,
+	{ natsListen }: OwnCluster,
+	trust: ServerTrust,
+): Promise<Server> {
 	const { plan, accounts, dataDir } = parts;
 	const { hostId } = plan;
-	const url = `nats://${formatListenAddress(reachableOnThisHost(natsListen))}`;
-	const reloaderSeed = await readOrMakeReloader(dataDir, url);
+	const tls = trust.ca !== undefined;
+	const url = `${tls ? "tls" : "nats"}://${formatListenAddress(reachableOnThisHost(natsListen))}`;
+	const reloaderSeed = await readOrMakeReloader(dataDir, { url, ...trust });
 	return {
 		hostId,
 		url,
 		reloaderSeed,
 		reloader: publicKeyOf(reloaderSeed),
-		identities: await readOrMakeIdentities(dataDir, accounts, hostId, url, {}),
+		identities: await readOrMakeIdentities(dataDir, accounts, hostId, url, trust),
 		serverName: serverNameOf(hostId),
 		listen: formatListenAddress(natsListen),
+		tls,
 		dataDir,
 	};
 }

@@ -104,11 +104,12 @@ async function readStored(path: string): Promise<Stored | undefined> {
 }
 
 /** Of who tells nats-server to read its configuration anew; made once. */
-export async function readOrMakeReloader(dataDir: DataDir, url: string): Promise<string> {
+export async function readOrMakeReloader(dataDir: DataDir, server: ServerAddress): Promise<string> {
 	const path = dataDir.credentials(RELOADER);
 	const stored = await readStored(path);
 	const seed = stored?.seed ?? makeSeed();
-	if (stored?.url !== url) await dataDir.write(path, nkeyFile(RELOADER, seed, { url }), 0o600, 0);
+	if (stored === undefined || !sameServer(stored, server))
+		await dataDir.write(path, nkeyFile(RELOADER, seed, server), 0o600, 0);
 	return seed;
 }
 
