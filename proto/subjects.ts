@@ -62,7 +62,10 @@ export function applyUploadSubject(instance: string): string {
 	return `${ROOT}.apply.${instance}`;
 }
 
-/** Published each second by every aggregator, one message per rule: RuleStats in protobuf. */
+/** Asked of nats-server: the account's connections, and what they subscribe to. */
+export const connectionsSubject = "$SYS.REQ.ACCOUNT.PING.CONNZ";
+
+/** Published each second by every aggregator to whoever listens, one message per rule: RuleStats in protobuf. */
 export function statsSubject(rule: string): string {
 	return `${ROOT}.stats.${rule}`;
 }

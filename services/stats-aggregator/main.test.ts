@@ -309,6 +309,29 @@ describe("the aggregator on a real nats-server", () => {
 		expect(figures.receivedPackets).toBe(10n);
 	});
 
+	test("what nobody listens to is not sent, and whoever begins to listen hears the next run", async () => {
+		for (let k = 1; k <= 50; k++)
+			await put(buckets.rules, `r-${k}`, toBinary(StoredRuleSchema, storedRule(`r-${k}`, k)));
+		const log = await startAggregator("debug");
+		const runs = () =>
+			[...log().matchAll(/"rules":(\d+),"msg":"published"|"msg":"published","rules":(\d+)/g)].map(
+				([, a, b]) => Number(a ?? b),
+			);
+		await until(() => runs().length >= 2);
+		expect(Math.max(...runs())).toBe(0);
+		const heard = new Set<string>();
+		const listen = (subject: string) =>
+			nc.subscribe(subject, { callback: (_, message) => void heard.add(message.subject) });
+		const one = listen("sluice.v1.stats.r-7");
+		await until(() => heard.size > 0);
+		await until(() => runs().at(-1) === 1);
+		one.unsubscribe();
+		await until(() => runs().at(-1) === 0);
+		listen("sluice.v1.stats.*.json");
+		await until(() => runs().at(-1) === 51);
+		await until(() => heard.size === 52);
+	});
+
 	test("publishes each rule's figures each second, and several aggregators say the same", async () => {
 		const heard: RuleStats[] = [];
 		nc.subscribe("sluice.v1.stats.video", {

@@ -24,6 +24,7 @@ import { type CataloguedRule, catalogue } from "./catalogue.ts";
 import { decodeCounters } from "./decode.ts";
 import { emptyFold, type Fold, foldChunk } from "./fold.ts";
 import { type CountersListener, followCounters } from "./follow-counters.ts";
+import { EVERYTHING, type Listened, listened } from "./listeners.ts";
 import { getStats } from "./page.ts";
 import { Publication } from "./publication.ts";
 import { ruleStats } from "./query.ts";
@@ -178,12 +179,18 @@ function publishEachSecond(
 ): void {
 	const log = logger.facility("query");
 	const json = jsonHeaders();
-	const publication = new Publication((rule, nowMs) => {
-		const stats = ruleStats(fold, rule, nowMs);
-		const subject = statsSubject(rule.name);
+	const listeners = listenersOf(nc, log);
+	const publication = new Publication(listeners, (rule, heard, nowMs) => {
+		const binary = statsSubject(rule.name);
+		const text = statsJsonSubject(rule.name);
 		// Of a rule named get that is the subject of requests.
-		if (subject !== requests.statsGet) nc.publish(subject, toBinary(RuleStatsSchema, stats));
-		nc.publish(statsJsonSubject(rule.name), toJsonText(RuleStatsSchema, stats), { headers: json });
+		const toBinaries = binary !== requests.statsGet && heard.has(binary);
+		const toTexts = heard.has(text);
+		if (!toBinaries && !toTexts) return false;
+		const stats = ruleStats(fold, rule, nowMs);
+		if (toBinaries) nc.publish(binary, toBinary(RuleStatsSchema, stats));
+		if (toTexts) nc.publish(text, toJsonText(RuleStatsSchema, stats), { headers: json });
+		return true;
 	});
 	setInterval(async () => {
 		try {
@@ -192,6 +199,25 @@ function publishEachSecond(
 			log.warn({ error: errorText(thrown) }, "statistics were not published");
 		}
 	}, PUBLISH_EVERY_MS);
+}
+
+/** A server that does not say who listens costs time, and nobody a figure. */
+function listenersOf(
+	nc: NatsConnection,
+	log: ReturnType<ServiceLogger["facility"]>,
+): () => Promise<Listened> {
+	let unknown = false;
+	return async () => {
+		try {
+			const heard = await listened(nc);
+			unknown = false;
+			return heard;
+		} catch (thrown) {
+			if (!unknown) log.info({ error: errorText(thrown) }, "who listens is not known: all figures are sent");
+			unknown = true;
+			return EVERYTHING;
+		}
+	};
 }
 
 function jsonHeaders(): MsgHdrs {

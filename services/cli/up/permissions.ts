@@ -1,6 +1,7 @@
 import {
 	applyUploadSubject,
 	buckets,
+	connectionsSubject,
 	countersStream,
 	countersSubjects,
 	eventSubjects,
@@ -135,6 +136,8 @@ function statsAggregator(): Permissions {
 				`$JS.API.STREAM.MSG.GET.${countersStream}`,
 				statsSubject("*"),
 				statsJsonSubject("*"),
+				// Who listens to them (ADR 0117).
+				connectionsSubject,
 			],
 			// `*` matches the request subject as well, where only requesters speak.
 			deny: [requests.statsGet],
