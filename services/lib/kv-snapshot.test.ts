@@ -2,10 +2,11 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { jetstreamManager } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
-import type { NatsConnection } from "@nats-io/transport-node";
+import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { RuleSchema } from "@sluice/proto/gen/rule";
+import { MORE_HEADER } from "./headers.ts";
 import { followBucket, type SnapshotChange } from "./kv-snapshot.ts";
 import { startNatsServer, type TestNatsServer } from "./testing/nats-server.ts";
 import { until } from "./testing/until.ts";
@@ -72,6 +73,35 @@ test("changes are told in order with what was before", async () => {
 	]);
 	expect(snapshot.lastSequence).toBe(3n);
 	snapshot.stop();
+});
+
+test("changes say whether more of their edit comes", async () => {
+	await kvm.create("edits", { history: 1 });
+	const [plain, edits] = await Promise.all(
+		[false, true].map((edits) => followBucket(nc, "edits", RuleSchema, { edits })),
+	);
+	const seen: (boolean | undefined)[][] = [];
+	for (const snapshot of [plain, edits]) {
+		const told: (boolean | undefined)[] = [];
+		seen.push(told);
+		snapshot?.onChange(({ more }) => told.push(more));
+	}
+	const put = async (key: string, more: boolean) => {
+		const sent = headers();
+		if (more) sent.set(MORE_HEADER, "1");
+		await jetstream(nc).publish(`$KV.edits.${key}`, toBinary(RuleSchema, create(RuleSchema, { name: key })), {
+			headers: sent,
+		});
+	};
+	await put("a", true);
+	await put("b", false);
+	await until(() => seen.every((told) => told.length === 2));
+	expect(seen).toEqual([
+		[undefined, undefined],
+		[true, false],
+	]);
+	plain?.stop();
+	edits?.stop();
 });
 
 test("a missing bucket is waited for", async () => {

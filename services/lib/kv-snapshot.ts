@@ -14,6 +14,7 @@ import {
 } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText, SluiceError } from "./errors.ts";
+import { MORE_HEADER } from "./headers.ts";
 import { Reading } from "./kv-reading.ts";
 import { settlesWithin } from "./settles-within.ts";
 
@@ -34,6 +35,8 @@ export interface SnapshotChange<Value> {
 	readonly revision: bigint;
 	/** Nobody removed it: the bucket is another one than before or went back in time, and lacks it. */
 	readonly lost?: boolean;
+	/** Told of the last change that is known of: whether its writer said that more of the same edit comes. */
+	readonly more?: boolean;
 }
 
 export interface FollowOptions<Value = never> {
@@ -41,6 +44,8 @@ export interface FollowOptions<Value = never> {
 	readonly key?: string;
 	/** Whether a value is what its key says: the server's permissions guard keys, not what is written there. */
 	readonly belongs?: (key: string, value: Value) => boolean;
+	/** Changes say whether more of the same edit comes. */
+	readonly edits?: boolean;
 	/** Something to say to the log: the bucket is missing, an entry is unreadable, the watch starts anew. */
 	readonly onTrouble?: (message: string) => void;
 	/** Ends the wait for a bucket that does not exist yet. */
@@ -424,7 +429,10 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		// A first or fresh reading becomes visible as a whole.
 		if (reading.fresh && !reading.complete) return;
 		this.#lastSequence = maximum(this.#lastSequence, revision);
-		this.#announce({ key, entry, previous, revision });
+		const change = { key, entry, previous, revision };
+		// Headers cost as much to read as all the rest, and amid what was sent at once the answer is yes.
+		const last = this.#options.edits === true && message.info.pending === 0;
+		this.#announce(last ? { ...change, more: message.headers?.has(MORE_HEADER) === true } : change);
 		this.#wake();
 	}
 

@@ -49,7 +49,7 @@ export async function followCluster(
 	const log = logger.facility("nats");
 	const onTrouble = (message: string) => log.warn(message);
 	const [rules, hosts, settings] = await Promise.all([
-		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
+		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble, edits: true }),
 		followHostRecords(nc, { onTrouble }),
 		followBucket(nc, buckets.settings, LogLevelsSchema, { key: settingKeys.logLevels, onTrouble }),
 	]);

@@ -44,9 +44,9 @@ function make(look: () => void = () => {}) {
 			reconciler.poke();
 		},
 		/** The same, by a rule. */
-		change: (next: Desired) => {
+		change: (next: Desired, more?: boolean) => {
 			desired = next;
-			reconciler.rulesChanged();
+			reconciler.rulesChanged(more);
 		},
 		/** Waits until that sequence is applied. */
 		applied: async (sequence: bigint) => {
@@ -148,6 +148,24 @@ test("while rules keep coming, most of the time is not spent looking at them", a
 	expect(spent.looks).toBeGreaterThan(1);
 	expect(spent.ms / (performance.now() - beganMs)).toBeLessThan(0.5);
 	await applied(sequence);
+	reconciler.stop();
+});
+
+test("amid an edit of which more is announced rules are looked at seldom, and at its end at once", async () => {
+	const { spent, look } = slowLook();
+	const { change, applied, settled, reconciler } = make(look);
+	const beganMs = performance.now();
+	change({ sequence: 1n, rules: [] });
+	await applied(1n);
+	// So many that a guess by how long none has come, or a rest by how long a look takes, would end in between.
+	for (let sequence = 2n; sequence <= 6n; sequence += 1n) {
+		change({ sequence, rules: [rule("a")] }, true);
+		await Bun.sleep(100);
+	}
+	expect(spent.looks).toBeLessThanOrEqual(2 + Math.floor((performance.now() - beganMs) / 1_000));
+	change({ sequence: 7n, rules: [rule("a")] }, false);
+	await applied(7n);
+	expect(settled.map(({ sequence }) => sequence)).toContain(7n);
 	reconciler.stop();
 });
 

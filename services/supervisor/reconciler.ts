@@ -21,6 +21,8 @@ const UNSETTLED_RETRY_MS = 250;
 const REST = 4;
 /** The same for how long none may have come until they count as all. */
 const PAUSE = 2;
+/** Amid an edit whose writer says that more of it comes there is a round each so often at most. */
+const AMID_EDIT_MS = 1_000;
 
 /**
  * Runs rounds, one after another: takes what is desired, and reconciles and applies
@@ -37,6 +39,8 @@ export class Reconciler {
 	/** Rules changed last; performance.now(). */
 	#changedMs = 0;
 	#resting = false;
+	/** The last that is known of rules: more of the same edit comes. */
+	#amidEdit = false;
 	/** Something changed that does not wait for that. */
 	#urgent = false;
 
@@ -51,10 +55,16 @@ export class Reconciler {
 		this.#wake();
 	}
 
-	/** Rules changed, perhaps the first of many. */
-	rulesChanged(): void {
+	/**
+	 * Rules changed, perhaps the first of many.
+	 * @param more whether more of the same edit comes; undefined: that is not known yet.
+	 */
+	rulesChanged(more?: boolean): void {
 		this.#wanted = true;
 		this.#changedMs = performance.now();
+		// The end of an edit is not guessed by a pause.
+		if (more === false && this.#amidEdit) this.poke();
+		this.#amidEdit = more ?? this.#amidEdit;
 		if (!this.#resting) this.#wake();
 	}
 
@@ -77,7 +87,10 @@ export class Reconciler {
 		this.#resting = true;
 		for (;;) {
 			const { forMs, untilMs } = this.#looked;
-			const leftMs = Math.min(untilMs + REST * forMs, this.#changedMs + PAUSE * forMs) - performance.now();
+			const restedMs = this.#amidEdit
+				? untilMs + Math.max(REST * forMs, AMID_EDIT_MS)
+				: Math.min(untilMs + REST * forMs, this.#changedMs + PAUSE * forMs);
+			const leftMs = restedMs - performance.now();
 			if (leftMs <= 0 || this.#urgent || this.#stopped) break;
 			const woken = new Promise<void>((resolve) => (this.#wake = resolve));
 			const timer = setTimeout(() => this.#wake(), leftMs);

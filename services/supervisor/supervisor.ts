@@ -165,7 +165,7 @@ export class Supervisor {
 			log: this.#logger.facility("reconcile"),
 		});
 		this.#reconciler = reconciler;
-		cluster.onChange(() => reconciler.rulesChanged());
+		cluster.onChange((more) => reconciler.rulesChanged(more));
 		cluster.onLevels((levels) => {
 			this.#levels = levels;
 			this.#logger.setLevels(levels);

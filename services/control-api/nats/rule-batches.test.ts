@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { MORE_HEADER } from "@sluice/lib/headers";
 import { findNewestNatsServer, startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import type { Write } from "../rules/plan.ts";
@@ -76,6 +77,9 @@ withBatches("many writes are stored in order with consecutive revisions, and rem
 	expect((await stored.getMessage({ last_by_subj: "$KV.sluice_rules.plain-01299" }))?.seq).toBe(
 		Number(base) + 1_300,
 	);
+	const announces = async (k: number) =>
+		(await stored.getMessage({ seq: Number(base) + k }))?.header.has(MORE_HEADER);
+	expect([await announces(512), await announces(1_299), await announces(1_300)]).toEqual([true, true, false]);
 	await ruleLog().append(removals(many), base + 1_300n);
 	const gone = await stored.getMessage({ last_by_subj: "$KV.sluice_rules.plain-00000" });
 	expect(gone?.header.get("KV-Operation")).toBe("DEL");

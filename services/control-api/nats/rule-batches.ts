@@ -1,6 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
+import { MORE_HEADER } from "@sluice/lib/headers";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets } from "@sluice/proto/subjects";
 import type { Write } from "../rules/plan.ts";
@@ -29,12 +30,20 @@ export class RuleBatches {
 		return this.#possible();
 	}
 
-	/** Rejects when nothing of it is stored, or when that is not known. */
-	async write(writes: readonly Write[], lastSequence: bigint, timeoutMs: number): Promise<void> {
+	/**
+	 * Rejects when nothing of it is stored, or when that is not known.
+	 * @param more another batch of the same edit comes.
+	 */
+	async write(
+		writes: readonly Write[],
+		lastSequence: bigint,
+		timeoutMs: number,
+		more = false,
+	): Promise<void> {
 		const id = crypto.randomUUID();
 		const last = writes.length - 1;
 		for (const [k, write] of writes.entries()) {
-			const sent = operationHeaders(write);
+			const sent = operationHeaders(write, more || k < last);
 			sent.set("Nats-Batch-Id", id);
 			sent.set("Nats-Batch-Sequence", String(k + 1));
 			if (k === 0) sent.set("Nats-Expected-Last-Sequence", String(lastSequence));
@@ -63,8 +72,10 @@ export function payloadOf(write: Write): Uint8Array {
 	return write.stored === undefined ? new Uint8Array() : toBinary(StoredRuleSchema, write.stored);
 }
 
-export function operationHeaders(write: Write): MsgHdrs {
+/** @param more it is not the last of its edit. */
+export function operationHeaders(write: Write, more: boolean): MsgHdrs {
 	const sent = headers();
+	if (more) sent.set(MORE_HEADER, "1");
 	if (write.stored === undefined) sent.set("KV-Operation", "DEL");
 	return sent;
 }

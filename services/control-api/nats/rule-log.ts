@@ -62,7 +62,7 @@ export class RuleLog {
 			if (full) await chain.drainTo(WINDOW / 2);
 			if (chain.broken || (full && pause())) break;
 			chain.sent.push(write);
-			void this.#write(chain, k, write);
+			void this.#write(chain, k, write, k + 1 < writes.length);
 		}
 		await chain.drainTo(0);
 		stopListening();
@@ -83,7 +83,8 @@ export class RuleLog {
 			const lost = Promise.withResolvers<never>();
 			const stopListening = this.#connection.onLost(() => lost.reject(new Error("the connection was lost")));
 			try {
-				await Promise.race([batches.write(some, base, ACK_TIMEOUT_MS), lost.promise]);
+				const more = done + some.length < writes.length;
+				await Promise.race([batches.write(some, base, ACK_TIMEOUT_MS, more), lost.promise]);
 			} catch (cause) {
 				const interfered = isInterference(cause);
 				return {
@@ -100,11 +101,11 @@ export class RuleLog {
 		return { written, uncertain: [] };
 	}
 
-	async #write(chain: Chain, k: number, write: Write): Promise<void> {
+	async #write(chain: Chain, k: number, write: Write, more: boolean): Promise<void> {
 		try {
 			const ack = await this.#js.publish(subjectOf(write), payloadOf(write), {
 				msgID: chain.messageId(k),
-				headers: operationHeaders(write),
+				headers: operationHeaders(write, more),
 				timeout: ACK_TIMEOUT_MS,
 				expect: {
 					lastSequence: chain.base + k,

@@ -15,8 +15,11 @@ import { holdReason, type RulesSeen } from "./hold.ts";
 /** The cluster as a supervisor sees it: what it desires, and that the host's record is to be written. */
 export interface ClusterView {
 	desired(links: readonly Link[]): Desired;
-	/** Rules changed, or other hosts in what decides where rules run. */
-	onChange(callback: () => void): void;
+	/**
+	 * Rules changed, or other hosts in what decides where rules run.
+	 * @param callback is told whether more of the same edit comes, where that is known.
+	 */
+	onChange(callback: (more?: boolean) => void): void;
 	/** Calls back with what holds as soon as that is known, then with each change. */
 	onLevels(callback: (levels: Pick<LogLevels, "settings">) => void): void;
 	readonly record: { touch(): void };
@@ -43,7 +46,7 @@ export class DesiredState implements ClusterView {
 	readonly #log: Logger;
 	/** Other hosts, those of a lost bucket too: no rule starts on two hosts because the second is forgotten. */
 	readonly #others = new Map<string, SnapshotEntry<HostRecord>>();
-	readonly #listeners = new Set<() => void>();
+	readonly #listeners = new Set<(more?: boolean) => void>();
 	readonly #levelListeners = new Set<(levels: Pick<LogLevels, "settings">) => void>();
 	#known: Known | undefined;
 	/** What `#known` says; made anew with it. */
@@ -88,7 +91,7 @@ export class DesiredState implements ClusterView {
 		return rules?.read(links) ?? { sequence: 0n, rules: [] };
 	}
 
-	onChange(callback: () => void): void {
+	onChange(callback: (more?: boolean) => void): void {
 		this.#listeners.add(callback);
 	}
 
@@ -109,7 +112,7 @@ export class DesiredState implements ClusterView {
 		this.#review();
 		if (this.#holding === "") this.#others.clear();
 		this.#takeHosts(live);
-		live.rules.onChange(() => this.#changed());
+		live.rules.onChange(({ more }) => this.#changed(more));
 		this.#followHosts(live);
 		for (const callback of this.#levelListeners) live.onLevels(callback);
 		this.#changed();
@@ -217,8 +220,8 @@ export class DesiredState implements ClusterView {
 		});
 	}
 
-	#changed(): void {
-		for (const callback of this.#listeners) callback();
+	#changed(more?: boolean): void {
+		for (const callback of this.#listeners) callback(more);
 	}
 }
 
