@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { until } from "./lab/commands.ts";
 import { type Hosts, severalHosts } from "./lab/hosts.ts";
 import { Relay } from "./lab/relay.ts";
-import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
+import { faults, gen, genUntilStopped, NO_FAULTS, recv } from "./lab/traffic.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const COUNT = 500;
@@ -67,6 +67,43 @@ async function relayedByB(): Promise<number> {
 	expect(faults(report)).toEqual(NO_FAULTS);
 	return report.receivedPackets;
 }
+
+test("a host of another cluster is refused with its keys, with new ones holds its own rules, and nothing stops", async () => {
+	const receiver = await recv(lab.lb, { in: "l0:239.10.1.1:6001", idleSeconds: 1 });
+	const stop = genUntilStopped(lab.a, { to: "to-b:239.1.1.1:5001", rate: COUNT });
+	const other = new Relay(lab.d, "relay-d");
+	try {
+		await other.up("--workers", "1");
+		const theirs = [
+			...["--in", "from-a:239.1.1.9:5001"],
+			...["--out", "to-c:239.10.1.9:6001", "--host", "relay-d"],
+		];
+		await other.sluice("rule", "add", "video", ...theirs.with(1, "from-a:239.1.1.1:5001"));
+		await other.sluice("rule", "add", "theirs", ...theirs);
+		const nats = `nats://${lab.natsAddress}:4222`;
+		const file = `${other.dataDir}/x.json`;
+		await other.sluice("credentials", "host", "relay-x", "--nats", nats, "--out", file);
+		await other.down();
+		expect(await other.cli("up", "--credentials", file)).toEqual({
+			code: 1,
+			stdout: "",
+			stderr: `sluice: NATS at ${nats} refuses these credentials: make them anew there with sluice credentials host relay-x\n`,
+		});
+		await join(other);
+		const lacks = "the bucket of rules is another cluster's and lacks 1 of the 2 that this host holds";
+		const remedy = "sluice cluster restore puts them back, sluice cluster accept drops them";
+		await holds(other, `${lacks}: ${remedy}`);
+		const atC = await recv(lab.c, { in: "from-d:239.10.1.9:6001", expect: COUNT });
+		await gen(lab.a, { to: "to-d:239.1.1.9:5001", rate: COUNT, count: COUNT });
+		const held = await atC.report();
+		expect({ got: held.receivedPackets, ...faults(held) }).toEqual({ got: COUNT, ...NO_FAULTS });
+	} finally {
+		await other.remove();
+	}
+	const sent = await stop();
+	const report = await receiver.report();
+	expect({ got: report.receivedPackets, ...faults(report) }).toEqual({ got: sent, ...NO_FAULTS });
+});
 
 test("a cluster that goes on to a later protocol leaves a host behind, which relays on and says so", async () => {
 	const line = "this host speaks protocol 2 and the cluster 99: bring this host up to it";
