@@ -1,5 +1,6 @@
 #!/bin/sh
-# Places a rule from a shell: watches, puts it, waits until it is ACTIVE, reads its figures, removes it.
+# Places a rule from a shell: watches, puts it, waits until it is ACTIVE, reads its figures, removes it,
+# also when something fails in between.
 #
 #   sudo ./sluice credentials orchestrator robot --out robot.json
 #   docs/examples/place-rule.sh robot.json r0 r1
@@ -12,7 +13,14 @@ output=${3:-r1}
 
 scratch=$(mktemp -d)
 watcher=
-trap 'kill $watcher 2>/dev/null || true; rm -rf "$scratch"' EXIT
+placed=
+leave() {
+	# A rule that never became ACTIVE would wait for ever.
+	[ -z "$placed" ] || ask sluice.v1.rule.remove '{"name": "video"}' >/dev/null 2>&1 || true
+	kill $watcher 2>/dev/null || true
+	rm -rf "$scratch"
+}
+trap leave EXIT
 
 # The nats tool takes the seed from a file of its own.
 (umask 077 && jq -r .seed "$credentials" >"$scratch/seed")
@@ -64,6 +72,7 @@ rule='{
 	"outputs": [{ "interface": "'"$output"'", "address": "239.10.1.1", "port": 6001 }]
 }'
 ask sluice.v1.rule.put "{\"rule\": $rule}" >"$scratch/put"
+placed=yes
 echo "put: revision $(jq -r .rule.revision "$scratch/put")"
 
 # 2. Wait until every host concerned forwards.
@@ -84,6 +93,7 @@ if ask sluice.v1.rule.put "{\"rule\": $(printf %s "$rule" | jq -c '.name = "othe
 
 # 5. Remove.
 ask sluice.v1.rule.remove '{"name": "video"}' >"$scratch/removed"
+placed=
 echo "removed: revision $(jq -r .revision "$scratch/removed")"
 
 # 6. What the watcher heard meanwhile, one event a line.

@@ -161,6 +161,13 @@ func run(path, input, output string) error {
 	if err := ask(nc, "sluice.v1.rule.put", video("video", input, output), &put); err != nil {
 		return err
 	}
+	placed := true
+	defer func() {
+		// When something fails in between: a rule that never became ACTIVE would wait for ever.
+		if placed {
+			_ = ask(nc, "sluice.v1.rule.remove", object{"name": "video"}, &rule{})
+		}
+	}()
 	fmt.Println("put: revision", put.Rule.Revision)
 	// 3. Wait until it is ACTIVE with what was put.
 	active, err := untilState(states, func(event stateChanged) bool {
@@ -193,6 +200,7 @@ func run(path, input, output string) error {
 	if err := ask(nc, "sluice.v1.rule.remove", object{"name": "video"}, &removed); err != nil {
 		return err
 	}
+	placed = false
 	fmt.Println("removed: revision", removed.Revision)
 	gone, err := untilState(states, func(event stateChanged) bool { return event.Withdrawn })
 	if err != nil {

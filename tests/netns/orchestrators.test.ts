@@ -214,7 +214,16 @@ test.skipIf(jq === null)(
 	async () => {
 		const program = `exec "${ROOT}/.tools/bin/bun" "${import.meta.dir}/lab/nats-tool.ts" "$@"`;
 		writeFileSync(join(scratch, "nats"), `#!/bin/sh\n${program}\n`, { mode: 0o755 });
-		await shellExample(`${scratch}:${process.env["PATH"]}`);
+		const path = `${scratch}:${process.env["PATH"]}`;
+		await shellExample(path);
+		// One that fails leaves no rule behind.
+		const argv = ["env", `PATH=${path}`, join(EXAMPLES, "place-rule.sh"), robot, "r0", "r9"];
+		const failed = await lab.relay.run(argv);
+		expect(failed).toMatchObject({
+			code: 1,
+			stdout: expect.stringContaining("PENDING, no output interface r9 here"),
+		});
+		expect(await relay.rules()).toEqual([]);
 	},
 );
 
