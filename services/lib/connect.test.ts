@@ -68,6 +68,16 @@ test("a server that is not there is unavailable at once when nobody wants to wai
 	});
 });
 
+test("one that takes the connection and says nothing gave no answer", async () => {
+	const silent = createServer();
+	await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+	const url = `nats://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+	await expect(connectNats({ url, name: "cli", waitOnFirstConnect: false, timeoutMs: 300 })).rejects.toThrow(
+		/ is not reachable: no answer within \d\.\d s$/,
+	);
+	silent.close();
+});
+
 test("whoever waits for a server that does not let it in is told so once, and again after it was let in", async () => {
 	const users = [nkeys.createUser(), nkeys.createUser()];
 	const [kept, revoked] = users.map((user) => user.getPublicKey());

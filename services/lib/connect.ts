@@ -43,6 +43,7 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
 async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 	const { url, credentials, name, timeoutMs = 5_000, waitOnFirstConnect = true } = options;
 	const user = credentials && nkeyUser(credentials.seed);
+	const startedMs = performance.now();
 	let asked = 0;
 	const authenticator: Authenticator | undefined =
 		user &&
@@ -88,11 +89,25 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 		}
 		throw (
 			untrusted(url, thrown) ??
-			new SluiceError("unavailable", `NATS at ${url} is not reachable: ${errorText(thrown)}`, {
-				cause: thrown,
-			})
+			new SluiceError(
+				"unavailable",
+				`NATS at ${url} is not reachable: ${whyUnreachable(thrown, performance.now() - startedMs)}`,
+				{
+					cause: thrown,
+				},
+			)
 		);
 	}
+}
+
+/** The kernel asks three times, a second each, for a neighbour that is not there. */
+const NO_NEIGHBOUR_MS = 2_500;
+
+/** Bun says of every attempt that failed that it was refused; whoever refuses does so at once. */
+function whyUnreachable(thrown: unknown, tookMs: number): string {
+	const refused = thrown instanceof errors.ConnectionError && tookMs > NO_NEIGHBOUR_MS;
+	if (!refused && !(thrown instanceof errors.TimeoutError)) return errorText(thrown);
+	return `no answer within ${Math.round(tookMs / 100) / 10} s`;
 }
 
 async function onReconnect(nc: NatsConnection, callback: () => void): Promise<void> {
