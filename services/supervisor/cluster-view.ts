@@ -66,8 +66,13 @@ export async function followCluster(
 		},
 	});
 	const clock = new ClockWatch(log);
-	hosts.onChange(({ key, entry }) => {
-		if (key === own.host && entry !== undefined && !isForeign(entry.value, own)) clock.look(entry);
+	hosts.onChange(({ key, entry, previous, lost }) => {
+		if (key !== own.host) return;
+		// With the server's memory, and for whoever reads the new bucket this host is not there.
+		const mine = entry ?? previous;
+		if (mine === undefined || isForeign(mine.value, own)) return;
+		if (lost === true) record.touch();
+		else if (entry !== undefined) clock.look(entry);
 	});
 	const jsm = await jetstreamManager(nc, { checkAPI: false });
 	const protocol = new ProtocolWatch(async () =>

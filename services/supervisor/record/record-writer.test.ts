@@ -86,6 +86,18 @@ test("a failing write is reported once, tried again, and reported when it succee
 	await record.stop();
 });
 
+test("what could not be written is written before the next heartbeat", async () => {
+	const { record, written, troubles, writer } = make();
+	writer.refuse = true;
+	record.touch();
+	await until(() => troubles.length === 1);
+	writer.refuse = false;
+	const refusedMs = performance.now();
+	await until(() => written.length === 1);
+	expect(performance.now() - refusedMs).toBeLessThan(1_500);
+	await record.stop();
+});
+
 test("stopping writes the last state, and nothing after it", async () => {
 	const { record, written, writer } = make();
 	record.touch();

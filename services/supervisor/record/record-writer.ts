@@ -3,6 +3,9 @@ const COALESCE_MS = 10;
 /** Rewritten at least this often: readers take a silent host for gone after three seconds. */
 const HEARTBEAT_MS = 2_000;
 
+/** After a write that failed: the bucket of a server that was started again is made anew in the next moments. */
+const RETRY_MS = 200;
+
 export interface RecordWriterOptions {
 	/** The record as it is now. */
 	readonly encode: () => Uint8Array;
@@ -51,7 +54,8 @@ export class RecordWriter {
 	#start(): void {
 		this.#writing ??= this.#write().finally(() => {
 			this.#writing = undefined;
-			if (!this.#stopped) this.#schedule(this.#changed ? COALESCE_MS : HEARTBEAT_MS);
+			if (!this.#stopped)
+				this.#schedule(this.#failing ? RETRY_MS : this.#changed ? COALESCE_MS : HEARTBEAT_MS);
 		});
 	}
 
