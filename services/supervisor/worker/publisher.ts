@@ -1,5 +1,5 @@
 import { uptime } from "node:os";
-import type { NatsConnection } from "@nats-io/transport-node";
+import { errors, type NatsConnection } from "@nats-io/transport-node";
 import type { Snapshot } from "@sluice/dataplane/worker";
 import { countersSubject } from "@sluice/proto/subjects";
 import type { Logger } from "../logger.ts";
@@ -65,7 +65,9 @@ export class CountersPublisher {
 				this.#connected = true;
 				log.info("NATS is back");
 			} else if (status.type === "error") {
-				log.warn({ error: status.error.message }, "NATS refused something");
+				// That this host is refused its supervisor says, with what to do.
+				const level = status.error instanceof errors.AuthorizationError ? "debug" : "warn";
+				log[level]({ error: status.error.message }, "NATS refused something");
 			}
 		}
 	}

@@ -1,0 +1,14 @@
+import { expect, test } from "bun:test";
+import { formatSilentHosts } from "./silent-hosts.ts";
+
+test("a silent host is told with why, if that is known", () => {
+	const hosts = [
+		{ host: "a", lastSeenSeconds: 1 },
+		{ host: "b", lastSeenSeconds: 9.5 },
+		{ host: "c", lastSeenSeconds: 4 },
+	];
+	expect(formatSilentHosts(hosts, (host) => host === "c")).toEqual([
+		"host b not seen for 9 s: look at sluice up there, and whether it reaches NATS",
+		"host c not seen for 4 s: nats-server refuses it, since it has no credentials here: make some with sluice credentials host c",
+	]);
+});
