@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { SluiceError } from "@sluice/lib/errors";
 import type { SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import { ApplyResponse_Action, type Rule, type StoredRule, StoredRuleSchema } from "@sluice/proto/gen/rule";
-import { type Cycle, findCycles } from "./cycles.ts";
+import { type Cycle, findCycles, inputPlace } from "./cycles.ts";
 import { sameRule } from "./difference.ts";
 import { limits } from "./limits.ts";
 import type { RuleIndex } from "./rule-index.ts";
@@ -125,10 +125,13 @@ function refuseConflict(index: RuleIndex, rule: Rule, edit: Edit): void {
 	const path = edit.pathOf?.(edit.puts.indexOf(rule)) ?? "";
 	const vlan = rule.input.vlan === undefined ? "" : ` vlan ${rule.input.vlan}`;
 	const source = conflict.prefix === "0.0.0.0/0" ? "any source" : conflict.prefix;
+	const other = index.byInput.get(inputPlace(rule))?.get(conflict.other);
+	const labelled = [rule, other].some((each) => Object.keys(each?.hostLabels ?? {}).length > 0);
+	const apart = labelled ? "both labels that exclude each other" : "them different hosts";
 	throw new SluiceError(
 		"conflict",
 		`${path}input: ${inputText(rule.input)}${vlan} from ${source} is taken by rule ${conflict.other}: ` +
-			"change one of the two, or give them different hosts",
+			`change one of the two, or give ${apart}`,
 	);
 }
 
