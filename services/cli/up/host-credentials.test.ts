@@ -38,6 +38,7 @@ test("a host's file alone says where to join and as whom; what is given wins; an
 			...given,
 			hostId: "relay-b",
 			natsUrl: "nats://10.0.0.1:4222",
+			urlOfFile: true,
 		});
 		const own = { ...given, hostId: "relay-c", natsUrl: "nats://10.0.0.2:4222" };
 		expect(await withHostFile(own, true)).toEqual(own);

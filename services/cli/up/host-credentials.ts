@@ -70,7 +70,8 @@ export async function withHostFile(options: UpOptions, required: boolean): Promi
 			throw refuse(`credentials ${path} are not those of a host: ${needed(options.hostId)}`);
 		return options;
 	}
-	return { ...options, natsUrl: natsUrl ?? url, hostId: options.hostId ?? host };
+	const where = natsUrl === undefined ? { natsUrl: url, urlOfFile: true as const } : {};
+	return { ...options, ...where, hostId: options.hostId ?? host };
 }
 
 function parseHostFile(text: string): HostCredentials | undefined {

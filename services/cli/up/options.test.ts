@@ -28,7 +28,9 @@ describe("planUp", () => {
 		});
 		expect(() => planUp({ dataDir, hostId: "b", natsUrl })).toThrow(/add --credentials FILE/);
 		const doors = { dataDir, hostId: "b", natsUrl, credentialsFile: "x", http: "127.0.0.1:1" };
-		expect(() => planUp(doors)).toThrow(/^--http has no meaning with --nats/);
+		expect(() => planUp(doors)).toThrow(/^--http has no meaning with --nats:/);
+		const doorsOfFile = { ...doors, urlOfFile: true as const };
+		expect(() => planUp(doorsOfFile)).toThrow(/^--http has no meaning with --credentials:/);
 	});
 
 	test("TLS takes a certificate and its key, of a server of one's own", () => {

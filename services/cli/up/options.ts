@@ -24,6 +24,8 @@ export interface UpOptions {
 	/** Joins the cluster there instead of starting a nats-server; with `credentialsFile`. */
 	readonly natsUrl?: string;
 	readonly credentialsFile?: string;
+	/** The URL is that of the file, and nobody typed --nats. */
+	readonly urlOfFile?: true;
 	/** "ADDR:PORT" of our own nats-server. */
 	readonly natsListen?: string;
 	/** Files with what it shows when it speaks TLS. */
@@ -154,7 +156,7 @@ function planCluster(options: UpOptions): OwnCluster | JoinedCluster {
 	if (foreign !== undefined) {
 		throw new CommandFailure(
 			exitCodes.failed,
-			`${foreign} has no meaning with --nats: the cluster there has its own`,
+			`${foreign} has no meaning with ${options.urlOfFile ? "--credentials" : "--nats"}: the cluster there has its own`,
 		);
 	}
 	return { kind: "joined", natsUrl, credentialsFile: resolve(credentialsFile) };
