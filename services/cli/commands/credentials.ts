@@ -1,6 +1,7 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { NAME_PATTERN } from "@sluice/lib/config";
 import { ALL_HOSTS } from "@sluice/lib/placement";
+import { withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
 import {
 	type Issued,
@@ -17,6 +18,8 @@ import { untilAccepted, untilForgotten } from "../credentials/take-up.ts";
 import { isLoopback, ownAddresses, urlForOthers } from "../credentials/url.ts";
 import { badValue, CommandFailure, exitCodes } from "../failure.ts";
 import { formatTable } from "../format/table.ts";
+import type { GlobalFlags } from "../global-flags.ts";
+import { listRules } from "../list-rules.ts";
 import { DataDir } from "../up/data-dir.ts";
 import { makeSeed, nkeyCredentialsFile, nkeyFile, type ServerAddress } from "../up/identities.ts";
 import { parseListenAddress } from "../up/listen-address.ts";
@@ -59,7 +62,28 @@ export async function credentialsIssue(
 	else await terminal.write(`${outcome(kind, name, url, file)}\n`);
 	if (isLoopback(url)) terminal.note(`sluice: ${onlyHere(kind, name, url)}`);
 	if (takenUp !== "now") terminal.note(LATER);
+	else if (kind === "host") for (const line of await whatWillWait(flags, name)) terminal.note(line);
 }
+
+/** Rules without hosts wait as soon as two hosts have their input interface. Said if it can be found out. */
+async function whatWillWait(flags: GlobalFlags, host: string): Promise<string[]> {
+	const rules = await withCluster({ ...flags, natsUrl: undefined }, (cluster) => listRules(cluster)).catch(
+		() => [],
+	);
+	const free = rules.filter(({ rule, hosts }) => {
+		const nowhere = rule?.hosts.length === 0 && Object.keys(rule.hostLabels).length === 0;
+		return nowhere && !hosts.some((each) => each.host === host);
+	});
+	if (free.length === 0) return [];
+	const names = free.slice(0, SHOWN_RULES).map(({ name }) => name);
+	const more = free.length > names.length ? ` and ${free.length - names.length} more` : "";
+	const which = free.length === 1 ? `rule ${names[0]} names` : `rules ${names.join(", ")}${more} name`;
+	return [
+		`sluice: ${which} no host, and will wait if ${host} has the input interface too: name hosts, with sluice rule set`,
+	];
+}
+
+const SHOWN_RULES = 8;
 
 /** Their keys are refused from now on, and what is connected with them is cut off. */
 export async function credentialsRevoke({ flags, terminal }: Context, kind: string, name: string) {
