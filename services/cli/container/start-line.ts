@@ -39,7 +39,8 @@ export async function containerStartLine({ flags, terminal }: Context, service: 
 		);
 	const dataDir = new DataDir(flags.dataDir);
 	const { hostId, natsUrl, trust, seed, own } = await startOf(service, flags, dataDir);
-	const incarnation = String(service === "relay" ? await nextIncarnation(dataDir) : Date.now());
+	const log = { warn: (line: string) => terminal.note(`sluice: ${line}`) };
+	const incarnation = String(service === "relay" ? await nextIncarnation(dataDir, log) : Date.now());
 	const home = { hostId, incarnation, natsUrl, trust, aliveFile: ALIVE_FILE };
 	await terminal.write(`${startLine(home, service === "relay" ? "supervisor" : service, seed, own)}\n`);
 }

@@ -16,13 +16,14 @@ interface Joining {
 
 /**
  * Says at once what could not be seen from outside. A host that knows its rules starts though NATS is away.
+ * @returns why it waits for its cluster; undefined: it need not.
  * @throws CommandFailure
  */
 export async function checkCluster(
 	{ plan, dataDir, log }: Joining,
 	url: string,
 	credentials: Credentials,
-): Promise<void> {
+): Promise<string | undefined> {
 	const name = hostConnectionName("supervisor", plan.hostId);
 	try {
 		const nc = await connectNats({
@@ -32,6 +33,7 @@ export async function checkCluster(
 			waitOnFirstConnect: false,
 		});
 		await nc.close();
+		return undefined;
 	} catch (error) {
 		if (!(error instanceof SluiceError)) throw error;
 		if (error.code === "unauthenticated") {
@@ -42,7 +44,7 @@ export async function checkCluster(
 		}
 		if (existsSync(dataDir.keptRules)) {
 			log.warn(error.message);
-			return;
+			return error.message;
 		}
 		if (error.code === "forbidden") throw error;
 		const remedy = "check the URL, and that sluice up runs there with --nats-listen";

@@ -24,6 +24,8 @@ export interface Household {
 	readonly steps: readonly (readonly Child[])[];
 	/** What the ready line says of where to reach them. */
 	readonly where: string;
+	/** Why the cluster could not be joined at once. */
+	readonly waitsSince?: string;
 }
 
 export interface HouseholdParts {
@@ -100,7 +102,11 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 	const credentials = await readHostCredentials(cluster.credentialsFile, plan.hostId);
 	const { ca, serverName } = credentials;
 	const trust: ServerTrust = { ca, serverName };
-	await checkCluster(parts, cluster.natsUrl, { kind: "nkey", seed: credentials.supervisor.seed, ...trust });
+	const waitsSince = await checkCluster(parts, cluster.natsUrl, {
+		kind: "nkey",
+		seed: credentials.supervisor.seed,
+		...trust,
+	});
 	if (credentials.reader !== undefined) {
 		// So that `sluice host list` works here as well, and without root for group sluice.
 		const name = hostConnectionName("reader", plan.hostId);
@@ -111,6 +117,7 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 	return {
 		steps: [[adopt(relayOf(home, parts, await readOrMakeInstallation(dataDir), credentials))]],
 		where: `NATS ${cluster.natsUrl}`,
+		...(waitsSince === undefined ? {} : { waitsSince }),
 	};
 }
 
@@ -136,12 +143,12 @@ function relayOf(
 }
 
 async function homeOf(
-	{ plan, dataDir, stageDir }: HouseholdParts,
+	{ plan, dataDir, stageDir, log }: HouseholdParts,
 	natsUrl: string,
 	trust: ServerTrust,
 	natsReady: Promise<void>,
 ): Promise<Home> {
 	const hasKeptRules = existsSync(dataDir.keptRules);
-	const incarnation = String(await nextIncarnation(dataDir));
+	const incarnation = String(await nextIncarnation(dataDir, log));
 	return { hostId: plan.hostId, incarnation, natsUrl, trust, stageDir, natsReady, hasKeptRules };
 }

@@ -73,7 +73,7 @@ async function checkPorts({ cluster }: UpPlan): Promise<void> {
 
 /** Starts all, says when they serve, waits for the signal, stops all. */
 async function keep(
-	{ steps }: Household,
+	{ steps, waitsSince }: Household,
 	signals: StopSignals,
 	log: KeeperLog,
 	onReady: () => void,
@@ -81,7 +81,7 @@ async function keep(
 	const children = steps.flat();
 	const reminder = setInterval(() => {
 		const waiting = children.filter(({ isReady }) => !isReady).map(({ name }) => name);
-		log.warn("still waiting", { for: waiting });
+		log.warn("still waiting", { for: waiting, ...(waitsSince === undefined ? {} : { since: waitsSince }) });
 	}, STILL_WAITING_EVERY_MS);
 	try {
 		for (const child of children.toReversed()) child.start();
