@@ -1,6 +1,6 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { EventPublisher } from "@sluice/lib/event-publisher";
+import { EventPublisher, sayDropped } from "@sluice/lib/event-publisher";
 import { followHostRecords } from "@sluice/lib/host-records";
 import { followBucket } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
@@ -61,7 +61,7 @@ export async function startControlApi(
 	]);
 	const book = new RuleBook(rules);
 	const view = new HostView(hosts);
-	const publisher = new EventPublisher(nc);
+	const publisher = new EventPublisher(nc, sayDropped(natsLogger));
 	const hostEvents = new HostEvents(view, publisher);
 	const writer = new RuleWriter(
 		book,

@@ -19,7 +19,7 @@ test("events come in JSON, in the order they were told", async () => {
 		},
 	});
 	await watcher.flush();
-	const publisher = new EventPublisher(await server.connect());
+	const publisher = new EventPublisher(await server.connect(), () => {});
 	for (let k = 0; k < 1_000; k += 1)
 		publisher.tell("sluice.v1.event.host.a.gone", HostChangedSchema, { host: `host-${k}`, gone: true });
 	await until(() => heard.length === 1_000);
@@ -34,9 +34,13 @@ test("events come in JSON, in the order they were told", async () => {
 
 test("nobody waits for an event: what is too much, or has nowhere to go, is dropped and counted", async () => {
 	const nc = await server.connect();
-	const publisher = new EventPublisher(nc, 10);
+	const said: number[] = [];
+	const publisher = new EventPublisher(nc, (dropped) => said.push(dropped), 10, 100);
 	for (let k = 0; k < 25; k += 1) publisher.tell("sluice.v1.event.x", HostChangedSchema, {});
 	expect(publisher.dropped).toBe(15);
 	await nc.close();
 	await until(() => publisher.dropped === 25);
+	// Together, not each.
+	await until(() => said.at(-1) === 25);
+	expect(said.length).toBeLessThanOrEqual(2);
 });

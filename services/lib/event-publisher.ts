@@ -5,6 +5,8 @@ import { toJsonText } from "./json.ts";
 
 /** Twice as many as one apply of the largest cluster makes. */
 const WAITING_EVENTS = 40_000;
+/** While events are dropped, it is said so often. */
+const SAID_EVERY_MS = 10_000;
 /** In one go, about 2 ms: requests and packets' tables come in between. */
 const EVENTS_A_SLICE = 200;
 
@@ -19,9 +21,20 @@ export class EventPublisher {
 	#waiting: (() => void)[] = [];
 	#running = false;
 	#dropped = 0;
+	readonly #onDropped: (dropped: number) => void;
+	readonly #sayEveryMs: number;
+	#saying: ReturnType<typeof setTimeout> | undefined;
 
-	constructor(nc: Pick<NatsConnection, "publish" | "isClosed">, waitingLimit = WAITING_EVENTS) {
+	/** @param onDropped told how many in all, at most once in the time. */
+	constructor(
+		nc: Pick<NatsConnection, "publish" | "isClosed">,
+		onDropped: (dropped: number) => void,
+		waitingLimit = WAITING_EVENTS,
+		sayEveryMs = SAID_EVERY_MS,
+	) {
+		this.#sayEveryMs = sayEveryMs;
 		this.#nc = nc;
+		this.#onDropped = onDropped;
 		this.#waitingLimit = waitingLimit;
 	}
 
@@ -32,7 +45,7 @@ export class EventPublisher {
 
 	tell<Schema extends DescMessage>(subject: string, schema: Schema, event: MessageInitShape<Schema>): void {
 		if (this.#waiting.length >= this.#waitingLimit) {
-			this.#dropped += 1;
+			this.#drop();
 			return;
 		}
 		this.#waiting.push(() =>
@@ -52,13 +65,30 @@ export class EventPublisher {
 
 	#try(publish: () => void): void {
 		try {
-			if (this.#nc.isClosed()) this.#dropped += 1;
+			if (this.#nc.isClosed()) this.#drop();
 			else publish();
 		} catch {
 			// The connection closes: nobody hears of it.
-			this.#dropped += 1;
+			this.#drop();
 		}
 	}
+
+	#drop(): void {
+		this.#dropped += 1;
+		this.#saying ??= setTimeout(() => {
+			this.#saying = undefined;
+			this.#onDropped(this.#dropped);
+		}, this.#sayEveryMs).unref();
+	}
+}
+
+/** For a service's log. */
+export function sayDropped(log: { warn(fields: object, message: string): void }): (dropped: number) => void {
+	return (dropped) =>
+		log.warn(
+			{ dropped },
+			"events were dropped, more than could be sent: whoever watches asks for rules and hosts anew",
+		);
 }
 
 function eventHeaders() {

@@ -3,7 +3,7 @@ import { keepAliveFile } from "@sluice/lib/alive-file";
 import { onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText, SluiceError } from "@sluice/lib/errors";
-import { EventPublisher } from "@sluice/lib/event-publisher";
+import { EventPublisher, sayDropped } from "@sluice/lib/event-publisher";
 import { REFUSED_EXIT_CODE } from "@sluice/lib/exit-codes";
 import { createLogger } from "@sluice/lib/log";
 import { settlesWithin } from "@sluice/lib/settles-within";
@@ -140,7 +140,8 @@ async function connectCluster(supervisor: Supervisor) {
 		cores: allowedCores().length,
 		ringLimitBytes: config.ringLimitBytes,
 	};
-	const events = new HostEvents(config.hostId, new EventPublisher(nc));
+	const dropped = sayDropped(logger.facility("nats"));
+	const events = new HostEvents(config.hostId, new EventPublisher(nc, dropped));
 	let state = supervisor.state();
 	let refusal = "";
 	const record = () => {
