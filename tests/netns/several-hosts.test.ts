@@ -328,6 +328,22 @@ test("a machine that is replaced leaves its id to the new one, and is refused wh
 	}
 });
 
+test("a host that is refused while it runs says why once, and so does the list", async () => {
+	const refused = relayOf("relay-c");
+	refused.log = "";
+	await first.sluice("credentials", "revoke", "host", "relay-c");
+	await until("the list says so", async () =>
+		(await first.cli("host", "list")).stderr.includes("relay-c not seen for") ? true : undefined,
+	);
+	expect((await first.cli("host", "list")).stderr).toContain(
+		"nats-server refuses it, since it has no credentials here: ",
+	);
+	const lines = (what: string) => refused.log.split("\n").filter((line) => line.includes(what));
+	expect(lines("refuses the credentials of this host: make new ones there with")).toHaveLength(1);
+	expect(lines("NATS is away: counters go on")).toHaveLength(1);
+	expect(lines("NATS refused something")).toEqual([]);
+});
+
 test("a cluster that cannot be joined is one line", async () => {
 	const stranger = new Relay(lab.d, "relay-z");
 	const { file } = await issue("host", "relay-z");

@@ -59,6 +59,8 @@ export class CountersPublisher {
 		const { log } = this.#options;
 		for await (const status of nc.status()) {
 			if (status.type === "disconnect") {
+				// Each attempt that fails is told as the end of a connection.
+				if (!this.#connected) continue;
 				this.#connected = false;
 				log.warn("NATS is away: counters go on and are published when it is back");
 			} else if (status.type === "reconnect") {
