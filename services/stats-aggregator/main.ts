@@ -21,7 +21,7 @@ import {
 } from "@sluice/proto/gen/stats";
 import { buckets, requests, statsJsonSubject, statsSubject } from "@sluice/proto/subjects";
 import { type CataloguedRule, catalogue } from "./catalogue.ts";
-import { decodeCounters } from "./decode.ts";
+import { CountersDecoder } from "./counters-decoder.ts";
 import { emptyFold, type Fold, foldChunk } from "./fold.ts";
 import { type CountersListener, followCounters } from "./follow-counters.ts";
 import { EVERYTHING, type Listened, listened } from "./listeners.ts";
@@ -88,11 +88,12 @@ async function main(): Promise<void> {
 /** Folds what comes; what is malformed is dropped with one line per interval. */
 function countersListener(fold: Fold, logger: ServiceLogger): CountersListener {
 	const log = logger.facility("fold");
+	const decoder = new CountersDecoder();
 	let refusedSinceLine = 0;
 	let lastLineAt = Number.NEGATIVE_INFINITY;
 	return {
 		onMessage(subject, payload, atMs) {
-			const decoded = decodeCounters(subject, payload);
+			const decoded = decoder.decode(subject, payload);
 			if ("chunk" in decoded) {
 				const { host, worker, sequence, chunk } = decoded.chunk;
 				const outcome = foldChunk(fold, decoded.chunk, atMs);

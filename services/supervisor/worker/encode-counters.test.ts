@@ -10,7 +10,7 @@ import {
 } from "@sluice/dataplane/counters";
 import type { Snapshot } from "@sluice/dataplane/worker";
 import { type WorkerCounters, WorkerCountersSchema } from "@sluice/proto/gen/stats";
-import { encodeCounters } from "./encode-counters.ts";
+import { EncodedRows, encodeCounters } from "./encode-counters.ts";
 
 const REASONS = DROP_REASONS.length;
 
@@ -138,4 +138,34 @@ test("wide fan-out makes chunks smaller, so that none outgrows a message", () =>
 
 test("a rule without output rows has none", () => {
 	expect(chunks(snapshot([1, 0, 1]))[0]?.outputRule).toEqual([0, 2]);
+});
+
+test("rows that did not change are not encoded again, and each change is said", () => {
+	const values = snapshot(
+		Array.from({ length: 2_500 }, () => 2),
+		["r0"],
+	);
+	const rows = new EncodedRows();
+	const said = () => encodeCounters(values, origin, rows);
+	said();
+	const changes = [
+		() => values.ruleUids.fill(9, 16 * 1_200, 16 * 1_201),
+		() => values.ruleCounters.fill(77n, RULE_COUNTERS * 2_499),
+		() => values.outputKeys.fill(5n, 0, 1),
+		() => values.outputCounters.fill(8n, OUTPUT_COUNTERS * 4_999),
+		() => values.outputRules.fill(1n, 1, 2),
+		() => values.interfaceCounters.fill(3n),
+		() => {},
+	];
+	for (const change of changes) {
+		change();
+		// As one says it who never said anything before.
+		expect(said()).toEqual(encodeCounters(values, origin));
+	}
+	const range = { firstRule: 0, rules: 10, firstOutput: 0, outputs: 20 };
+	const first = rows.rows(0, values, range);
+	expect(rows.rows(0, values, range)).toBe(first);
+	values.ruleCounters[0] = 5n;
+	expect(rows.rows(0, values, range)).not.toBe(first);
+	expect(encodeCounters(snapshot([1]), origin, rows)).toEqual(encodeCounters(snapshot([1]), origin));
 });

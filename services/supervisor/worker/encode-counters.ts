@@ -34,9 +34,17 @@ interface RowRange {
 	readonly outputs: number;
 }
 
-/** A snapshot as messages for chunk 0, 1, …; always at least one. */
-export function encodeCounters(snapshot: Snapshot, origin: CountersOrigin): Uint8Array[] {
+/**
+ * A snapshot as messages for chunk 0, 1, …; always at least one. Rows come last, so that
+ * whoever reads them sees as well which are the same as before.
+ */
+export function encodeCounters(
+	snapshot: Snapshot,
+	origin: CountersOrigin,
+	kept: EncodedRows = new EncodedRows(),
+): Uint8Array[] {
 	const ranges = splitRows(snapshot);
+	kept.limit(ranges.length);
 	return ranges.map((range, chunk) => {
 		const message = create(WorkerCountersSchema, {
 			host: origin.host,
@@ -47,11 +55,50 @@ export function encodeCounters(snapshot: Snapshot, origin: CountersOrigin): Uint
 			chunk,
 			chunks: ranges.length,
 		});
+		if (chunk === 0) addHostWide(message, snapshot);
+		return Buffer.concat([toBinary(WorkerCountersSchema, message), kept.rows(chunk, snapshot, range)]);
+	});
+}
+
+/** The rows of each chunk as they were encoded last: of many rules most are silent. */
+export class EncodedRows {
+	readonly #chunks: { readonly values: readonly Uint8Array[]; readonly bytes: Uint8Array }[] = [];
+
+	limit(chunks: number): void {
+		this.#chunks.length = Math.min(this.#chunks.length, chunks);
+	}
+
+	rows(chunk: number, snapshot: Snapshot, range: RowRange): Uint8Array {
+		const values = rowValues(snapshot, range);
+		const before = this.#chunks[chunk];
+		if (
+			before !== undefined &&
+			values.every((value, k) => Buffer.compare(value, before.values[k] ?? NONE) === 0)
+		)
+			return before.bytes;
+		const message = create(WorkerCountersSchema);
 		addRules(message, snapshot, range);
 		addOutputs(message, snapshot, range);
-		if (chunk === 0) addHostWide(message, snapshot);
-		return toBinary(WorkerCountersSchema, message);
-	});
+		const bytes = toBinary(WorkerCountersSchema, message);
+		// Copies: the next snapshot overwrites what these are views of.
+		this.#chunks[chunk] = { values: values.map((value) => value.slice()), bytes };
+		return bytes;
+	}
+}
+
+const NONE = new Uint8Array();
+
+/** All that the rows are made of. */
+function rowValues(snapshot: Snapshot, { firstRule, rules, firstOutput, outputs }: RowRange): Uint8Array[] {
+	const rows = ({ buffer, byteOffset }: BigUint64Array, rowLength: number, first: number, count: number) =>
+		new Uint8Array(buffer, byteOffset + 8 * rowLength * first, 8 * rowLength * count);
+	return [
+		snapshot.ruleUids.subarray(16 * firstRule, 16 * (firstRule + rules)),
+		rows(snapshot.ruleCounters, RULE_COUNTERS, firstRule, rules),
+		rows(snapshot.outputRules, 1, firstOutput, outputs),
+		rows(snapshot.outputKeys, 1, firstOutput, outputs),
+		rows(snapshot.outputCounters, OUTPUT_COUNTERS, firstOutput, outputs),
+	];
 }
 
 /** Whole rules with all their outputs, which follow each other in the order of the rules. */

@@ -3,7 +3,7 @@ import { errors, type NatsConnection } from "@nats-io/transport-node";
 import type { Snapshot } from "@sluice/dataplane/worker";
 import { countersSubject } from "@sluice/proto/subjects";
 import type { Logger } from "../logger.ts";
-import { encodeCounters } from "./encode-counters.ts";
+import { EncodedRows, encodeCounters } from "./encode-counters.ts";
 
 export interface PublisherOptions {
 	readonly host: string;
@@ -21,6 +21,7 @@ export class CountersPublisher {
 	 * Those of the machine, since somebody may set its clock back.
 	 */
 	#sequence = BigInt(Math.round(uptime() * 1_000));
+	readonly #rows = new EncodedRows();
 	#nc: NatsConnection | undefined;
 	#connected = false;
 
@@ -43,7 +44,7 @@ export class CountersPublisher {
 		if (values === undefined) return;
 		this.#sequence += 1n;
 		const origin = { host, worker, incarnation, sequence: this.#sequence, atMs: Date.now() };
-		const chunks = encodeCounters(values, origin);
+		const chunks = encodeCounters(values, origin, this.#rows);
 		for (const [chunk, bytes] of chunks.entries())
 			this.#nc.publish(countersSubject(host, worker, chunk), bytes);
 		log.trace({ rules: values.ruleCount, chunks: chunks.length }, "counters published");

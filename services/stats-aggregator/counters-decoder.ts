@@ -1,0 +1,55 @@
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { WorkerCountersSchema } from "@sluice/proto/gen/stats";
+import { countersSubject } from "@sluice/proto/subjects";
+import { type Decoded, decodeCounters } from "./decode.ts";
+import type { RuleSample } from "./sample.ts";
+
+const ROW_FIELDS = new Set(
+	WorkerCountersSchema.fields.filter(({ name }) => /^(rule|output)_/.test(name)).map(({ number }) => number),
+);
+
+interface Kept {
+	readonly rows: Uint8Array;
+	readonly rules: ReadonlyMap<string, RuleSample>;
+}
+
+/**
+ * Decodes counters as `decodeCounters` does; rows that are the same bytes as in the message before are not decoded
+ * again: of many rules most are silent.
+ */
+export class CountersDecoder {
+	/** By subject, as many as the workers have chunks. */
+	readonly #kept = new Map<string, Kept>();
+
+	decode(subject: string, bytes: Uint8Array): Decoded {
+		const at = rowsAt(bytes);
+		const rows = bytes.subarray(at);
+		const before = this.#kept.get(subject);
+		const same = before !== undefined && Buffer.compare(rows, before.rows) === 0;
+		const decoded = decodeCounters(subject, same ? bytes.subarray(0, at) : bytes);
+		if ("refused" in decoded) return decoded;
+		const { host, worker, chunks } = decoded.chunk;
+		for (let gone = chunks; this.#kept.delete(countersSubject(host, worker, gone)); ) gone += 1;
+		if (same) return { chunk: { ...decoded.chunk, rules: before.rules } };
+		if (rows.length > 0) this.#kept.set(subject, { rows: rows.slice(), rules: decoded.chunk.rules });
+		return decoded;
+	}
+}
+
+/** Where the rows begin, if they are all at the end; otherwise, and in what is malformed, the end. */
+function rowsAt(bytes: Uint8Array): number {
+	const reader = new BinaryReader(bytes);
+	let at = bytes.length;
+	try {
+		while (reader.pos < reader.len) {
+			const start = reader.pos;
+			const [field, wireType] = reader.tag();
+			reader.skip(wireType, field);
+			if (ROW_FIELDS.has(field)) at = Math.min(at, start);
+			else if (at < bytes.length) return bytes.length;
+		}
+	} catch {
+		return bytes.length;
+	}
+	return at;
+}
