@@ -15,7 +15,16 @@ export const buckets = {
 	hosts: "sluice_hosts",
 	/** Cluster-wide settings: key = a name of `settingKeys`. Only control-api writes it. */
 	settings: "sluice_settings",
+	/** What hosts counted that nobody publishes any more: key = keptFiguresKey(), value = KeptFigures. Only stats-aggregators write it. */
+	figures: "sluice_figures",
 } as const;
+
+/** A host's figures lie in so many parts, by the rules' uids: each is far smaller than a message may be. */
+export const KEPT_PARTS = 64;
+
+export function keptFiguresKey(host: string, part: number): string {
+	return `${host}.${part}`;
+}
 
 export const settingKeys = {
 	/** Value = LogLevels. */

@@ -45,6 +45,11 @@ export const serviceConfig = z.strictObject({
 });
 export type ServiceConfig = z.output<typeof serviceConfig>;
 
+export const aggregatorConfig = serviceConfig.extend({
+	/** One `up` starts both: what the relay of this host counted in an earlier one is over. */
+	startsWithRelay: z.boolean().default(false),
+});
+
 /** No start-up line is longer; a peer that sends more is not our parent. */
 const CONFIG_LIMIT_BYTES = 1_000_000;
 

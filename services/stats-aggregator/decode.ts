@@ -47,6 +47,12 @@ export function decodeCounters(subject: string, bytes: Uint8Array): Decoded {
 	return refused === undefined ? { chunk: toChunk(message) } : { refused };
 }
 
+/** Of a message that holds nothing but rules and their outputs; undefined: its columns do not fit each other. */
+export function decodeRules(message: WorkerCounters): Map<string, RuleSample> | undefined {
+	const fault = ruleColumnsFault(message) ?? outputColumnsFault(message);
+	return fault === undefined ? ruleSamples(message) : undefined;
+}
+
 function identityFault(subject: string, message: WorkerCounters): string | undefined {
 	const { host, worker, chunk, chunks } = message;
 	if (!HOST_ID.test(host)) {

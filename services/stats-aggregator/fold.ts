@@ -1,3 +1,4 @@
+import { type Kept, keptAfter, type StoredFigures, takeStored } from "./kept.ts";
 import { type Chunk, joinChunks, type Sample } from "./sample.ts";
 
 /**
@@ -7,13 +8,17 @@ import { type Chunk, joinChunks, type Sample } from "./sample.ts";
 export interface Fold {
 	/** By host id. */
 	readonly hosts: Map<string, HostFold>;
+	/** The host that begins anew with the aggregator itself: nothing is kept of it. */
+	readonly own: string | undefined;
 }
 
 export interface HostFold {
-	/** Start of the host's `up`; everything kept is of this one. */
-	incarnation: bigint;
+	/** Start of the host's `up`; what workers say is of this one. */
+	readonly incarnation: bigint;
 	/** By worker slot. */
 	readonly workers: Map<number, WorkerFold>;
+	/** What it counted before, by part. */
+	readonly kept: Map<number, Kept>;
 }
 
 export interface WorkerFold {
@@ -48,8 +53,16 @@ const MIN_RATE_INTERVAL_MS = 500n;
  */
 const STARTED_OVER_AFTER_MS = 1500n;
 
-export function emptyFold(): Fold {
-	return { hosts: new Map() };
+export function emptyFold(own?: string): Fold {
+	return { hosts: new Map(), own };
+}
+
+/** Takes in what some aggregator has kept of a host. */
+export function foldKept(fold: Fold, host: string, part: number, stored: StoredFigures): void {
+	if (host === fold.own) return;
+	const known = fold.hosts.get(host);
+	const newer = known === undefined || known.incarnation < stored.incarnation;
+	takeStored(newer ? begin(fold, host, stored.incarnation) : known, part, stored);
 }
 
 /** Takes one chunk in; `heardAtMs` is the aggregator's clock, Unix milliseconds. */
@@ -87,8 +100,14 @@ function hostOf(fold: Fold, chunk: Chunk): HostFold | undefined {
 	if (known !== undefined && chunk.incarnation === known.incarnation) {
 		return known;
 	}
-	const host: HostFold = { incarnation: chunk.incarnation, workers: new Map() };
-	fold.hosts.set(chunk.host, host);
+	return begin(fold, chunk.host, chunk.incarnation);
+}
+
+function begin(fold: Fold, id: string, incarnation: bigint): HostFold {
+	const before = id === fold.own ? undefined : fold.hosts.get(id);
+	const kept = before === undefined ? new Map<number, Kept>() : keptAfter(before);
+	const host: HostFold = { incarnation, workers: new Map(), kept };
+	fold.hosts.set(id, host);
 	return host;
 }
 

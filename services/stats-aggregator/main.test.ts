@@ -13,12 +13,20 @@ import {
 	GetStatsRequestSchema,
 	type GetStatsResponse,
 	GetStatsResponseSchema,
+	KeptFiguresSchema,
 	type RuleStats,
 	RuleStatsSchema,
 	WorkerCountersSchema,
 } from "@sluice/proto/gen/stats";
 import { Worker_State } from "@sluice/proto/gen/worker";
-import { buckets, countersStream, countersSubject, countersSubjects, requests } from "@sluice/proto/subjects";
+import {
+	buckets,
+	countersStream,
+	countersSubject,
+	countersSubjects,
+	keptFiguresKey,
+	requests,
+} from "@sluice/proto/subjects";
 import { R1, type Reading, T0, uid, workerCounters } from "./testing/counters.ts";
 
 let server: TestNatsServer;
@@ -283,6 +291,40 @@ describe("the aggregator on a real nats-server", () => {
 		const [rule] = (await getStats()).rules;
 		expect(rule?.receivedPackets).toBe(20n);
 		expect(rule?.hosts[1]?.ageSeconds).toBeGreaterThan(3);
+	});
+
+	test("what a host counted stays when it begins anew and when it is gone, though all that knew it ended", async () => {
+		await startAggregator();
+		await startAggregator();
+		const totals = async () => {
+			const answers = await Promise.all(Array.from({ length: 20 }, () => received()));
+			return [...new Set(answers)];
+		};
+		const reading = { host: "relay-b", rules: [{ uid: uid(1), received: 10n }] };
+		publish({ ...reading, incarnation: 100n });
+		await until(async () => (await totals()).join() === "10");
+		publish({ ...reading, incarnation: 200n });
+		publish({ ...reading, incarnation: 200n, worker: 1 });
+		await until(async () => (await totals()).join() === "30");
+		const jsm = await jetstreamManager(nc);
+		const kept = async () => {
+			const subject = `$KV.${buckets.figures}.${keptFiguresKey("relay-b", 0)}`;
+			const stored = await jsm.streams.getMessage(`KV_${buckets.figures}`, { last_by_subj: subject });
+			return stored === null ? undefined : fromBinary(KeptFiguresSchema, stored.data);
+		};
+		await until(async () => (await kept())?.last !== undefined);
+		expect((await kept())?.former?.ruleReceivedPackets).toEqual([10n]);
+		expect((await kept())?.last?.ruleReceivedPackets).toEqual([20n]);
+		await killAggregator();
+		await killAggregator();
+		await server.kill();
+		await server.start();
+		await startAggregator();
+		await until(async () => (await received().catch(() => undefined)) !== undefined);
+		const [rule] = (await getStats()).rules;
+		expect(rule?.receivedPackets).toBe(30n);
+		expect(rule?.hosts).toMatchObject([{ host: "relay-b", receivedPackets: 20n, stale: true }]);
+		expect(rule?.hosts[0]?.ageSeconds).toBeGreaterThan(5);
 	});
 
 	test("publishes a rule that counts nothing each second as well", async () => {

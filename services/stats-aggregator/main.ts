@@ -1,7 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { keepAliveFile } from "@sluice/lib/alive-file";
-import { onParentGone, readStartupConfig, serviceConfig } from "@sluice/lib/config";
+import { aggregatorConfig, onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
 import { CONTENT_TYPE_HEADER, JSON_CONTENT_TYPE } from "@sluice/lib/headers";
@@ -24,11 +24,12 @@ import { type CataloguedRule, catalogue } from "./catalogue.ts";
 import { CountersDecoder } from "./counters-decoder.ts";
 import { emptyFold, type Fold, foldChunk } from "./fold.ts";
 import { type CountersListener, followCounters } from "./follow-counters.ts";
+import { FigureKeeper } from "./keep-figures.ts";
 import { EVERYTHING, type Listened, listened } from "./listeners.ts";
 import { getStats } from "./page.ts";
 import { Publication } from "./publication.ts";
 import { ruleStats } from "./query.ts";
-import { unheardWorkers, WARM_UP_MS } from "./warm-up.ts";
+import { recordsBeginAnew, unheardWorkers, WARM_UP_MS } from "./warm-up.ts";
 
 const SERVICE = "stats-aggregator";
 const VERSION = "0.1.0";
@@ -39,7 +40,7 @@ const DRAIN_LIMIT_MS = 1000;
 const REFUSAL_LOG_EVERY_MS = 10_000;
 
 async function main(): Promise<void> {
-	const config = await readStartupConfig(serviceConfig);
+	const config = await readStartupConfig(aggregatorConfig);
 	const logger = createLogger({ service: SERVICE, host: config.hostId, level: config.logLevel });
 	const nc = await connectNats({ url: config.natsUrl, credentials: config.credentials, name: SERVICE });
 	const followers: (() => void)[] = [];
@@ -50,7 +51,10 @@ async function main(): Promise<void> {
 	// It reconnects for ever, so that a closed connection cannot be mended from inside.
 	void nc.closed().then(() => isStopping() || process.exit(1));
 
-	const fold = emptyFold();
+	const own = config.startsWithRelay ? config : undefined;
+	const fold = emptyFold(own?.hostId);
+	const keeper = new FigureKeeper(nc, fold, logger);
+	await keeper.read();
 	const feed = followCounters(nc, countersListener(fold, logger));
 	const onTrouble = (message: string) => logger.facility("nats").warn(message);
 	const [rules, hosts, stopLogLevels] = await Promise.all([
@@ -64,6 +68,7 @@ async function main(): Promise<void> {
 		() => hosts.stop(),
 		stopLogLevels,
 		() => feed.stop(),
+		() => keeper.stop(),
 	);
 
 	let known: CataloguedRule[] | undefined;
@@ -74,7 +79,17 @@ async function main(): Promise<void> {
 		known ??= catalogue([...rules.entries.values()].map(({ value }) => value));
 		return known;
 	};
-	const isWarm = warmUp(logger, () => unheardWorkers(fold, hosts.entries.values(), config, Date.now()));
+	keeper.start(() => {
+		// Rules that were lost come back with their uids (ADR 0076).
+		if (!rules.current || rules.stream.damaged || rules.entries.size === 0) return () => true;
+		const uids = new Set(currentRules().map(({ uid }) => uid));
+		return (uid) => uids.has(uid);
+	});
+	const isWarm = warmUp(
+		logger,
+		() => unheardWorkers(fold, hosts.entries.values(), own, Date.now()),
+		() => recordsBeginAnew(rules.stream.created, hosts.stream.created, Date.now()),
+	);
 	await serveQueries(nc, logger, isStopping, async (request) => {
 		// Soon after the start an answer takes up to WARM_UP_MS: better than none, or one that steps back.
 		while (!isWarm()) await Bun.sleep(WARM_UP_POLL_MS);
@@ -116,7 +131,7 @@ function countersListener(fold: Fold, logger: ServiceLogger): CountersListener {
 }
 
 /** Tells whether figures are whole; once they are, or could be waited for no longer, they stay so. */
-function warmUp(logger: ServiceLogger, unheard: () => string[]): () => boolean {
+function warmUp(logger: ServiceLogger, unheard: () => string[], anew: () => boolean): () => boolean {
 	const log = logger.facility("fold");
 	const startedAt = performance.now();
 	let warm = false;
@@ -126,7 +141,7 @@ function warmUp(logger: ServiceLogger, unheard: () => string[]): () => boolean {
 		}
 		const missing = unheard();
 		const waitedMs = Math.round(performance.now() - startedAt);
-		if (missing.length > 0 && waitedMs < WARM_UP_MS) {
+		if ((missing.length > 0 || anew()) && waitedMs < WARM_UP_MS) {
 			return false;
 		}
 		warm = true;

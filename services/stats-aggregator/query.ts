@@ -17,9 +17,11 @@ import {
 } from "@sluice/proto/gen/stats";
 import type { CataloguedOutput, CataloguedRule } from "./catalogue.ts";
 import type { Fold, HostFold, WorkerFold } from "./fold.ts";
+import { keptOf } from "./kept.ts";
 import { SILENT_WORKER_MS } from "./rates.ts";
 import {
 	addEach,
+	addFormer,
 	addSums,
 	emptySums,
 	type OutputSums,
@@ -33,7 +35,14 @@ export function ruleStats(fold: Fold, rule: CataloguedRule, nowMs: number, perWo
 	const total = emptySums(rule);
 	const hosts: RuleHostStats[] = [];
 	for (const [host, hostFold] of byKey(fold.hosts)) {
-		const sums = workersSums(hostFold.workers.values(), rule, nowMs);
+		const kept = keptOf(hostFold, rule.uid);
+		const former = kept?.former.get(rule.uid);
+		if (former !== undefined) addFormer(total, rule, former, nowMs);
+		const live = workersSums(hostFold.workers.values(), rule, nowMs);
+		// Of a host that is gone nobody may know more than what was kept.
+		const speaking =
+			live === undefined && kept?.last !== undefined ? [kept.last] : [...hostFold.workers.values()];
+		const sums = live ?? workersSums(speaking, rule, nowMs);
 		if (sums === undefined) {
 			continue;
 		}
@@ -43,7 +52,7 @@ export function ruleStats(fold: Fold, rule: CataloguedRule, nowMs: number, perWo
 				host,
 				incarnation: hostFold.incarnation,
 				...figures(rule, sums),
-				...age(hostFold.workers.values(), nowMs),
+				...age(speaking, nowMs),
 				workers: perWorker ? ruleWorkerStats(hostFold, rule, nowMs) : [],
 			}),
 		);

@@ -96,6 +96,14 @@ function shorter(a: number | undefined, b: number | undefined): number | undefin
 	return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }
 
+/** What a host counted before its `up` was started anew: part of totals, and of no rate. */
+export function addFormer(into: RuleSums, rule: CataloguedRule, former: RuleSample, nowMs: number): void {
+	addSample(into, rule, former);
+	const { lastReceivedUnixMs } = former;
+	const silent = lastReceivedUnixMs === 0n ? undefined : Math.max(0, nowMs - Number(lastReceivedUnixMs));
+	into.silentMs = shorter(into.silentMs, silent);
+}
+
 export function addSums(into: RuleSums, from: RuleSums): void {
 	into.receivedPackets += from.receivedPackets;
 	into.receivedBytes += from.receivedBytes;

@@ -4,7 +4,7 @@ import { HostRecordSchema } from "@sluice/proto/gen/host";
 import { Worker_State } from "@sluice/proto/gen/worker";
 import { emptyFold } from "./fold.ts";
 import { foldReading, T0 } from "./testing/counters.ts";
-import { unheardWorkers } from "./warm-up.ts";
+import { recordsBeginAnew, unheardWorkers } from "./warm-up.ts";
 
 const own = { hostId: "relay-a", incarnation: 100n };
 
@@ -48,4 +48,19 @@ describe("unheardWorkers", () => {
 		const records = [record("relay-b", 2n, [Worker_State.RUNNING])];
 		expect(unheardWorkers(fold, records, own, T0)).toEqual(["relay-b/0"]);
 	});
+
+	test("in a container the relay beside the aggregator is one like all: it may be older and run", () => {
+		const records = [record("relay-a", 99n, [Worker_State.RUNNING])];
+		expect(unheardWorkers(emptyFold(), records, own, T0)).toEqual([]);
+		expect(unheardWorkers(emptyFold(), records, undefined, T0)).toEqual(["relay-a/0"]);
+	});
+});
+
+test("after nats-server began anew, records are waited for, and not in a cluster that is new", () => {
+	const [rules, hosts] = ["2026-01-01T10:00:00.123456789Z", "2026-01-01T11:00:00.123456789Z"];
+	const createdMs = Date.parse("2026-01-01T11:00:00.123Z");
+	expect(recordsBeginAnew(rules, hosts, createdMs + 1000)).toBeTrue();
+	expect(recordsBeginAnew(rules, hosts, createdMs + 5000)).toBeFalse();
+	expect(recordsBeginAnew(hosts, hosts, createdMs + 1000)).toBeFalse();
+	expect(recordsBeginAnew("", "", createdMs)).toBeFalse();
 });

@@ -9,10 +9,23 @@ const LIVE_RECORD_MS = 10_000;
 /** Longer than two publications of every worker: what was not heard by then is not there. */
 export const WARM_UP_MS = 2500;
 
-/** The aggregator's own host: a record of an earlier `up` there is known to be over. */
-export interface OwnHost {
+/**
+ * The host whose `up` the aggregator belongs to: a record of an earlier one there is known to be over. In a container
+ * it belongs to none: the relay beside it starts when it likes.
+ */
+interface OwnHost {
 	readonly hostId: string;
 	readonly incarnation: bigint;
+}
+
+/**
+ * nats-server has just started anew, and has forgotten hosts' records with their counters: who is unheard
+ * stands nowhere. Of a cluster that is itself new nobody was told anything yet. All by what streams say of when they
+ * were created.
+ */
+export function recordsBeginAnew(rulesCreated: string, hostsCreated: string, nowMs: number): boolean {
+	const hostsMs = Date.parse(hostsCreated);
+	return hostsMs - Date.parse(rulesCreated) > WARM_UP_MS && nowMs - hostsMs < WARM_UP_MS;
 }
 
 /**
@@ -23,12 +36,12 @@ export interface OwnHost {
 export function unheardWorkers(
 	fold: Fold,
 	records: Iterable<Pick<SnapshotEntry<HostRecord>, "value" | "writtenUnixMs">>,
-	own: OwnHost,
+	own: OwnHost | undefined,
 	nowMs: number,
 ): string[] {
 	const unheard: string[] = [];
 	for (const { value: record, writtenUnixMs } of records) {
-		const over = record.host === own.hostId && record.incarnation < own.incarnation;
+		const over = record.host === own?.hostId && record.incarnation < own.incarnation;
 		if (over || writtenUnixMs < nowMs - LIVE_RECORD_MS) {
 			continue;
 		}

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
+import { settlesWithin } from "@sluice/lib/settles-within";
 import { until } from "./lab/commands.ts";
+import { numbers } from "./lab/figures.ts";
 import { topologies } from "./lab/host-rules.ts";
 import { type Hosts, severalHosts } from "./lab/hosts.ts";
 import { OffClock } from "./lab/off-clock.ts";
-import { assertAccounts, Relay } from "./lab/relay.ts";
+import { assertAccounts, Conversation, Relay, type RuleFigures } from "./lab/relay.ts";
+import { secondAggregator } from "./lab/second-aggregator.ts";
 import { faults, gen, genUntilStopped, NO_FAULTS, recv } from "./lab/traffic.ts";
 
 let lab: Hosts;
@@ -288,6 +291,76 @@ test("an id that another host has is refused by name, and that one relays on", a
 	expect(relayOf("relay-c").log).not.toContain("is in use");
 });
 
+const tallied = ["exact", "flood"].map((name, k) => ({
+	...{ name, hosts: ["relay-b", "relay-c"] },
+	input: { interface: "from-a", group: `239.50.0.${k + 1}`, port: 5050 },
+	outputs: [{ interface: "out", address: "239.50.0.9", port: 6050 }],
+}));
+const placed = [...topologies.flatMap(({ rules }) => rules), ...tallied];
+/** What "exact" has counted. */
+let tally = 0;
+
+interface ToldRule extends RuleFigures {
+	hosts: { host: string; incarnation: number; receivedPackets: number; stale: boolean; ageSeconds: number }[];
+}
+
+test("a joined host that dies, twice, and begins anew takes nothing out of the totals", async () => {
+	const [host, other] = [relayOf("relay-b"), relayOf("relay-c")];
+	await first.applyRules(placed);
+	const again = await secondAggregator(first);
+	const asker = new Conversation(first);
+	const names = tallied.map(({ name }) => name);
+	const seen = [0, 0];
+	/** Of one aggregator, whichever: totals never step back. */
+	const look = async () => {
+		const { payload } = await asker.ask("sluice.v1.stats.get", { names });
+		const { rules } = numbers(JSON.parse(payload)) as { rules: ToldRule[] };
+		assertAccounts({ rules, interfaces: [] });
+		for (const [k, { receivedPackets }] of rules.entries()) {
+			expect(receivedPackets).toBeGreaterThanOrEqual(seen[k] ?? 0);
+			seen[k] = receivedPackets;
+		}
+		return rules;
+	};
+	const burst = (to: string, count: number) =>
+		gen(lab.a, { to: `${to}:239.50.0.1:5050`, rate: 2_000, count, size: 200 });
+	/** Until both say the same, and that it is all there was. */
+	const counted = (count: number) => {
+		tally += count;
+		return until(`${tally} are counted`, async () => {
+			const answers = [];
+			for (let k = 0; k < 10; k += 1) answers.push((await look())[0]?.receivedPackets);
+			return answers.every((received) => received === tally) ? true : undefined;
+		});
+	};
+	await burst("to-c", 300);
+	await counted(300);
+	const stop = genUntilStopped(lab.a, { to: "to-b:239.50.0.2:5050", rate: 500, size: 200 });
+	const file = (await issue("host", host.hostId)).file;
+	for (const count of [500, 700]) {
+		await burst("to-b", count);
+		await counted(count);
+		await host.kill();
+		await burst("to-b", 100);
+		const up = host.up("--credentials", file, "--workers", "1");
+		for (let ready = false; !ready; ready = await settlesWithin(up, 50)) await look();
+		await until("the rule flows there again", async () => {
+			const [exact, flood] = await look();
+			const live = flood?.hosts.find((each) => each.host === host.hostId);
+			return exact?.hosts.length === 2 && (live?.receivedPackets ?? 0) > 0 && !live?.stale ? true : undefined;
+		});
+	}
+	await burst("to-b", 900);
+	await counted(900);
+	expect((await look())[0]?.hosts).toMatchObject([
+		{ host: host.hostId, receivedPackets: 900 },
+		{ host: other.hostId, receivedPackets: 300 },
+	]);
+	expect(seen[1]).toBeLessThanOrEqual(await stop());
+	await asker.end();
+	await again.end();
+});
+
 test("a host that died is gone from every list, only its rules wait, and it comes back as the same", async () => {
 	const dead = relayOf("relay-b");
 	await dead.kill();
@@ -296,7 +369,7 @@ test("a host that died is gone from every list, only its rules wait, and it come
 		return /relay-b not seen for \d+ s/.test(stderr) ? true : undefined;
 	});
 	const waiting = (await first.rules()).filter(({ hosts }) => hosts[0]?.state !== "ACTIVE");
-	const its = topologies.flatMap(({ rules }) => rules).filter(({ hosts }) => hosts[0] === "relay-b");
+	const its = placed.filter(({ hosts }) => hosts[0] === "relay-b");
 	expect(waiting.map(({ name }) => name).sort()).toEqual(its.map(({ name }) => name).sort());
 	expect(waiting[0]?.hosts[0]?.reason).toMatch(/^host not seen for \d+ s$/);
 	await dead.up("--credentials", (await issue("host", "relay-b")).file, "--workers", "1");

@@ -57,7 +57,7 @@ export function controlApi(home: Home, { account, seed, ...settings }: ControlAp
 }
 
 export function statsAggregator(home: Home, account: Account, seed: string): ChildSpec {
-	return service(home, "stats-aggregator", account, seed, {});
+	return service(home, "stats-aggregator", account, seed, { startsWithRelay: true });
 }
 
 export interface SupervisorSettings extends Omit<SupervisorStart, "stageDir" | "trust"> {

@@ -115,6 +115,11 @@ const askers: Who[] = [...people, "reader", "reader of relay-b"];
 const supervisors: Who[] = ["supervisor", "supervisor of relay-b"];
 const trusted: Who[] = ["control-api", "stats-aggregator", ...supervisors];
 
+const readersOf = (bucket: string): Who[] => (bucket === buckets.figures ? ["stats-aggregator"] : trusted);
+/** Who creates it looks whether it is there. */
+const inspectorsOf = (bucket: string): Who[] =>
+	bucket === buckets.figures ? ["control-api", "stats-aggregator"] : trusted;
+
 const publications: Row[] = [
 	["sluice.v1.rule.put", ...people],
 	["sluice.v1.rule.remove", ...people],
@@ -153,9 +158,11 @@ const publications: Row[] = [
 	["$KV.sluice_settings.log_levels", "control-api"],
 	[`$KV.sluice_hosts.${HOST}`, "control-api", "supervisor"],
 	[`$KV.sluice_hosts.${OTHER_HOST}`, "control-api", "supervisor of relay-b"],
+	[`$KV.sluice_figures.${HOST}.0`, "stats-aggregator"],
+	["$KV.sluice_figures.x"],
 	...Object.values(buckets).flatMap((bucket): Row[] => [
-		[`$JS.API.STREAM.INFO.KV_${bucket}`, ...trusted],
-		[`$JS.API.CONSUMER.CREATE.KV_${bucket}.x.$KV.${bucket}.>`, ...trusted],
+		[`$JS.API.STREAM.INFO.KV_${bucket}`, ...inspectorsOf(bucket)],
+		[`$JS.API.CONSUMER.CREATE.KV_${bucket}.x.$KV.${bucket}.>`, ...readersOf(bucket)],
 		[`$JS.API.STREAM.UPDATE.KV_${bucket}`, "control-api"],
 		[`$JS.API.STREAM.DELETE.KV_${bucket}`],
 		[`$JS.API.STREAM.PURGE.KV_${bucket}`],

@@ -47,6 +47,9 @@ export interface Permissions {
 /** Discovery of the NATS services framework: PING, INFO and STATS. */
 const SERVICE_DISCOVERY = "$SRV.>";
 
+/** What everybody who makes something of rules and hosts reads. */
+const shared = [buckets.rules, buckets.hosts, buckets.settings];
+
 /** What is published for whoever wants to know; requests for statistics lie amid them, and are nobody's to hear. */
 const watched = [statsSubjects, eventSubjects];
 
@@ -87,7 +90,7 @@ function controlApi(): Permissions {
 				]),
 				// The client asks once whether the account has JetStream.
 				"$JS.API.INFO",
-				...Object.values(buckets).flatMap(readBucket),
+				...shared.flatMap(readBucket),
 				writeBucket(buckets.rules, ">"),
 				writeBucket(buckets.settings, ">"),
 				// Removes the record of a host that is gone.
@@ -126,12 +129,14 @@ function controlApi(): Permissions {
 	};
 }
 
-/** Reads rules, hosts and counters; what it says are statistics. No consumer on the counters (ADR 0020). */
+/** Reads rules, hosts and counters; keeps what hosts counted, and publishes statistics. No consumer on the counters (ADR 0020). */
 function statsAggregator(): Permissions {
 	return {
 		publish: {
 			allow: [
-				...Object.values(buckets).flatMap(readBucket),
+				...shared.flatMap(readBucket),
+				...readBucket(buckets.figures),
+				writeBucket(buckets.figures, "*.*"),
 				`$JS.API.STREAM.INFO.${countersStream}`,
 				`$JS.API.STREAM.MSG.GET.${countersStream}`,
 				statsSubject("*"),
@@ -154,7 +159,7 @@ function supervisor(host: string): Permissions {
 	return {
 		publish: {
 			allow: [
-				...Object.values(buckets).flatMap(readBucket),
+				...shared.flatMap(readBucket),
 				writeBucket(buckets.hosts, host),
 				ruleStateEventSubject(host, "*"),
 				workerEventSubject(host, "*"),

@@ -80,6 +80,7 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 	await tolerateRace(() => kvm.create(buckets.hosts, IN_MEMORY));
 	await forbidRollup(jsm, `KV_${buckets.hosts}`);
 	const settings = await tolerateRace(() => kvm.create(buckets.settings, onDisk()));
+	await tolerateRace(() => kvm.create(buckets.figures, onDisk()));
 	await tolerateRace(() => ensureStream(jsm, counters));
 	const stamped =
 		(await jsm.streams.info(`KV_${buckets.rules}`)).config.metadata?.[CLUSTER_ID_METADATA] ?? "";

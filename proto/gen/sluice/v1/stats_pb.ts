@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/stats.proto.
  */
 export const file_sluice_v1_stats: GenFile = /*@__PURE__*/
-  fileDesc("ChVzbHVpY2UvdjEvc3RhdHMucHJvdG8SCXNsdWljZS52MSLrAQoERHJvcCLiAQoGUmVhc29uEg8KC1NIT1JUX0ZSQU1FEAASEQoNQkFEX0lQX0hFQURFUhABEhMKD0JBRF9JUF9DSEVDS1NVTRACEgwKCEZSQUdNRU5UEAMSCwoHTk9UX1VEUBAEEhIKDkJBRF9VRFBfTEVOR1RIEAUSFAoQQkFEX1VEUF9DSEVDS1NVTRAGEg0KCVRSVU5DQVRFRBAHEhEKDURPVUJMRV9UQUdHRUQQCBIUChBCQURfU0VHTUVOVF9TSVpFEAkSEwoPU09VUkNFX0ZJTFRFUkVEEAoSDQoJTk9fT1VUUFVUEAsiggEKB0ZhaWx1cmUidwoGUmVhc29uEg4KClFVRVVFX0ZVTEwQABISCg5JTlRFUkZBQ0VfRE9XThABEg8KC1VOUkVBQ0hBQkxFEAISEQoNTk9UX1BFUk1JVFRFRBADEgwKCFRPT19MT05HEAQSDAoIVU5VU0FCTEUQBRIJCgVPVEhFUhAGIpYGCg5Xb3JrZXJDb3VudGVycxIMCgRob3N0GAEgASgJEg4KBndvcmtlchgCIAEoDRITCgtpbmNhcm5hdGlvbhgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBISCgphdF91bml4X21zGAUgASgEEg0KBWNodW5rGAYgASgNEg4KBmNodW5rcxgHIAEoDRIRCglydWxlX3VpZHMYCiABKAwSHQoVcnVsZV9yZWNlaXZlZF9wYWNrZXRzGAsgAygEEhsKE3J1bGVfcmVjZWl2ZWRfYnl0ZXMYDCADKAQSHgoWcnVsZV9mb3J3YXJkZWRfcGFja2V0cxgNIAMoBBIiChpydWxlX2xhc3RfcmVjZWl2ZWRfdW5peF9tcxgOIAMoBBIcChRydWxlX2Ryb3BwZWRfcGFja2V0cxgPIAMoBBITCgtvdXRwdXRfcnVsZRgUIAMoDRITCgtvdXRwdXRfa2V5cxgVIAMoBhIfChdvdXRwdXRfZWxpZ2libGVfcGFja2V0cxgWIAMoBBIbChNvdXRwdXRfc2VudF9wYWNrZXRzGBcgAygEEhkKEW91dHB1dF9zZW50X2J5dGVzGBggAygEEh0KFW91dHB1dF9mYWlsZWRfcGFja2V0cxgZIAMoBBIeChZvdXRwdXRfbGltaXRlZF9wYWNrZXRzGBogAygEEh8KF291dHB1dF9mYWlsZWRfYnlfcmVhc29uGBsgAygEEiIKGm91dHB1dF91bnJlYWNoYWJsZV9hbnN3ZXJzGBwgAygEEhcKD2ludGVyZmFjZV9uYW1lcxgeIAMoCRIhChlpbnRlcmZhY2VfY2FwdHVyZWRfZnJhbWVzGB8gAygEEicKH2ludGVyZmFjZV9rZXJuZWxfZHJvcHBlZF9mcmFtZXMYICADKAQSIwobaW50ZXJmYWNlX3VubWF0Y2hlZF9wYWNrZXRzGCEgAygEEiEKGWludGVyZmFjZV9kcm9wcGVkX3BhY2tldHMYIiADKAQSJwoGZ2F1Z2VzGCggASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcyKbAQoMV29ya2VyR2F1Z2VzEg8KB2JhdGNoZXMYASABKAQSDwoHd2FrZXVwcxgCIAEoBBIUCgxiYXRjaF9mcmFtZXMYAyADKAQSGQoRc2VnbWVudHNfcGVyX3NlbmQYBCADKAQSHgoWc2VnbWVudGF0aW9uX2ZhbGxiYWNrcxgFIAEoBBIYChB0YWJsZV9nZW5lcmF0aW9uGAYgASgEIoYDCgtPdXRwdXRTdGF0cxIRCglpbnRlcmZhY2UYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIMCgRwb3J0GAMgASgNEhgKEGVsaWdpYmxlX3BhY2tldHMYBCABKAQSFAoMc2VudF9wYWNrZXRzGAUgASgEEhIKCnNlbnRfYnl0ZXMYBiABKAQSFgoOZmFpbGVkX3BhY2tldHMYByABKAQSFwoPbGltaXRlZF9wYWNrZXRzGAggASgEEh8KEnBhY2tldHNfcGVyX3NlY29uZBgJIAEoAUgAiAEBEkQKEGZhaWxlZF9ieV9yZWFzb24YCiADKAsyKi5zbHVpY2UudjEuT3V0cHV0U3RhdHMuRmFpbGVkQnlSZWFzb25FbnRyeRIbChN1bnJlYWNoYWJsZV9hbnN3ZXJzGAsgASgEGjUKE0ZhaWxlZEJ5UmVhc29uRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4AUIVChNfcGFja2V0c19wZXJfc2Vjb25kIuEDCg1SdWxlSG9zdFN0YXRzEgwKBGhvc3QYASABKAkSGAoQcmVjZWl2ZWRfcGFja2V0cxgCIAEoBBIWCg5yZWNlaXZlZF9ieXRlcxgDIAEoBBIZChFmb3J3YXJkZWRfcGFja2V0cxgEIAEoBBJFCg9kcm9wcGVkX3BhY2tldHMYBSADKAsyLC5zbHVpY2UudjEuUnVsZUhvc3RTdGF0cy5Ecm9wcGVkUGFja2V0c0VudHJ5Eh8KEnBhY2tldHNfcGVyX3NlY29uZBgGIAEoAUgAiAEBEhwKD2JpdHNfcGVyX3NlY29uZBgHIAEoAUgBiAEBEicKB291dHB1dHMYCCADKAsyFi5zbHVpY2UudjEuT3V0cHV0U3RhdHMSEwoLYWdlX3NlY29uZHMYCSABKAESDQoFc3RhbGUYCiABKAgSEwoLaW5jYXJuYXRpb24YCyABKAQSKwoHd29ya2VycxgMIAMoCzIaLnNsdWljZS52MS5SdWxlV29ya2VyU3RhdHMaNQoTRHJvcHBlZFBhY2tldHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBQhUKE19wYWNrZXRzX3Blcl9zZWNvbmRCEgoQX2JpdHNfcGVyX3NlY29uZCKlAwoPUnVsZVdvcmtlclN0YXRzEg4KBndvcmtlchgBIAEoDRIYChByZWNlaXZlZF9wYWNrZXRzGAIgASgEEhYKDnJlY2VpdmVkX2J5dGVzGAMgASgEEhkKEWZvcndhcmRlZF9wYWNrZXRzGAQgASgEEkcKD2Ryb3BwZWRfcGFja2V0cxgFIAMoCzIuLnNsdWljZS52MS5SdWxlV29ya2VyU3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRIfChJwYWNrZXRzX3Blcl9zZWNvbmQYBiABKAFIAIgBARIcCg9iaXRzX3Blcl9zZWNvbmQYByABKAFIAYgBARInCgdvdXRwdXRzGAggAygLMhYuc2x1aWNlLnYxLk91dHB1dFN0YXRzEhMKC2FnZV9zZWNvbmRzGAkgASgBEg0KBXN0YWxlGAogASgIGjUKE0Ryb3BwZWRQYWNrZXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4AUIVChNfcGFja2V0c19wZXJfc2Vjb25kQhIKEF9iaXRzX3Blcl9zZWNvbmQi2QMKCVJ1bGVTdGF0cxIMCgRuYW1lGAEgASgJEhgKEHJlY2VpdmVkX3BhY2tldHMYAiABKAQSFgoOcmVjZWl2ZWRfYnl0ZXMYAyABKAQSGQoRZm9yd2FyZGVkX3BhY2tldHMYBCABKAQSQQoPZHJvcHBlZF9wYWNrZXRzGAUgAygLMiguc2x1aWNlLnYxLlJ1bGVTdGF0cy5Ecm9wcGVkUGFja2V0c0VudHJ5Eh8KEnBhY2tldHNfcGVyX3NlY29uZBgGIAEoAUgAiAEBEhwKD2JpdHNfcGVyX3NlY29uZBgHIAEoAUgBiAEBEicKB291dHB1dHMYCCADKAsyFi5zbHVpY2UudjEuT3V0cHV0U3RhdHMSJwoFaG9zdHMYCSADKAsyGC5zbHVpY2UudjEuUnVsZUhvc3RTdGF0cxILCgN1aWQYCiABKAkSGwoOc2lsZW50X3NlY29uZHMYCyABKAFIAogBARo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAFCFQoTX3BhY2tldHNfcGVyX3NlY29uZEISChBfYml0c19wZXJfc2Vjb25kQhEKD19zaWxlbnRfc2Vjb25kcyKnAgoOSW50ZXJmYWNlU3RhdHMSDAoEaG9zdBgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSFwoPY2FwdHVyZWRfZnJhbWVzGAMgASgEEh0KFWtlcm5lbF9kcm9wcGVkX2ZyYW1lcxgEIAEoBBIZChF1bm1hdGNoZWRfcGFja2V0cxgFIAEoBBJGCg9kcm9wcGVkX3BhY2tldHMYBiADKAsyLS5zbHVpY2UudjEuSW50ZXJmYWNlU3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRITCgthZ2Vfc2Vjb25kcxgHIAEoARINCgVzdGFsZRgIIAEoCBo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEieAoLV29ya2VyU3RhdHMSDAoEaG9zdBgBIAEoCRIOCgZ3b3JrZXIYAiABKA0SJwoGZ2F1Z2VzGAMgASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcxITCgthZ2Vfc2Vjb25kcxgEIAEoARINCgVzdGFsZRgFIAEoCCJbCg9HZXRTdGF0c1JlcXVlc3QSDQoFbmFtZXMYASADKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSEgoKcGVyX3dvcmtlchgEIAEoCCKoAQoQR2V0U3RhdHNSZXNwb25zZRIjCgVydWxlcxgBIAMoCzIULnNsdWljZS52MS5SdWxlU3RhdHMSLQoKaW50ZXJmYWNlcxgCIAMoCzIZLnNsdWljZS52MS5JbnRlcmZhY2VTdGF0cxIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkSJwoHd29ya2VycxgEIAMoCzIWLnNsdWljZS52MS5Xb3JrZXJTdGF0czJTCgxTdGF0c1NlcnZpY2USQwoIR2V0U3RhdHMSGi5zbHVpY2UudjEuR2V0U3RhdHNSZXF1ZXN0Ghsuc2x1aWNlLnYxLkdldFN0YXRzUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChVzbHVpY2UvdjEvc3RhdHMucHJvdG8SCXNsdWljZS52MSLrAQoERHJvcCLiAQoGUmVhc29uEg8KC1NIT1JUX0ZSQU1FEAASEQoNQkFEX0lQX0hFQURFUhABEhMKD0JBRF9JUF9DSEVDS1NVTRACEgwKCEZSQUdNRU5UEAMSCwoHTk9UX1VEUBAEEhIKDkJBRF9VRFBfTEVOR1RIEAUSFAoQQkFEX1VEUF9DSEVDS1NVTRAGEg0KCVRSVU5DQVRFRBAHEhEKDURPVUJMRV9UQUdHRUQQCBIUChBCQURfU0VHTUVOVF9TSVpFEAkSEwoPU09VUkNFX0ZJTFRFUkVEEAoSDQoJTk9fT1VUUFVUEAsiggEKB0ZhaWx1cmUidwoGUmVhc29uEg4KClFVRVVFX0ZVTEwQABISCg5JTlRFUkZBQ0VfRE9XThABEg8KC1VOUkVBQ0hBQkxFEAISEQoNTk9UX1BFUk1JVFRFRBADEgwKCFRPT19MT05HEAQSDAoIVU5VU0FCTEUQBRIJCgVPVEhFUhAGIpYGCg5Xb3JrZXJDb3VudGVycxIMCgRob3N0GAEgASgJEg4KBndvcmtlchgCIAEoDRITCgtpbmNhcm5hdGlvbhgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBISCgphdF91bml4X21zGAUgASgEEg0KBWNodW5rGAYgASgNEg4KBmNodW5rcxgHIAEoDRIRCglydWxlX3VpZHMYCiABKAwSHQoVcnVsZV9yZWNlaXZlZF9wYWNrZXRzGAsgAygEEhsKE3J1bGVfcmVjZWl2ZWRfYnl0ZXMYDCADKAQSHgoWcnVsZV9mb3J3YXJkZWRfcGFja2V0cxgNIAMoBBIiChpydWxlX2xhc3RfcmVjZWl2ZWRfdW5peF9tcxgOIAMoBBIcChRydWxlX2Ryb3BwZWRfcGFja2V0cxgPIAMoBBITCgtvdXRwdXRfcnVsZRgUIAMoDRITCgtvdXRwdXRfa2V5cxgVIAMoBhIfChdvdXRwdXRfZWxpZ2libGVfcGFja2V0cxgWIAMoBBIbChNvdXRwdXRfc2VudF9wYWNrZXRzGBcgAygEEhkKEW91dHB1dF9zZW50X2J5dGVzGBggAygEEh0KFW91dHB1dF9mYWlsZWRfcGFja2V0cxgZIAMoBBIeChZvdXRwdXRfbGltaXRlZF9wYWNrZXRzGBogAygEEh8KF291dHB1dF9mYWlsZWRfYnlfcmVhc29uGBsgAygEEiIKGm91dHB1dF91bnJlYWNoYWJsZV9hbnN3ZXJzGBwgAygEEhcKD2ludGVyZmFjZV9uYW1lcxgeIAMoCRIhChlpbnRlcmZhY2VfY2FwdHVyZWRfZnJhbWVzGB8gAygEEicKH2ludGVyZmFjZV9rZXJuZWxfZHJvcHBlZF9mcmFtZXMYICADKAQSIwobaW50ZXJmYWNlX3VubWF0Y2hlZF9wYWNrZXRzGCEgAygEEiEKGWludGVyZmFjZV9kcm9wcGVkX3BhY2tldHMYIiADKAQSJwoGZ2F1Z2VzGCggASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcyKLAQoLS2VwdEZpZ3VyZXMSEwoLaW5jYXJuYXRpb24YASABKAQSKQoGZm9ybWVyGAIgASgLMhkuc2x1aWNlLnYxLldvcmtlckNvdW50ZXJzEicKBGxhc3QYAyABKAsyGS5zbHVpY2UudjEuV29ya2VyQ291bnRlcnMSEwoLbGFzdF9hZ2VfbXMYBCABKAQimwEKDFdvcmtlckdhdWdlcxIPCgdiYXRjaGVzGAEgASgEEg8KB3dha2V1cHMYAiABKAQSFAoMYmF0Y2hfZnJhbWVzGAMgAygEEhkKEXNlZ21lbnRzX3Blcl9zZW5kGAQgAygEEh4KFnNlZ21lbnRhdGlvbl9mYWxsYmFja3MYBSABKAQSGAoQdGFibGVfZ2VuZXJhdGlvbhgGIAEoBCKGAwoLT3V0cHV0U3RhdHMSEQoJaW50ZXJmYWNlGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSDAoEcG9ydBgDIAEoDRIYChBlbGlnaWJsZV9wYWNrZXRzGAQgASgEEhQKDHNlbnRfcGFja2V0cxgFIAEoBBISCgpzZW50X2J5dGVzGAYgASgEEhYKDmZhaWxlZF9wYWNrZXRzGAcgASgEEhcKD2xpbWl0ZWRfcGFja2V0cxgIIAEoBBIfChJwYWNrZXRzX3Blcl9zZWNvbmQYCSABKAFIAIgBARJEChBmYWlsZWRfYnlfcmVhc29uGAogAygLMiouc2x1aWNlLnYxLk91dHB1dFN0YXRzLkZhaWxlZEJ5UmVhc29uRW50cnkSGwoTdW5yZWFjaGFibGVfYW5zd2VycxgLIAEoBBo1ChNGYWlsZWRCeVJlYXNvbkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAFCFQoTX3BhY2tldHNfcGVyX3NlY29uZCLhAwoNUnVsZUhvc3RTdGF0cxIMCgRob3N0GAEgASgJEhgKEHJlY2VpdmVkX3BhY2tldHMYAiABKAQSFgoOcmVjZWl2ZWRfYnl0ZXMYAyABKAQSGQoRZm9yd2FyZGVkX3BhY2tldHMYBCABKAQSRQoPZHJvcHBlZF9wYWNrZXRzGAUgAygLMiwuc2x1aWNlLnYxLlJ1bGVIb3N0U3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRIfChJwYWNrZXRzX3Blcl9zZWNvbmQYBiABKAFIAIgBARIcCg9iaXRzX3Blcl9zZWNvbmQYByABKAFIAYgBARInCgdvdXRwdXRzGAggAygLMhYuc2x1aWNlLnYxLk91dHB1dFN0YXRzEhMKC2FnZV9zZWNvbmRzGAkgASgBEg0KBXN0YWxlGAogASgIEhMKC2luY2FybmF0aW9uGAsgASgEEisKB3dvcmtlcnMYDCADKAsyGi5zbHVpY2UudjEuUnVsZVdvcmtlclN0YXRzGjUKE0Ryb3BwZWRQYWNrZXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4AUIVChNfcGFja2V0c19wZXJfc2Vjb25kQhIKEF9iaXRzX3Blcl9zZWNvbmQipQMKD1J1bGVXb3JrZXJTdGF0cxIOCgZ3b3JrZXIYASABKA0SGAoQcmVjZWl2ZWRfcGFja2V0cxgCIAEoBBIWCg5yZWNlaXZlZF9ieXRlcxgDIAEoBBIZChFmb3J3YXJkZWRfcGFja2V0cxgEIAEoBBJHCg9kcm9wcGVkX3BhY2tldHMYBSADKAsyLi5zbHVpY2UudjEuUnVsZVdvcmtlclN0YXRzLkRyb3BwZWRQYWNrZXRzRW50cnkSHwoScGFja2V0c19wZXJfc2Vjb25kGAYgASgBSACIAQESHAoPYml0c19wZXJfc2Vjb25kGAcgASgBSAGIAQESJwoHb3V0cHV0cxgIIAMoCzIWLnNsdWljZS52MS5PdXRwdXRTdGF0cxITCgthZ2Vfc2Vjb25kcxgJIAEoARINCgVzdGFsZRgKIAEoCBo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAFCFQoTX3BhY2tldHNfcGVyX3NlY29uZEISChBfYml0c19wZXJfc2Vjb25kItkDCglSdWxlU3RhdHMSDAoEbmFtZRgBIAEoCRIYChByZWNlaXZlZF9wYWNrZXRzGAIgASgEEhYKDnJlY2VpdmVkX2J5dGVzGAMgASgEEhkKEWZvcndhcmRlZF9wYWNrZXRzGAQgASgEEkEKD2Ryb3BwZWRfcGFja2V0cxgFIAMoCzIoLnNsdWljZS52MS5SdWxlU3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRIfChJwYWNrZXRzX3Blcl9zZWNvbmQYBiABKAFIAIgBARIcCg9iaXRzX3Blcl9zZWNvbmQYByABKAFIAYgBARInCgdvdXRwdXRzGAggAygLMhYuc2x1aWNlLnYxLk91dHB1dFN0YXRzEicKBWhvc3RzGAkgAygLMhguc2x1aWNlLnYxLlJ1bGVIb3N0U3RhdHMSCwoDdWlkGAogASgJEhsKDnNpbGVudF9zZWNvbmRzGAsgASgBSAKIAQEaNQoTRHJvcHBlZFBhY2tldHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBQhUKE19wYWNrZXRzX3Blcl9zZWNvbmRCEgoQX2JpdHNfcGVyX3NlY29uZEIRCg9fc2lsZW50X3NlY29uZHMipwIKDkludGVyZmFjZVN0YXRzEgwKBGhvc3QYASABKAkSEQoJaW50ZXJmYWNlGAIgASgJEhcKD2NhcHR1cmVkX2ZyYW1lcxgDIAEoBBIdChVrZXJuZWxfZHJvcHBlZF9mcmFtZXMYBCABKAQSGQoRdW5tYXRjaGVkX3BhY2tldHMYBSABKAQSRgoPZHJvcHBlZF9wYWNrZXRzGAYgAygLMi0uc2x1aWNlLnYxLkludGVyZmFjZVN0YXRzLkRyb3BwZWRQYWNrZXRzRW50cnkSEwoLYWdlX3NlY29uZHMYByABKAESDQoFc3RhbGUYCCABKAgaNQoTRHJvcHBlZFBhY2tldHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIngKC1dvcmtlclN0YXRzEgwKBGhvc3QYASABKAkSDgoGd29ya2VyGAIgASgNEicKBmdhdWdlcxgDIAEoCzIXLnNsdWljZS52MS5Xb3JrZXJHYXVnZXMSEwoLYWdlX3NlY29uZHMYBCABKAESDQoFc3RhbGUYBSABKAgiWwoPR2V0U3RhdHNSZXF1ZXN0Eg0KBW5hbWVzGAEgAygJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEhIKCnBlcl93b3JrZXIYBCABKAgiqAEKEEdldFN0YXRzUmVzcG9uc2USIwoFcnVsZXMYASADKAsyFC5zbHVpY2UudjEuUnVsZVN0YXRzEi0KCmludGVyZmFjZXMYAiADKAsyGS5zbHVpY2UudjEuSW50ZXJmYWNlU3RhdHMSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEicKB3dvcmtlcnMYBCADKAsyFi5zbHVpY2UudjEuV29ya2VyU3RhdHMyUwoMU3RhdHNTZXJ2aWNlEkMKCEdldFN0YXRzEhouc2x1aWNlLnYxLkdldFN0YXRzUmVxdWVzdBobLnNsdWljZS52MS5HZXRTdGF0c1Jlc3BvbnNlYgZwcm90bzM");
 
 /**
  * Why a datagram or frame went no further. Closed: the same names stand in C
@@ -387,6 +387,50 @@ export const WorkerCountersSchema: GenMessage<WorkerCounters> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 2);
 
 /**
+ * What a host counted and nobody publishes any more, in the bucket `sluice_figures`
+ * under HOST.PART: some of its rules, by their uids. Totals hold it.
+ *
+ * @generated from message sluice.v1.KeptFigures
+ */
+export type KeptFigures = Message<"sluice.v1.KeptFigures"> & {
+  /**
+   * Of the host: what is here was counted by it and by older ones.
+   *
+   * @generated from field: uint64 incarnation = 1;
+   */
+  incarnation: bigint;
+
+  /**
+   * Sums over all older incarnations. Only columns of rules and outputs; times by the
+   * aggregator's clock.
+   *
+   * @generated from field: sluice.v1.WorkerCounters former = 2;
+   */
+  former?: WorkerCounters | undefined;
+
+  /**
+   * Likewise: what the workers of this one said last, written when they fell silent.
+   *
+   * @generated from field: sluice.v1.WorkerCounters last = 3;
+   */
+  last?: WorkerCounters | undefined;
+
+  /**
+   * How old `last` was when it was written.
+   *
+   * @generated from field: uint64 last_age_ms = 4;
+   */
+  lastAgeMs: bigint;
+};
+
+/**
+ * Describes the message sluice.v1.KeptFigures.
+ * Use `create(KeptFiguresSchema)` to create a new message.
+ */
+export const KeptFiguresSchema: GenMessage<KeptFigures> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_stats, 3);
+
+/**
  * How the engine worked: whether batching and segmentation do what they should.
  *
  * @generated from message sluice.v1.WorkerGauges
@@ -440,7 +484,7 @@ export type WorkerGauges = Message<"sluice.v1.WorkerGauges"> & {
  * Use `create(WorkerGaugesSchema)` to create a new message.
  */
 export const WorkerGaugesSchema: GenMessage<WorkerGauges> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 3);
+  messageDesc(file_sluice_v1_stats, 4);
 
 /**
  * What left by one output of a rule. Absolute values, as all figures here but rates.
@@ -533,10 +577,10 @@ export type OutputStats = Message<"sluice.v1.OutputStats"> & {
  * Use `create(OutputStatsSchema)` to create a new message.
  */
 export const OutputStatsSchema: GenMessage<OutputStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 4);
+  messageDesc(file_sluice_v1_stats, 5);
 
 /**
- * What one host counted for a rule.
+ * What one host counted for a rule since its `up` started.
  *
  * @generated from message sluice.v1.RuleHostStats
  */
@@ -612,7 +656,7 @@ export type RuleHostStats = Message<"sluice.v1.RuleHostStats"> & {
   stale: boolean;
 
   /**
-   * As in HostRecord: a greater one began at zero.
+   * As in HostRecord. What the host counts is of this one alone: a greater one began at zero.
    *
    * @generated from field: uint64 incarnation = 11;
    */
@@ -631,7 +675,7 @@ export type RuleHostStats = Message<"sluice.v1.RuleHostStats"> & {
  * Use `create(RuleHostStatsSchema)` to create a new message.
  */
 export const RuleHostStatsSchema: GenMessage<RuleHostStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 5);
+  messageDesc(file_sluice_v1_stats, 6);
 
 /**
  * What one worker counted; these add up to what its host did.
@@ -715,10 +759,12 @@ export type RuleWorkerStats = Message<"sluice.v1.RuleWorkerStats"> & {
  * Use `create(RuleWorkerStatsSchema)` to create a new message.
  */
 export const RuleWorkerStatsSchema: GenMessage<RuleWorkerStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 6);
+  messageDesc(file_sluice_v1_stats, 7);
 
 /**
- * What the cluster counted for one rule, all hosts together.
+ * What the cluster counted for one rule: all hosts together, in all their incarnations. A
+ * host that starts anew begins at zero, and what it counted before stays here. Only what the
+ * host counted whose own `up` runs NATS ends with that.
  *
  * @generated from message sluice.v1.RuleStats
  */
@@ -807,7 +853,7 @@ export type RuleStats = Message<"sluice.v1.RuleStats"> & {
  * Use `create(RuleStatsSchema)` to create a new message.
  */
 export const RuleStatsSchema: GenMessage<RuleStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 7);
+  messageDesc(file_sluice_v1_stats, 8);
 
 /**
  * What came in by one interface that rules capture from.
@@ -877,7 +923,7 @@ export type InterfaceStats = Message<"sluice.v1.InterfaceStats"> & {
  * Use `create(InterfaceStatsSchema)` to create a new message.
  */
 export const InterfaceStatsSchema: GenMessage<InterfaceStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 8);
+  messageDesc(file_sluice_v1_stats, 9);
 
 /**
  * How one worker works.
@@ -926,7 +972,7 @@ export type WorkerStats = Message<"sluice.v1.WorkerStats"> & {
  * Use `create(WorkerStatsSchema)` to create a new message.
  */
 export const WorkerStatsSchema: GenMessage<WorkerStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 9);
+  messageDesc(file_sluice_v1_stats, 10);
 
 /**
  * Which figures are wanted.
@@ -968,7 +1014,7 @@ export type GetStatsRequest = Message<"sluice.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 10);
+  messageDesc(file_sluice_v1_stats, 11);
 
 /**
  * Merged over all hosts; every aggregator answers the same within a second.
@@ -1010,7 +1056,7 @@ export type GetStatsResponse = Message<"sluice.v1.GetStatsResponse"> & {
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 11);
+  messageDesc(file_sluice_v1_stats, 12);
 
 /**
  * Figures; answered by any stats-aggregator.

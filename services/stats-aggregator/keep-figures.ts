@@ -1,0 +1,138 @@
+import { JetStreamApiCodes, JetStreamApiError, jetstream } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { errorText } from "@sluice/lib/errors";
+import { type BucketSnapshot, followBucket, type SnapshotEntry } from "@sluice/lib/kv-snapshot";
+import type { ServiceLogger } from "@sluice/lib/log";
+import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
+import { buckets, keptFiguresKey } from "@sluice/proto/subjects";
+import { type Fold, foldKept, type HostFold } from "./fold.ts";
+import { keepLast, takeLost, type Wanted } from "./kept.ts";
+import { decodeKept, encodeKept } from "./stored-figures.ts";
+
+const LOOK_EVERY_MS = 1000;
+/** A host whose workers were not heard for longer is gone, or cut off. */
+const GONE_MS = 5000;
+const WRITES_AT_ONCE = 16;
+const WRITE_TIMEOUT_MS = 2000;
+
+/**
+ * Keeps what hosts counted that begin anew or are gone: once each, so that no disk is busy with what
+ * workers say each second. Of several aggregators the first to write is believed by all.
+ */
+export class FigureKeeper {
+	readonly #nc: NatsConnection;
+	readonly #fold: Fold;
+	readonly #log: ReturnType<ServiceLogger["facility"]>;
+	#snapshot: BucketSnapshot<KeptFigures> | undefined;
+	#timer: ReturnType<typeof setInterval> | undefined;
+	#currentSinceMs = Number.POSITIVE_INFINITY;
+	/** By host: when the workers had been heard whose last words are kept. */
+	readonly #keptAt = new Map<string, number>();
+	#writing = false;
+	#said = "";
+
+	constructor(nc: NatsConnection, fold: Fold, logger: ServiceLogger) {
+		this.#nc = nc;
+		this.#fold = fold;
+		this.#log = logger.facility("fold");
+	}
+
+	/** Resolves when what is kept stands in the fold: before any counters do. */
+	async read(): Promise<void> {
+		const onTrouble = (message: string) => this.#log.warn(message);
+		const snapshot = await followBucket(this.#nc, buckets.figures, KeptFiguresSchema, { onTrouble });
+		for (const [key, entry] of snapshot.entries) this.#take(key, entry);
+		snapshot.onChange(({ key, entry }) => this.#take(key, entry));
+		this.#snapshot = snapshot;
+	}
+
+	/** `wanted`: which rules there are now. */
+	start(wanted: () => Wanted): void {
+		this.#timer = setInterval(() => void this.#look(wanted), LOOK_EVERY_MS);
+	}
+
+	stop(): void {
+		clearInterval(this.#timer);
+		this.#snapshot?.stop();
+	}
+
+	#take(key: string, entry: SnapshotEntry<KeptFigures> | undefined): void {
+		const [id = "", part = ""] = key.split(".");
+		this.#keptAt.delete(id);
+		if (entry === undefined) {
+			const host = this.#fold.hosts.get(id);
+			if (host !== undefined) takeLost(host, Number(part));
+			return;
+		}
+		try {
+			const writtenMs = Math.min(Date.now(), entry.writtenUnixMs);
+			foldKept(this.#fold, id, Number(part), decodeKept(entry.value, entry.revision, writtenMs));
+		} catch (thrown) {
+			this.#log.warn({ key, error: errorText(thrown) }, "figures that were kept are unreadable and left out");
+		}
+	}
+
+	async #look(wanted: () => Wanted): Promise<void> {
+		const nowMs = Date.now();
+		if (this.#snapshot?.current !== true) this.#currentSinceMs = Number.POSITIVE_INFINITY;
+		else this.#currentSinceMs = Math.min(nowMs, this.#currentSinceMs);
+		if (this.#writing || this.#currentSinceMs > nowMs) return;
+		for (const [id, host] of this.#fold.hosts)
+			if (id !== this.#fold.own) this.#keepIfGone(id, host, wanted, nowMs);
+		this.#writing = true;
+		try {
+			await this.#writeAll(wanted, nowMs);
+			this.#said = "";
+		} catch (thrown) {
+			// Tried again each second.
+			const error = errorText(thrown);
+			if (error !== this.#said)
+				this.#log.warn({ error }, "figures of hosts that are gone cannot be kept now");
+			this.#said = error;
+		} finally {
+			this.#writing = false;
+		}
+	}
+
+	#keepIfGone(id: string, host: HostFold, wanted: () => Wanted, nowMs: number): void {
+		let heardAtMs = 0;
+		for (const { latest } of host.workers.values()) heardAtMs = Math.max(heardAtMs, latest?.heardAtMs ?? 0);
+		if (heardAtMs === 0 || this.#keptAt.get(id) === heardAtMs) return;
+		if (nowMs - Math.max(heardAtMs, this.#currentSinceMs) < GONE_MS) return;
+		keepLast(host, heardAtMs, wanted());
+		this.#keptAt.set(id, heardAtMs);
+	}
+
+	async #writeAll(wanted: () => Wanted, nowMs: number): Promise<void> {
+		const writes = [...this.#fold.hosts].flatMap(([id, host]) =>
+			[...host.kept].flatMap(([part, kept]) =>
+				kept.unwritten ? [{ key: keptFiguresKey(id, part), kept, incarnation: host.incarnation }] : [],
+			),
+		);
+		if (writes.length === 0) return;
+		const rules = wanted();
+		for (let at = 0; at < writes.length; at += WRITES_AT_ONCE) {
+			const some = writes.slice(at, at + WRITES_AT_ONCE);
+			await Promise.all(
+				some.map(({ key, kept, incarnation }) =>
+					this.#write(key, kept.revision, encodeKept(incarnation, kept, rules, nowMs)),
+				),
+			);
+		}
+	}
+
+	/** What was written comes back as a change of the bucket: until then it stays unwritten. */
+	async #write(key: string, revision: bigint, value: Uint8Array): Promise<void> {
+		try {
+			await jetstream(this.#nc).publish(`$KV.${buckets.figures}.${key}`, value, {
+				timeout: WRITE_TIMEOUT_MS,
+				expect: { lastSubjectSequence: Number(revision) },
+			});
+		} catch (thrown) {
+			// Another aggregator was first, and its value is on the way.
+			const conflict =
+				thrown instanceof JetStreamApiError && thrown.code === JetStreamApiCodes.StreamWrongLastSequence;
+			if (!conflict) throw thrown;
+		}
+	}
+}

@@ -1,0 +1,76 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+	Failure_ReasonSchema,
+	type KeptFigures,
+	KeptFiguresSchema,
+	type WorkerCounters,
+	WorkerCountersSchema,
+} from "@sluice/proto/gen/stats";
+import { decodeRules } from "./decode.ts";
+import { type Kept, lastOf, type Rows, type StoredFigures, type Wanted } from "./kept.ts";
+
+const FAILURE_REASONS = Failure_ReasonSchema.values.length;
+
+/** A value of the bucket, of those rules that `wanted` says. */
+export function encodeKept(
+	incarnation: bigint,
+	{ former, last }: Kept,
+	wanted: Wanted,
+	nowMs: number,
+): Uint8Array {
+	const latest = last?.latest;
+	const message = create(KeptFiguresSchema, { incarnation, former: columnsOf(former, wanted) });
+	if (latest !== undefined) {
+		message.last = columnsOf(latest.rules, wanted);
+		message.lastAgeMs = BigInt(Math.max(0, Math.round(nowMs - latest.heardAtMs)));
+	}
+	return toBinary(KeptFiguresSchema, message);
+}
+
+/** @throws when its columns do not fit each other. */
+export function decodeKept(message: KeptFigures, revision: bigint, writtenMs: number): StoredFigures {
+	const { incarnation, former, last, lastAgeMs } = message;
+	const heardAtMs = writtenMs - Number(lastAgeMs);
+	return {
+		incarnation,
+		former: former === undefined ? new Map() : rowsOf(former),
+		last: last === undefined ? undefined : lastOf(incarnation, rowsOf(last), heardAtMs),
+		revision,
+	};
+}
+
+function rowsOf(columns: WorkerCounters): Rows {
+	const rows = decodeRules(columns);
+	if (rows === undefined) throw new Error("columns of different lengths");
+	return rows;
+}
+
+function columnsOf(rows: Rows, wanted: Wanted): WorkerCounters {
+	const kept = [...rows].filter(([uid]) => wanted(uid));
+	const rules = kept.map(([, rule]) => rule);
+	const keyed = rules.flatMap((rule, row) =>
+		[...rule.outputs].map(([key, output]) => ({ row, key, output })),
+	);
+	const outputs = keyed.map(({ output }) => output);
+	const message = create(WorkerCountersSchema, {
+		ruleUids: Uint8Array.fromHex(kept.map(([uid]) => uid.replaceAll("-", "")).join("")),
+		ruleReceivedPackets: rules.map(({ receivedPackets }) => receivedPackets),
+		ruleReceivedBytes: rules.map(({ receivedBytes }) => receivedBytes),
+		ruleForwardedPackets: rules.map(({ forwardedPackets }) => forwardedPackets),
+		ruleLastReceivedUnixMs: rules.map(({ lastReceivedUnixMs }) => lastReceivedUnixMs),
+		ruleDroppedPackets: rules.flatMap(({ droppedPackets }) => droppedPackets),
+		outputRule: keyed.map(({ row }) => row),
+		outputKeys: keyed.map(({ key }) => key),
+		outputEligiblePackets: outputs.map(({ eligiblePackets }) => eligiblePackets),
+		outputSentPackets: outputs.map(({ sentPackets }) => sentPackets),
+		outputSentBytes: outputs.map(({ sentBytes }) => sentBytes),
+		outputFailedPackets: outputs.map(({ failedPackets }) => failedPackets),
+		outputLimitedPackets: outputs.map(({ limitedPackets }) => limitedPackets),
+		outputUnreachableAnswers: outputs.map(({ unreachableAnswers }) => unreachableAnswers),
+	});
+	if (outputs.some(({ failedPackets }) => failedPackets > 0n))
+		message.outputFailedByReason = outputs.flatMap(({ failedByReason }) =>
+			Array.from({ length: FAILURE_REASONS }, (_, reason) => failedByReason[reason] ?? 0n),
+		);
+	return message;
+}
