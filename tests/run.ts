@@ -16,6 +16,8 @@ import { failed, type Outcome, passed, type Suite, skipped } from "./runner/suit
 const HEAVY_FOLDERS = ["tests/netns/", "tests/e2e/", "tests/compose/", "tests/bench/side-by-side"];
 /** Heavy too, and long, but it leaves the machine room. */
 const SOAK = "tests/soak/five-minutes.test.ts";
+/** One process that calculates: last it would leave the other core idle. */
+const FUZZ = "tests/fuzz/";
 /** It uses the newer nats-server that the tests of compose fetch. */
 const AFTER_COMPOSE = "services/control-api/nats/rule-batches.test.ts";
 /**
@@ -24,6 +26,7 @@ const AFTER_COMPOSE = "services/control-api/nats/rule-batches.test.ts";
  */
 const PATIENT = [
 	"tests/compose/",
+	"dataplane-c/test/keeper_test",
 	...[
 		"adoption",
 		"cold-start",
@@ -38,7 +41,6 @@ const PATIENT = [
 	].map(netns),
 	...["one-to-one", "requests", "tls", "two-way", "generator-receiver"].map(netns),
 	...["demo", "cli-", "group-sluice", "up-damaged", "up-disk-full", "up-refusals", "up-restart"].map(e2e),
-	"dataplane-c/test/keeper_test",
 ];
 
 function netns(name: string): string {
@@ -110,8 +112,8 @@ type Results = ReadonlyMap<Suite, Outcome>;
 
 /**
  * Side by side: the soak, the light ones one after the other, and two at a time of those that mostly wait; whoever has
- * done its own goes on with the others', from their end. After them, one by one, those that need the machine for
- * themselves.
+ * done its own goes on with the others', from their end, whoever ran the soak too. After them, one by one, those that
+ * need the machine for themselves.
  */
 async function runSuites(suites: readonly Suite[]): Promise<Results> {
 	const results = new Map<Suite, Outcome>();
@@ -122,11 +124,14 @@ async function runSuites(suites: readonly Suite[]): Promise<Results> {
 	const soak = suites.filter(({ name }) => name === SOAK);
 	const patient = PATIENT.flatMap((part) => suites.filter(({ name }) => name.startsWith(part)));
 	const others = suites.filter((suite) => suite.name !== SOAK && !patient.includes(suite));
-	const light = others.filter(({ heavy }) => !heavy);
+	const isFuzz = ({ name }: Suite) => name.startsWith(FUZZ);
+	const light = others
+		.filter(({ heavy }) => !heavy)
+		.toSorted((a, b) => Number(isFuzz(b)) - Number(isFuzz(a)));
 	const alone = others.filter(({ heavy }) => heavy);
 	const nextPatient = () => patient.shift() ?? light.pop();
 	await Promise.all([
-		runEach(() => soak.shift()),
+		runEach(() => soak.shift() ?? nextPatient()),
 		runEach(() => light.shift() ?? patient.pop()),
 		runEach(nextPatient),
 		runEach(nextPatient),
