@@ -30,7 +30,8 @@ export function findDuplicateKey(text: string): string | undefined {
 
 /** Quotes and escapes hide nothing: "a", a and "\u0061" are one key. */
 function keyText(token: string): string {
-	const inner = /^["']/.test(token) ? token.slice(1, -1) : token;
+	const inner = token.startsWith('"') || token.startsWith("'") ? token.slice(1, -1) : token;
+	if (!inner.includes("\\")) return inner;
 	return inner.replace(
 		/\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|\r\n|([\s\S]))/g,
 		(_, four?: string, two?: string, one?: string) =>

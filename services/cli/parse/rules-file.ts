@@ -14,7 +14,7 @@ export function parseRulesFile(fileName: string, text: string): Rule[] {
 	const refuse = (complaint: string) => new CommandFailure(exitCodes.failed, `${fileName}: ${complaint}`);
 	let parsed: unknown;
 	try {
-		parsed = JSON5.parse(text);
+		parsed = parseJson(text) ?? JSON5.parse(text);
 	} catch (error) {
 		if (!(error instanceof SyntaxError)) throw error;
 		throw refuse(error.message.replace(/^JSON5: (.*) at (\d+:\d+)$/, "line $2: $1"));
@@ -32,6 +32,15 @@ export function parseRulesFile(fileName: string, text: string): Rule[] {
 		// Checked field by field above, so it is JSON of that shape.
 		return fromJson(RuleSchema, rule as JsonValue);
 	});
+}
+
+/** All JSON is JSON5, and read twenty times as fast by the engine itself. Undefined: it is not JSON. */
+function parseJson(text: string): unknown {
+	try {
+		return JSON.parse(text);
+	} catch {
+		return undefined;
+	}
 }
 
 function nameOf(rule: unknown): string {

@@ -14,8 +14,11 @@ import type { PlannedChange, StoredEntry } from "./plan.ts";
 import type { EditResult } from "./rule-writer.ts";
 import { canonicalRule } from "./validate.ts";
 
-/** All rules of a file in canonical form; the first that is wrong is named with its place. */
-export function canonicalFile(rules: readonly Rule[]): Rule[] {
+/**
+ * All rules of a file in canonical form; the first that is wrong is named with its place.
+ * @param canonical each of them is already.
+ */
+export function canonicalFile(rules: readonly Rule[], canonical = false): Rule[] {
 	if (rules.length > limits.rules) {
 		throw new SluiceError(
 			"invalid",
@@ -23,17 +26,14 @@ export function canonicalFile(rules: readonly Rule[]): Rule[] {
 		);
 	}
 	const seen = new Map<string, number>();
-	return rules.map((rule, k) => {
-		const canonical = canonicalAt(k, rule);
-		const first = seen.get(canonical.name);
+	return rules.map((given, k) => {
+		const rule = canonical ? given : canonicalAt(k, given);
+		const first = seen.get(rule.name);
 		if (first !== undefined) {
-			throw new SluiceError(
-				"invalid",
-				`${fileText(k, canonical)}name: the same as rules[${first}]: rename one`,
-			);
+			throw new SluiceError("invalid", `${fileText(k, rule)}name: the same as rules[${first}]: rename one`);
 		}
-		seen.set(canonical.name, k);
-		return canonical;
+		seen.set(rule.name, k);
+		return rule;
 	});
 }
 

@@ -109,7 +109,7 @@ export class Rules {
 	}
 
 	async apply(request: WholeApply): Promise<ApplyResponse> {
-		const rules = canonicalFile(request.rules);
+		const rules = canonicalFile(request.rules, request.canonical);
 		const names = new Set(rules.map((rule) => rule.name));
 		const uids = new Map<string, string>();
 		const edit = (passed: ReadonlySet<string>): Edit => ({

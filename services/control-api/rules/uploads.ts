@@ -35,7 +35,10 @@ export const uploadLimits: UploadLimits = {
 };
 
 /** The whole of an apply, once its last part is there. */
-export type WholeApply = Pick<ApplyRequest, "rules" | "prune" | "dryRun">;
+export interface WholeApply extends Pick<ApplyRequest, "rules" | "prune" | "dryRun"> {
+	/** Its rules are in canonical form. */
+	readonly canonical?: boolean;
+}
 
 /** Collects applies that come in several messages. */
 export class Uploads {
@@ -62,7 +65,7 @@ export class Uploads {
 		}
 		if (upload.next < upload.parts) return undefined;
 		this.#end(request.uploadId);
-		return upload;
+		return { rules: upload.rules, prune: upload.prune, dryRun: upload.dryRun, canonical: true };
 	}
 
 	/** Forgets everything that is open. */
