@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setSystemTime, test } from "bun:test";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -157,3 +157,21 @@ test("a service that is started before its server waits for it", async () => {
 	await nc.close();
 	await server.stop();
 });
+
+test("a clock that is set back an hour keeps nobody from coming back", async () => {
+	const server = await startNatsServer();
+	try {
+		const nc = await connectNats({ url: server.url, name: "clocked" });
+		const back = (async () => {
+			for await (const { type } of nc.status()) if (type === "reconnect") return;
+		})();
+		setSystemTime(new Date(Date.now() - 3_600_000));
+		await server.kill();
+		await server.start();
+		expect(await settlesWithin(back, 20_000)).toBe(true);
+		await nc.close();
+	} finally {
+		setSystemTime();
+		await server.stop();
+	}
+}, 40_000);

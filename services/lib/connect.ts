@@ -64,8 +64,7 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 			waitOnFirstConnect,
 			reconnect: true,
 			maxReconnectAttempts: -1,
-			reconnectTimeWait: 250,
-			reconnectJitter: 100,
+			reconnectDelayHandler: reconnectWait(),
 			pingInterval: 5_000,
 			maxPingOut: 2,
 			ignoreAuthErrorAbort: true,
@@ -98,6 +97,24 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 			)
 		);
 	}
+}
+
+const RECONNECT_MS = 250;
+const RECONNECT_JITTER_MS = 100;
+
+/**
+ * How long after the last attempt the next one comes. The client takes that from the wall clock: when this was set
+ * back by an hour it would wait an hour, so that then the next attempt comes at once.
+ */
+export function reconnectWait(): () => number {
+	const ahead = () => Date.now() - performance.now();
+	let before = ahead();
+	return () => {
+		const now = ahead();
+		const wasSetBack = now < before - RECONNECT_MS;
+		before = now;
+		return wasSetBack ? Number.NEGATIVE_INFINITY : RECONNECT_MS + Math.random() * RECONNECT_JITTER_MS;
+	};
 }
 
 /** The kernel asks three times, a second each, for a neighbour that is not there. */

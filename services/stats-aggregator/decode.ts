@@ -16,7 +16,7 @@ const FAILURE_REASONS = Failure_ReasonSchema.values.length;
 export const limits = {
 	workersPerHost: 1024,
 	chunks: 256,
-	rulesPerChunk: 20_000,
+	rulesPerChunk: 2_000,
 	outputsPerChunk: 100_000,
 	interfaces: 4096,
 } as const;

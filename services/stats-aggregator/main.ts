@@ -7,10 +7,11 @@ import { errorText } from "@sluice/lib/errors";
 import { CONTENT_TYPE_HEADER, JSON_CONTENT_TYPE } from "@sluice/lib/headers";
 import { followHostRecords } from "@sluice/lib/host-records";
 import { toJsonText } from "@sluice/lib/json";
-import { followBucket } from "@sluice/lib/kv-snapshot";
+import { followBucket, type SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import { createLogger, type ServiceLogger } from "@sluice/lib/log";
 import { followLogLevels } from "@sluice/lib/log-levels";
 import { endpoint, serve } from "@sluice/lib/service";
+import type { HostRecord } from "@sluice/proto/gen/host";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import {
 	type GetStatsRequest,
@@ -20,6 +21,7 @@ import {
 	RuleStatsSchema,
 } from "@sluice/proto/gen/stats";
 import { buckets, requests, statsJsonSubject, statsSubject } from "@sluice/proto/subjects";
+import { strangeIncarnation, strangeWorker } from "./belongs.ts";
 import { type CataloguedRule, catalogue } from "./catalogue.ts";
 import { CountersDecoder } from "./counters-decoder.ts";
 import { emptyFold, type Fold, foldChunk } from "./fold.ts";
@@ -55,11 +57,15 @@ async function main(): Promise<void> {
 	const fold = emptyFold(own?.hostId);
 	const keeper = new FigureKeeper(nc, fold, logger);
 	await keeper.read();
-	const feed = followCounters(nc, countersListener(fold, logger));
 	const onTrouble = (message: string) => logger.facility("nats").warn(message);
-	const [rules, hosts, stopLogLevels] = await Promise.all([
+	// Before the counters, which are measured by them.
+	const hosts = await followHostRecords(nc, { onTrouble });
+	const feed = followCounters(
+		nc,
+		countersListener(fold, () => hosts.entries, logger),
+	);
+	const [rules, stopLogLevels] = await Promise.all([
 		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
-		followHostRecords(nc, { onTrouble }),
 		followLogLevels(nc, logger),
 		feed.initial,
 	]);
@@ -101,15 +107,22 @@ async function main(): Promise<void> {
 }
 
 /** Folds what comes; what is malformed is dropped with one line per interval. */
-function countersListener(fold: Fold, logger: ServiceLogger): CountersListener {
+function countersListener(
+	fold: Fold,
+	hosts: () => ReadonlyMap<string, SnapshotEntry<HostRecord>>,
+	logger: ServiceLogger,
+): CountersListener {
 	const log = logger.facility("fold");
 	const decoder = new CountersDecoder();
 	let refusedSinceLine = 0;
 	let lastLineAt = Number.NEGATIVE_INFINITY;
 	return {
 		onMessage(subject, payload, atMs) {
-			const decoded = decoder.decode(subject, payload);
-			if ("chunk" in decoded) {
+			const records = hosts();
+			const strange = strangeWorker(records, subject);
+			const decoded = strange === undefined ? decoder.decode(subject, payload) : { refused: strange };
+			const refused = "chunk" in decoded ? strangeIncarnation(records, decoded.chunk) : decoded.refused;
+			if ("chunk" in decoded && refused === undefined) {
 				const { host, worker, sequence, chunk } = decoded.chunk;
 				const outcome = foldChunk(fold, decoded.chunk, atMs);
 				// `host` is ours, in every line.
@@ -121,7 +134,7 @@ function countersListener(fold: Fold, logger: ServiceLogger): CountersListener {
 			}
 			refusedSinceLine += 1;
 			if (performance.now() - lastLineAt >= REFUSAL_LOG_EVERY_MS) {
-				log.warn({ subject, reason: decoded.refused, count: refusedSinceLine }, "counters refused");
+				log.warn({ subject, reason: refused, count: refusedSinceLine }, "counters refused");
 				lastLineAt = performance.now();
 				refusedSinceLine = 0;
 			}

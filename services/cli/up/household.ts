@@ -1,5 +1,6 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import type { ServerTrust } from "@sluice/lib/config";
+import { errorText } from "@sluice/lib/errors";
 import { hostConnectionName } from "@sluice/proto/subjects";
 import type { Accounts } from "./accounts.ts";
 import { checkCluster } from "./check-cluster.ts";
@@ -98,7 +99,7 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 }
 
 async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Promise<Household> {
-	const { plan, accounts, dataDir, adopt } = parts;
+	const { plan, accounts, dataDir, adopt, log } = parts;
 	const credentials = await readHostCredentials(cluster.credentialsFile, plan.hostId);
 	const { ca, serverName } = credentials;
 	const trust: ServerTrust = { ca, serverName };
@@ -111,7 +112,12 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 		// So that `sluice host list` works here as well, and without root for group sluice.
 		const name = hostConnectionName("reader", plan.hostId);
 		const reader = nkeyFile(name, credentials.reader.seed, { url: cluster.natsUrl, ...trust });
-		await dataDir.write(dataDir.credentials("reader"), reader, 0o640, accounts.operatorsGid);
+		// A full disk keeps nobody from relaying.
+		await dataDir
+			.write(dataDir.credentials("reader"), reader, 0o640, accounts.operatorsGid)
+			.catch((thrown) =>
+				log.warn(`sluice host list has no key, or an old one, on this host: ${errorText(thrown)}`),
+			);
 	}
 	const home = await homeOf(parts, cluster.natsUrl, trust, Promise.resolve());
 	return {

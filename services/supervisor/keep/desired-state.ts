@@ -189,6 +189,7 @@ export class DesiredState implements ClusterView {
 		const before = this.#known;
 		if (before?.created === now.created && before.sequence === now.sequence) return;
 		this.#setKnown(now);
+		this.#takeHosts(live);
 		this.#onKept();
 	}
 
@@ -200,15 +201,22 @@ export class DesiredState implements ClusterView {
 		this.#known = known;
 	}
 
-	#takeHosts({ hosts }: Live): void {
-		for (const [host, entry] of hosts.entries) this.#others.set(host, entry);
+	/** Those of another cluster say nothing of where the rules run that are held. */
+	#takeHosts(live: Live): void {
+		if (this.#isForeign(live)) return;
+		for (const [host, entry] of live.hosts.entries) this.#others.set(host, entry);
+	}
+
+	#isForeign(live: Live): boolean {
+		return this.#known !== undefined && this.#known.clusterId !== seen(live).clusterId;
 	}
 
 	/** Every host writes its record every two seconds; what matters here hardly ever changes. */
-	#followHosts({ hosts }: Live): void {
+	#followHosts(live: Live): void {
 		const digestNow = () => placementDigest(this.#host, { entries: this.#others, lastSequence: 0n });
 		let digest = digestNow();
-		hosts.onChange(({ key, entry, lost }) => {
+		live.hosts.onChange(({ key, entry, lost }) => {
+			if (this.#isForeign(live)) return;
 			if (entry !== undefined) this.#others.set(key, entry);
 			else if (lost !== true) this.#others.delete(key);
 			if (key === this.#host) return;
