@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -61,4 +62,28 @@ time_t time(time_t *at)
 	if (at)
 		*at = now.tv_sec;
 	return now.tv_sec;
+}
+
+/* The first of these is a day of 2001 by the real time, and of no uptime. */
+#define REAL_SINCE_S 1000000000
+
+/*
+ * The kernel's own clock is right, and would take an end that our clock gave for long past, or for hours away: a thread
+ * that waits in a loop would take a whole CPU. A condition on the monotonic clock has ends that are too small for this.
+ */
+int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex,
+			   const struct timespec *restrict end)
+{
+	static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+	struct timespec kernels = *end;
+
+	if (!real)
+		real = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))
+			dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+	if (!real)
+		real = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))
+			dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+	if (kernels.tv_sec > REAL_SINCE_S)
+		kernels.tv_sec -= offset();
+	return real(condition, mutex, &kernels);
 }
