@@ -14,6 +14,7 @@ const LOOK_EVERY_MS = 1000;
 const GONE_MS = 5000;
 const WRITES_AT_ONCE = 16;
 const WRITE_TIMEOUT_MS = 2000;
+const POLL_MS = 5;
 
 /**
  * Keeps what hosts counted that begin anew or are gone: once each, so that no disk is busy with what
@@ -28,6 +29,7 @@ export class FigureKeeper {
 	#currentSinceMs = Number.POSITIVE_INFINITY;
 	/** By host: when the workers had been heard whose last words are kept. */
 	readonly #keptAt = new Map<string, number>();
+	#wanted: () => Wanted = () => () => true;
 	#writing = false;
 	#said = "";
 
@@ -48,11 +50,15 @@ export class FigureKeeper {
 
 	/** `wanted`: which rules there are now. */
 	start(wanted: () => Wanted): void {
-		this.#timer = setInterval(() => void this.#look(wanted), LOOK_EVERY_MS);
+		this.#wanted = wanted;
+		this.#timer = setInterval(() => void this.#look(GONE_MS), LOOK_EVERY_MS);
 	}
 
-	stop(): void {
+	/** Keeps what was heard last of every host: relay and nats-server may be stopped together with us. */
+	async stop(): Promise<void> {
 		clearInterval(this.#timer);
+		while (this.#writing) await Bun.sleep(POLL_MS);
+		await this.#look(0);
 		this.#snapshot?.stop();
 	}
 
@@ -72,16 +78,17 @@ export class FigureKeeper {
 		}
 	}
 
-	async #look(wanted: () => Wanted): Promise<void> {
+	/** Keeps what is to be kept, hosts that were silent for so long among it. */
+	async #look(silentMs: number): Promise<void> {
 		const nowMs = Date.now();
 		if (this.#snapshot?.current !== true) this.#currentSinceMs = Number.POSITIVE_INFINITY;
 		else this.#currentSinceMs = Math.min(nowMs, this.#currentSinceMs);
 		if (this.#writing || this.#currentSinceMs > nowMs) return;
 		for (const [id, host] of this.#fold.hosts)
-			if (id !== this.#fold.own) this.#keepIfGone(id, host, wanted, nowMs);
+			if (id !== this.#fold.own) this.#keepIfSilent(id, host, silentMs, nowMs);
 		this.#writing = true;
 		try {
-			await this.#writeAll(wanted, nowMs);
+			await this.#writeAll(nowMs);
 			this.#said = "";
 		} catch (thrown) {
 			// Tried again each second.
@@ -94,23 +101,23 @@ export class FigureKeeper {
 		}
 	}
 
-	#keepIfGone(id: string, host: HostFold, wanted: () => Wanted, nowMs: number): void {
+	#keepIfSilent(id: string, host: HostFold, silentMs: number, nowMs: number): void {
 		let heardAtMs = 0;
 		for (const { latest } of host.workers.values()) heardAtMs = Math.max(heardAtMs, latest?.heardAtMs ?? 0);
 		if (heardAtMs === 0 || this.#keptAt.get(id) === heardAtMs) return;
-		if (nowMs - Math.max(heardAtMs, this.#currentSinceMs) < GONE_MS) return;
-		keepLast(host, heardAtMs, wanted());
+		if (nowMs - Math.max(heardAtMs, this.#currentSinceMs) < silentMs) return;
+		keepLast(host, heardAtMs, this.#wanted());
 		this.#keptAt.set(id, heardAtMs);
 	}
 
-	async #writeAll(wanted: () => Wanted, nowMs: number): Promise<void> {
+	async #writeAll(nowMs: number): Promise<void> {
 		const writes = [...this.#fold.hosts].flatMap(([id, host]) =>
 			[...host.kept].flatMap(([part, kept]) =>
 				kept.unwritten ? [{ key: keptFiguresKey(id, part), kept, incarnation: host.incarnation }] : [],
 			),
 		);
 		if (writes.length === 0) return;
-		const rules = wanted();
+		const rules = this.#wanted();
 		for (let at = 0; at < writes.length; at += WRITES_AT_ONCE) {
 			const some = writes.slice(at, at + WRITES_AT_ONCE);
 			await Promise.all(

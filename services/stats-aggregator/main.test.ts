@@ -336,6 +336,24 @@ describe("the aggregator on a real nats-server", () => {
 		expect((heardMs[3] ?? 0) - (heardMs[0] ?? 0)).toBeLessThan(8_000);
 	});
 
+	test("what was heard until it was stopped is kept: a host may begin anew meanwhile, and nats-server lose the counters", async () => {
+		await startAggregator();
+		const say = (incarnation: bigint, count: bigint) => {
+			publish({ host: "relay-b", incarnation, sequence: 1n, rules: [{ uid: uid(1), received: count }] });
+		};
+		say(5n, 100n);
+		await until(async () => (await received()) === 100n);
+		const child = processes.pop();
+		child?.kill("SIGTERM");
+		expect(await child?.exited).toBe(0);
+		const jsm = await jetstreamManager(nc);
+		await jsm.streams.purge(countersStream);
+		say(6n, 10n);
+		await nc.flush();
+		await startAggregator();
+		await until(async () => (await received()) === 110n);
+	});
+
 	test("publishes the same figures in JSON, for whoever watches from a shell", async () => {
 		const heard: Msg[] = [];
 		nc.subscribe("sluice.v1.stats.>", { callback: (_, message) => void heard.push(message) });

@@ -46,7 +46,8 @@ async function main(): Promise<void> {
 	const logger = createLogger({ service: SERVICE, host: config.hostId, level: config.logLevel });
 	const nc = await connectNats({ url: config.natsUrl, credentials: config.credentials, name: SERVICE });
 	const followers: (() => void)[] = [];
-	const { stop, isStopping } = stopOnce(nc, followers);
+	let keepFigures = async () => {};
+	const { stop, isStopping } = stopOnce(nc, followers, () => keepFigures());
 	onParentGone(stop);
 	process.once("SIGTERM", stop);
 	process.once("SIGINT", stop);
@@ -74,7 +75,6 @@ async function main(): Promise<void> {
 		() => hosts.stop(),
 		stopLogLevels,
 		() => feed.stop(),
-		() => keeper.stop(),
 	);
 
 	let known: CataloguedRule[] | undefined;
@@ -85,6 +85,7 @@ async function main(): Promise<void> {
 		known ??= catalogue([...rules.entries.values()].map(({ value }) => value));
 		return known;
 	};
+	keepFigures = () => keeper.stop();
 	keeper.start(() => {
 		// Rules that were lost come back with their uids (ADR 0076).
 		if (!rules.current || rules.stream.damaged || rules.entries.size === 0) return () => true;
@@ -259,6 +260,7 @@ function jsonHeaders(): MsgHdrs {
 function stopOnce(
 	nc: NatsConnection,
 	followers: readonly (() => void)[],
+	lastWork: () => Promise<void>,
 ): { readonly stop: () => void; readonly isStopping: () => boolean } {
 	let stopping = false;
 	const exit = () => process.exit(0);
@@ -270,7 +272,9 @@ function stopOnce(
 			for (const stopFollower of followers) stopFollower();
 			// A server that is gone cannot be drained to.
 			setTimeout(exit, DRAIN_LIMIT_MS);
-			void nc.drain().then(exit, exit);
+			void lastWork()
+				.then(() => nc.drain())
+				.then(exit, exit);
 		},
 	};
 }
