@@ -3,8 +3,8 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <time.h>
@@ -15,7 +15,8 @@ static const volatile int64_t *offset_s;
 __attribute__((constructor)) static void map_offset(void)
 {
 	int fd = open(OFFSET_FILE, O_RDONLY | O_CLOEXEC);
-	void *map = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(*offset_s), PROT_READ, MAP_SHARED, fd, 0);
+	void *map = fd < 0 ? MAP_FAILED
+			   : mmap(NULL, sizeof(*offset_s), PROT_READ, MAP_SHARED, fd, 0);
 
 	if (fd >= 0)
 		close(fd);
@@ -78,11 +79,12 @@ int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *
 	struct timespec kernels = *end;
 
 	if (!real)
-		real = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))
-			dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+		real = (int (*)(pthread_cond_t *, pthread_mutex_t *,
+				const struct timespec *))dlvsym(RTLD_NEXT, "pthread_cond_timedwait",
+								"GLIBC_2.3.2");
 	if (!real)
-		real = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))
-			dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+		real = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))dlsym(
+			RTLD_NEXT, "pthread_cond_timedwait");
 	if (kernels.tv_sec > REAL_SINCE_S)
 		kernels.tv_sec -= offset();
 	return real(condition, mutex, &kernels);
