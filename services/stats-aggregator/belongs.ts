@@ -1,24 +1,44 @@
-import type { SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import type { HostRecord } from "@sluice/proto/gen/host";
 import type { Chunk } from "./sample.ts";
 
-type Records = ReadonlyMap<string, Pick<SnapshotEntry<HostRecord>, "value">>;
-
-/**
- * Why counters cannot be of a host as its supervisor says it is; undefined: they can, or it says nothing. Any worker may
- * publish under any worker's number of its host, and what it says must neither outlive its host's next start nor
- * take more memory than its host's workers do. Who is early speaks again within a second. Pure.
- */
-export function strangeWorker(records: Records, subject: string): string | undefined {
-	const [, , , host = "", worker = ""] = subject.split(".");
-	const record = records.get(host)?.value;
-	if (record === undefined || record.workers.some((each) => String(each.worker) === worker)) return undefined;
-	return `host ${host} has no worker ${worker}`;
+interface Said {
+	readonly incarnation: bigint;
+	readonly workers: ReadonlySet<string>;
 }
 
-/** The same, of what was decoded. */
-export function strangeIncarnation(records: Records, { host, incarnation }: Chunk): string | undefined {
-	const record = records.get(host)?.value;
-	if (record === undefined || incarnation <= record.incarnation) return undefined;
-	return `of an up that host ${host} has not begun`;
+/**
+ * What the hosts' own records say of their workers, which only supervisors write. Any worker may publish under any
+ * number and incarnation of its host, and what it says must neither outlive the host's next start nor take more
+ * memory than its workers do. Who is early speaks again within a second. Records are in nats-server's memory: what one
+ * said last holds until another comes.
+ */
+export class KnownHosts {
+	readonly #said = new Map<string, Said>();
+
+	take(record: HostRecord): void {
+		const workers = new Set(record.workers.map(({ worker }) => String(worker)));
+		this.#said.set(record.host, { incarnation: record.incarnation, workers });
+	}
+
+	/** Why counters on this subject cannot be of the host; undefined: they can, or it has said nothing yet. */
+	strangeWorker(subject: string): string | undefined {
+		const [, , , host = "", worker = ""] = subject.split(".");
+		const said = this.#said.get(host);
+		return said === undefined || said.workers.has(worker)
+			? undefined
+			: `host ${host} has no worker ${worker}`;
+	}
+
+	/** The same, of what was decoded. */
+	strangeIncarnation({ host, incarnation }: Chunk): string | undefined {
+		const said = this.#said.get(host);
+		return said === undefined || incarnation <= said.incarnation
+			? undefined
+			: `of an up that host ${host} has not begun`;
+	}
+
+	/** Whether the host itself has said that it began so. */
+	vouchesFor(host: string, incarnation: bigint): boolean {
+		return (this.#said.get(host)?.incarnation ?? -1n) >= incarnation;
+	}
 }

@@ -15,9 +15,12 @@ const FAILURE_REASONS = Failure_ReasonSchema.values.length;
 
 export const limits = {
 	workersPerHost: 1024,
-	chunks: 256,
+	/** A worker has room for 10,000 rules and 262,144 outputs, and says 1,000 and 8,192 at a time. */
+	chunks: 64,
 	rulesPerChunk: 2_000,
-	outputsPerChunk: 100_000,
+	outputsPerChunk: 10_000,
+	/** Of a part of what is kept of a host (ADR 0115). */
+	outputsKept: 100_000,
 	interfaces: 4096,
 } as const;
 
@@ -42,14 +45,14 @@ export function decodeCounters(subject: string, bytes: Uint8Array): Decoded {
 	const refused =
 		identityFault(subject, message) ??
 		ruleColumnsFault(message) ??
-		outputColumnsFault(message) ??
+		outputColumnsFault(message, limits.outputsPerChunk) ??
 		interfaceColumnsFault(message);
 	return refused === undefined ? { chunk: toChunk(message) } : { refused };
 }
 
 /** Of a message that holds nothing but rules and their outputs; undefined: its columns do not fit each other. */
 export function decodeRules(message: WorkerCounters): Map<string, RuleSample> | undefined {
-	const fault = ruleColumnsFault(message) ?? outputColumnsFault(message);
+	const fault = ruleColumnsFault(message) ?? outputColumnsFault(message, limits.outputsKept);
 	return fault === undefined ? ruleSamples(message) : undefined;
 }
 
@@ -85,10 +88,10 @@ function ruleColumnsFault(message: WorkerCounters): string | undefined {
 	);
 }
 
-function outputColumnsFault(message: WorkerCounters): string | undefined {
+function outputColumnsFault(message: WorkerCounters, most: number): string | undefined {
 	const rules = message.ruleUids.length / UID_BYTES;
 	const rows = message.outputKeys.length;
-	if (rows > limits.outputsPerChunk) {
+	if (rows > most) {
 		return `${rows} outputs`;
 	}
 	if (message.outputRule.some((row) => row >= rules)) {

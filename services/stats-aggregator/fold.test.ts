@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { RuleStatsSchema } from "@sluice/proto/gen/stats";
 import { emptyFold } from "./fold.ts";
 import { ruleStats } from "./query.ts";
 import { foldReading, R1, R2, type Reading, rule, T0, uid } from "./testing/counters.ts";
@@ -43,7 +45,33 @@ describe("fold", () => {
 		expect(hosts.map(({ receivedPackets }) => receivedPackets)).toEqual([7n, 1n]);
 	});
 
-	test("a slot whose sequence began anew is believed when its clock says it is later", () => {
+	test("a sequence and a time from the far future hide the true figures for a moment only", () => {
+		const fold = emptyFold();
+		const lie = { sequence: 2n ** 63n, atMs: 2 ** 52 };
+		foldReading(fold, { ...lie, rules: [] }, T0);
+		foldReading(fold, { ...lie, sequence: lie.sequence + 1n, chunks: 2, rules: [] }, T0);
+		const truth: Reading = { rules: [{ uid: uid(1), received: 7n }] };
+		expect(foldReading(fold, { ...truth, sequence: 8n, atMs: T0 + 1000 })).toBe("stale");
+		expect(foldReading(fold, { ...truth, sequence: 9n, atMs: T0 + 2000 })).toBe("started-over");
+		expect(foldReading(fold, { ...truth, sequence: 10n, atMs: T0 + 3000 })).toBe("sample");
+		expect(ruleStats(fold, video, T0 + 3000).receivedPackets).toBe(7n);
+	});
+
+	test("figures without measure stay at the most that can be told", () => {
+		const fold = emptyFold();
+		const most = 2n ** 64n - 1n;
+		const reading = (host: string): Reading => ({
+			host,
+			rules: [{ uid: uid(1), received: most, bytes: most, outputs: [{ output: R1, sent: 1n }] }],
+		});
+		for (const host of ["relay-a", "relay-b"]) foldReading(fold, reading(host));
+		const stats = ruleStats(fold, video, T0);
+		expect(fromBinary(RuleStatsSchema, toBinary(RuleStatsSchema, stats)).receivedPackets).toBe(most);
+		foldReading(fold, { ...reading("relay-b"), incarnation: 2n ** 40n });
+		expect(ruleStats(fold, video, T0).receivedBytes).toBe(most);
+	});
+
+	test("a slot whose sequence began anew is believed when it comes later", () => {
 		const fold = emptyFold();
 		foldReading(fold, { sequence: 900n, atMs: T0, rules: [{ uid: uid(1), received: 900n }] });
 		const again: Reading = { sequence: 1n, rules: [{ uid: uid(1), received: 3n }] };

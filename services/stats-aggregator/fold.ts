@@ -31,7 +31,8 @@ export interface WorkerFold {
 
 interface Pending {
 	readonly sequence: bigint;
-	readonly atUnixMs: bigint;
+	/** The first of its chunks, by our clock. */
+	readonly heardAtMs: number;
 	readonly chunks: (Chunk | undefined)[];
 	missing: number;
 }
@@ -47,11 +48,11 @@ export type FoldOutcome = "sample" | "started-over" | "pending" | "stale";
 const MIN_RATE_INTERVAL_MS = 500n;
 
 /**
- * A slot keeps its sequence over the death of its worker. Should one begin anew all the
- * same, this much later by its own clock, it is believed: silence until the old sequence
+ * A slot's sequence grows over the death of its worker. Should one begin anew all the
+ * same, this long after the last was heard, it is believed: silence until the old sequence
  * is reached again would be worse.
  */
-const STARTED_OVER_AFTER_MS = 1500n;
+const STARTED_OVER_AFTER_MS = 1500;
 
 export function emptyFold(own?: string): Fold {
 	return { hosts: new Map(), own };
@@ -72,11 +73,11 @@ export function foldChunk(fold: Fold, chunk: Chunk, heardAtMs: number): FoldOutc
 		return "stale";
 	}
 	const worker = workerOf(host, chunk.worker);
-	const startedOver = isStartedOver(worker.latest, chunk);
+	const startedOver = isStartedOver(worker.latest, chunk, heardAtMs);
 	if (worker.latest !== undefined && chunk.sequence <= worker.latest.sequence && !startedOver) {
 		return "stale";
 	}
-	const pending = pendingOf(worker, chunk);
+	const pending = pendingOf(worker, chunk, heardAtMs);
 	if (pending === undefined) {
 		return "stale";
 	}
@@ -120,16 +121,17 @@ function workerOf(host: HostFold, slot: number): WorkerFold {
 	return worker;
 }
 
-function isStartedOver(latest: Sample | undefined, chunk: Chunk): boolean {
+/** By our clock: a worker in foreign hands may have named a time that never comes. */
+function isStartedOver(latest: Sample | undefined, chunk: Chunk, heardAtMs: number): boolean {
 	return (
 		latest !== undefined &&
 		chunk.sequence <= latest.sequence &&
-		chunk.atUnixMs >= latest.atUnixMs + STARTED_OVER_AFTER_MS
+		heardAtMs >= latest.heardAtMs + STARTED_OVER_AFTER_MS
 	);
 }
 
 /** The publication `chunk` belongs to; a newer one gives up an older that never became whole. */
-function pendingOf(worker: WorkerFold, chunk: Chunk): Pending | undefined {
+function pendingOf(worker: WorkerFold, chunk: Chunk, heardAtMs: number): Pending | undefined {
 	const { pending } = worker;
 	if (pending?.sequence === chunk.sequence && pending.chunks.length === chunk.chunks) {
 		return pending;
@@ -137,13 +139,13 @@ function pendingOf(worker: WorkerFold, chunk: Chunk): Pending | undefined {
 	if (
 		pending !== undefined &&
 		chunk.sequence < pending.sequence &&
-		chunk.atUnixMs < pending.atUnixMs + STARTED_OVER_AFTER_MS
+		heardAtMs < pending.heardAtMs + STARTED_OVER_AFTER_MS
 	) {
 		return undefined;
 	}
 	worker.pending = {
 		sequence: chunk.sequence,
-		atUnixMs: chunk.atUnixMs,
+		heardAtMs,
 		chunks: new Array<Chunk | undefined>(chunk.chunks).fill(undefined),
 		missing: chunk.chunks,
 	};

@@ -5,6 +5,7 @@ import { type BucketSnapshot, followBucket, type SnapshotEntry } from "@sluice/l
 import type { ServiceLogger } from "@sluice/lib/log";
 import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
 import { buckets, keptFiguresKey } from "@sluice/proto/subjects";
+import type { KnownHosts } from "./belongs.ts";
 import { type Fold, foldKept, type HostFold } from "./fold.ts";
 import { keepLast, takeLost, type Wanted } from "./kept.ts";
 import { decodeKept, encodeKept } from "./stored-figures.ts";
@@ -23,6 +24,7 @@ const POLL_MS = 5;
 export class FigureKeeper {
 	readonly #nc: NatsConnection;
 	readonly #fold: Fold;
+	readonly #known: KnownHosts;
 	readonly #log: ReturnType<ServiceLogger["facility"]>;
 	#snapshot: BucketSnapshot<KeptFigures> | undefined;
 	#timer: ReturnType<typeof setInterval> | undefined;
@@ -33,9 +35,10 @@ export class FigureKeeper {
 	#writing = false;
 	#said = "";
 
-	constructor(nc: NatsConnection, fold: Fold, logger: ServiceLogger) {
+	constructor(nc: NatsConnection, fold: Fold, known: KnownHosts, logger: ServiceLogger) {
 		this.#nc = nc;
 		this.#fold = fold;
+		this.#known = known;
 		this.#log = logger.facility("fold");
 	}
 
@@ -62,6 +65,12 @@ export class FigureKeeper {
 		this.#snapshot?.stop();
 	}
 
+	/** What was kept of a host, and nothing that was said since. */
+	takeAnew(host: string): void {
+		for (const [key, entry] of this.#snapshot?.entries ?? [])
+			if (key.startsWith(`${host}.`)) this.#take(key, entry);
+	}
+
 	#take(key: string, entry: SnapshotEntry<KeptFigures> | undefined): void {
 		const [id = "", part = ""] = key.split(".");
 		this.#keptAt.delete(id);
@@ -84,8 +93,7 @@ export class FigureKeeper {
 		if (this.#snapshot?.current !== true) this.#currentSinceMs = Number.POSITIVE_INFINITY;
 		else this.#currentSinceMs = Math.min(nowMs, this.#currentSinceMs);
 		if (this.#writing || this.#currentSinceMs > nowMs) return;
-		for (const [id, host] of this.#fold.hosts)
-			if (id !== this.#fold.own) this.#keepIfSilent(id, host, silentMs, nowMs);
+		for (const [id, host] of this.#hosts()) this.#keepIfSilent(id, host, silentMs, nowMs);
 		this.#writing = true;
 		try {
 			await this.#writeAll(nowMs);
@@ -101,6 +109,14 @@ export class FigureKeeper {
 		}
 	}
 
+	/** Of one that has not said itself how it began, nothing is kept: others may have spoken in its name. */
+	#hosts(): [string, HostFold][] {
+		const { hosts, own } = this.#fold;
+		return [...hosts].filter(
+			([id, { incarnation }]) => id !== own && this.#known.vouchesFor(id, incarnation),
+		);
+	}
+
 	#keepIfSilent(id: string, host: HostFold, silentMs: number, nowMs: number): void {
 		let heardAtMs = 0;
 		for (const { latest } of host.workers.values()) heardAtMs = Math.max(heardAtMs, latest?.heardAtMs ?? 0);
@@ -111,7 +127,7 @@ export class FigureKeeper {
 	}
 
 	async #writeAll(nowMs: number): Promise<void> {
-		const writes = [...this.#fold.hosts].flatMap(([id, host]) =>
+		const writes = this.#hosts().flatMap(([id, host]) =>
 			[...host.kept].flatMap(([part, kept]) =>
 				kept.unwritten ? [{ key: keptFiguresKey(id, part), kept, incarnation: host.incarnation }] : [],
 			),

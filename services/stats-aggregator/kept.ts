@@ -1,6 +1,7 @@
 import { KEPT_PARTS } from "@sluice/proto/subjects";
 import type { HostFold, WorkerFold } from "./fold.ts";
 import type { OutputSample, RuleSample, Sample } from "./sample.ts";
+import { plus } from "./saturating.ts";
 import { addEach } from "./sums.ts";
 
 /** By rule uid. */
@@ -44,7 +45,7 @@ export function keptAfter(ended: HostFold): Map<number, Kept> {
 		const before = ended.kept.get(part);
 		const counted = laterOf(rowsIn(before?.last), parts.get(part) ?? NO_ROWS);
 		all.set(part, {
-			former: plus(before?.former ?? NO_ROWS, counted),
+			former: joined(before?.former ?? NO_ROWS, counted),
 			last: undefined,
 			revision: before?.revision ?? 0n,
 			unwritten: before?.unwritten === true || counted.size > 0,
@@ -61,7 +62,7 @@ export function takeStored(host: HostFold, part: number, stored: StoredFigures):
 		return;
 	}
 	const ours = host.kept.get(part);
-	const kept = ours ?? { former: plus(former, rowsIn(last)), last: undefined };
+	const kept = ours ?? { former: joined(former, rowsIn(last)), last: undefined };
 	host.kept.set(part, { ...kept, revision, unwritten: ours !== undefined || last !== undefined });
 }
 
@@ -129,7 +130,9 @@ function isNothing({ receivedPackets, outputs }: RuleSample): boolean {
 
 /** The hosts' clocks are anywhere. */
 function byOurClock({ atUnixMs, heardAtMs }: Sample, { lastReceivedUnixMs: last }: RuleSample): bigint {
-	return last === 0n ? 0n : BigInt(Math.round(heardAtMs)) - (atUnixMs > last ? atUnixMs - last : 0n);
+	if (last === 0n) return 0n;
+	const at = BigInt(Math.round(heardAtMs)) - (atUnixMs > last ? atUnixMs - last : 0n);
+	return at > 0n ? at : 0n;
 }
 
 function byPart(rows: Rows): Map<number, Map<string, RuleSample>> {
@@ -152,7 +155,7 @@ function laterOf(kept: Rows, heard: Rows): Rows {
 	return rows;
 }
 
-function plus(a: Rows, b: Rows): Rows {
+function joined(a: Rows, b: Rows): Rows {
 	const rows = new Map(a);
 	for (const [uid, row] of b) {
 		const other = rows.get(uid);
@@ -168,9 +171,9 @@ function sumOf(a: RuleSample, b: RuleSample): RuleSample {
 		outputs.set(key, other === undefined ? output : outputSum(other, output));
 	}
 	return {
-		receivedPackets: a.receivedPackets + b.receivedPackets,
-		receivedBytes: a.receivedBytes + b.receivedBytes,
-		forwardedPackets: a.forwardedPackets + b.forwardedPackets,
+		receivedPackets: plus(a.receivedPackets, b.receivedPackets),
+		receivedBytes: plus(a.receivedBytes, b.receivedBytes),
+		forwardedPackets: plus(a.forwardedPackets, b.forwardedPackets),
 		lastReceivedUnixMs: laterTime(a.lastReceivedUnixMs, b.lastReceivedUnixMs),
 		droppedPackets: eachSum(a.droppedPackets, b.droppedPackets),
 		outputs,
@@ -179,13 +182,13 @@ function sumOf(a: RuleSample, b: RuleSample): RuleSample {
 
 function outputSum(a: OutputSample, b: OutputSample): OutputSample {
 	return {
-		eligiblePackets: a.eligiblePackets + b.eligiblePackets,
-		sentPackets: a.sentPackets + b.sentPackets,
-		sentBytes: a.sentBytes + b.sentBytes,
-		failedPackets: a.failedPackets + b.failedPackets,
-		limitedPackets: a.limitedPackets + b.limitedPackets,
+		eligiblePackets: plus(a.eligiblePackets, b.eligiblePackets),
+		sentPackets: plus(a.sentPackets, b.sentPackets),
+		sentBytes: plus(a.sentBytes, b.sentBytes),
+		failedPackets: plus(a.failedPackets, b.failedPackets),
+		limitedPackets: plus(a.limitedPackets, b.limitedPackets),
 		failedByReason: eachSum(a.failedByReason, b.failedByReason),
-		unreachableAnswers: a.unreachableAnswers + b.unreachableAnswers,
+		unreachableAnswers: plus(a.unreachableAnswers, b.unreachableAnswers),
 	};
 }
 

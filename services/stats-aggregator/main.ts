@@ -7,11 +7,11 @@ import { errorText } from "@sluice/lib/errors";
 import { CONTENT_TYPE_HEADER, JSON_CONTENT_TYPE } from "@sluice/lib/headers";
 import { followHostRecords } from "@sluice/lib/host-records";
 import { toJsonText } from "@sluice/lib/json";
-import { followBucket, type SnapshotEntry } from "@sluice/lib/kv-snapshot";
+import { followBucket } from "@sluice/lib/kv-snapshot";
 import { createLogger, type ServiceLogger } from "@sluice/lib/log";
 import { followLogLevels } from "@sluice/lib/log-levels";
 import { endpoint, serve } from "@sluice/lib/service";
-import type { HostRecord } from "@sluice/proto/gen/host";
+import { settlesWithin } from "@sluice/lib/settles-within";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import {
 	type GetStatsRequest,
@@ -21,7 +21,7 @@ import {
 	RuleStatsSchema,
 } from "@sluice/proto/gen/stats";
 import { buckets, requests, statsJsonSubject, statsSubject } from "@sluice/proto/subjects";
-import { strangeIncarnation, strangeWorker } from "./belongs.ts";
+import { KnownHosts } from "./belongs.ts";
 import { type CataloguedRule, catalogue } from "./catalogue.ts";
 import { CountersDecoder } from "./counters-decoder.ts";
 import { emptyFold, type Fold, foldChunk } from "./fold.ts";
@@ -38,6 +38,8 @@ const VERSION = "0.1.0";
 const PUBLISH_EVERY_MS = 1000;
 const WARM_UP_POLL_MS = 20;
 const DRAIN_LIMIT_MS = 1000;
+/** 10,000 rules with 16 outputs, of two hosts, take a second; `up` waits for 5, a container's engine for 10. */
+const KEEP_LIMIT_MS = 3500;
 /** A broken or hostile publisher must not fill the log. */
 const REFUSAL_LOG_EVERY_MS = 10_000;
 
@@ -56,15 +58,23 @@ async function main(): Promise<void> {
 
 	const own = config.startsWithRelay ? config : undefined;
 	const fold = emptyFold(own?.hostId);
-	const keeper = new FigureKeeper(nc, fold, logger);
+	const knownHosts = new KnownHosts();
+	const keeper = new FigureKeeper(nc, fold, knownHosts, logger);
 	await keeper.read();
 	const onTrouble = (message: string) => logger.facility("nats").warn(message);
 	// Before the counters, which are measured by them.
 	const hosts = await followHostRecords(nc, { onTrouble });
-	const feed = followCounters(
-		nc,
-		countersListener(fold, () => hosts.entries, logger),
-	);
+	for (const { value } of hosts.entries.values()) knownHosts.take(value);
+	hosts.onChange(({ entry }) => {
+		if (entry === undefined) return;
+		const { host, incarnation } = entry.value;
+		knownHosts.take(entry.value);
+		// Somebody had spoken of an up that never was, while the host itself had not spoken yet.
+		if ((fold.hosts.get(host)?.incarnation ?? 0n) <= incarnation) return;
+		fold.hosts.delete(host);
+		keeper.takeAnew(host);
+	});
+	const feed = followCounters(nc, countersListener(fold, knownHosts, logger));
 	const [rules, stopLogLevels] = await Promise.all([
 		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
 		followLogLevels(nc, logger),
@@ -108,21 +118,16 @@ async function main(): Promise<void> {
 }
 
 /** Folds what comes; what is malformed is dropped with one line per interval. */
-function countersListener(
-	fold: Fold,
-	hosts: () => ReadonlyMap<string, SnapshotEntry<HostRecord>>,
-	logger: ServiceLogger,
-): CountersListener {
+function countersListener(fold: Fold, hosts: KnownHosts, logger: ServiceLogger): CountersListener {
 	const log = logger.facility("fold");
 	const decoder = new CountersDecoder();
 	let refusedSinceLine = 0;
 	let lastLineAt = Number.NEGATIVE_INFINITY;
 	return {
 		onMessage(subject, payload, atMs) {
-			const records = hosts();
-			const strange = strangeWorker(records, subject);
+			const strange = hosts.strangeWorker(subject);
 			const decoded = strange === undefined ? decoder.decode(subject, payload) : { refused: strange };
-			const refused = "chunk" in decoded ? strangeIncarnation(records, decoded.chunk) : decoded.refused;
+			const refused = "chunk" in decoded ? hosts.strangeIncarnation(decoded.chunk) : decoded.refused;
 			if ("chunk" in decoded && refused === undefined) {
 				const { host, worker, sequence, chunk } = decoded.chunk;
 				const outcome = foldChunk(fold, decoded.chunk, atMs);
@@ -260,6 +265,7 @@ function jsonHeaders(): MsgHdrs {
 function stopOnce(
 	nc: NatsConnection,
 	followers: readonly (() => void)[],
+	/** No longer than KEEP_LIMIT_MS. */
 	lastWork: () => Promise<void>,
 ): { readonly stop: () => void; readonly isStopping: () => boolean } {
 	let stopping = false;
@@ -270,11 +276,11 @@ function stopOnce(
 			if (stopping) return;
 			stopping = true;
 			for (const stopFollower of followers) stopFollower();
-			// A server that is gone cannot be drained to.
-			setTimeout(exit, DRAIN_LIMIT_MS);
-			void lastWork()
-				.then(() => nc.drain())
-				.then(exit, exit);
+			void settlesWithin(lastWork(), KEEP_LIMIT_MS).then(() => {
+				// A server that is gone cannot be drained to.
+				setTimeout(exit, DRAIN_LIMIT_MS);
+				return nc.drain().then(exit, exit);
+			});
 		},
 	};
 }

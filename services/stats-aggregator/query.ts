@@ -19,6 +19,7 @@ import type { CataloguedOutput, CataloguedRule } from "./catalogue.ts";
 import type { Fold, HostFold, WorkerFold } from "./fold.ts";
 import { keptOf } from "./kept.ts";
 import { SILENT_WORKER_MS } from "./rates.ts";
+import { plus } from "./saturating.ts";
 import {
 	addEach,
 	addFormer,
@@ -90,9 +91,9 @@ export function interfaceStats(fold: Fold, nowMs: number): InterfaceStats[] {
 					}),
 					dropped: zeroDrops(),
 				};
-				sum.stats.capturedFrames += sample.capturedFrames;
-				sum.stats.kernelDroppedFrames += sample.kernelDroppedFrames;
-				sum.stats.unmatchedPackets += sample.unmatchedPackets;
+				sum.stats.capturedFrames = plus(sum.stats.capturedFrames, sample.capturedFrames);
+				sum.stats.kernelDroppedFrames = plus(sum.stats.kernelDroppedFrames, sample.kernelDroppedFrames);
+				sum.stats.unmatchedPackets = plus(sum.stats.unmatchedPackets, sample.unmatchedPackets);
 				addEach(sum.dropped, sample.droppedPackets);
 				sums.set(name, sum);
 			}

@@ -3,6 +3,7 @@ import type { CataloguedRule } from "./catalogue.ts";
 import type { WorkerFold } from "./fold.ts";
 import { isSilent, RateSum, rate, rateSeconds } from "./rates.ts";
 import type { OutputSample, RuleSample } from "./sample.ts";
+import { plus } from "./saturating.ts";
 
 export interface OutputSums {
 	eligiblePackets: bigint;
@@ -49,9 +50,9 @@ export function workersSums(
 }
 
 function addSample(sums: RuleSums, rule: CataloguedRule, sample: RuleSample): void {
-	sums.receivedPackets += sample.receivedPackets;
-	sums.receivedBytes += sample.receivedBytes;
-	sums.forwardedPackets += sample.forwardedPackets;
+	sums.receivedPackets = plus(sums.receivedPackets, sample.receivedPackets);
+	sums.receivedBytes = plus(sums.receivedBytes, sample.receivedBytes);
+	sums.forwardedPackets = plus(sums.forwardedPackets, sample.forwardedPackets);
 	addEach(sums.droppedPackets, sample.droppedPackets);
 	for (const [k, output] of rule.outputs.entries()) {
 		const into = sums.outputs[k];
@@ -105,9 +106,9 @@ export function addFormer(into: RuleSums, rule: CataloguedRule, former: RuleSamp
 }
 
 export function addSums(into: RuleSums, from: RuleSums): void {
-	into.receivedPackets += from.receivedPackets;
-	into.receivedBytes += from.receivedBytes;
-	into.forwardedPackets += from.forwardedPackets;
+	into.receivedPackets = plus(into.receivedPackets, from.receivedPackets);
+	into.receivedBytes = plus(into.receivedBytes, from.receivedBytes);
+	into.forwardedPackets = plus(into.forwardedPackets, from.forwardedPackets);
 	addEach(into.droppedPackets, from.droppedPackets);
 	into.packetsPerSecond.addAll(from.packetsPerSecond);
 	into.bitsPerSecond.addAll(from.bitsPerSecond);
@@ -121,18 +122,18 @@ export function addSums(into: RuleSums, from: RuleSums): void {
 }
 
 function addOutput(into: OutputSums, from: OutputSample): void {
-	into.eligiblePackets += from.eligiblePackets;
-	into.sentPackets += from.sentPackets;
-	into.sentBytes += from.sentBytes;
-	into.failedPackets += from.failedPackets;
-	into.limitedPackets += from.limitedPackets;
+	into.eligiblePackets = plus(into.eligiblePackets, from.eligiblePackets);
+	into.sentPackets = plus(into.sentPackets, from.sentPackets);
+	into.sentBytes = plus(into.sentBytes, from.sentBytes);
+	into.failedPackets = plus(into.failedPackets, from.failedPackets);
+	into.limitedPackets = plus(into.limitedPackets, from.limitedPackets);
 	addEach(into.failedByReason, from.failedByReason);
-	into.unreachableAnswers += from.unreachableAnswers;
+	into.unreachableAnswers = plus(into.unreachableAnswers, from.unreachableAnswers);
 }
 
 export function addEach(into: bigint[], from: readonly bigint[]): void {
 	for (const [k, value] of from.entries()) {
-		into[k] = (into[k] ?? 0n) + value;
+		into[k] = plus(into[k] ?? 0n, value);
 	}
 }
 
