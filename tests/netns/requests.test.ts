@@ -133,7 +133,12 @@ test("a level changed at run time shows in the next lines of every process, work
 	const mark = relay.log.length;
 	await relay.sluice("rule", "add", "video", "--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001");
 	await relay.sluice("stats");
-	await until("every process has said something at level debug", () => {
+	// The new level is on its way to each of them, and workers have something to say when rules change.
+	const outputs = [6002, 6001];
+	await until("every process has said something at level debug", async () => {
+		const out = `r1:239.10.1.1:${outputs.reverse()[0]}`;
+		await relay.sluice("rule", "set", "video", "--in", "r0:239.1.1.1:5001", "--out", out);
+		await relay.sluice("stats");
 		const lines = linesSince(mark).filter((line) => line.level === "debug");
 		const cores = new Set(lines.filter((line) => line.service === "worker").map((line) => line.core));
 		return services.every((service) => lines.some((line) => line.service === service)) && cores.size === 2

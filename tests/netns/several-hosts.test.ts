@@ -54,7 +54,9 @@ interface IssuedFile {
 }
 
 async function issue(kind: "host" | "orchestrator", name: string, ...options: string[]): Promise<IssuedFile> {
-	return JSON.parse(await first.sluice("credentials", kind, name, "--json", ...options)) as IssuedFile;
+	// nats-server reads its users anew for each, beside whatever else the machine does.
+	const words = ["credentials", kind, name, "--json", "--timeout", "30", ...options];
+	return JSON.parse(await first.sluice(...words)) as IssuedFile;
 }
 
 test("credentials are made while everything runs, hold at once, and cut nobody off", async () => {
