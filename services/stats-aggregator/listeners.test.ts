@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { listenedIn } from "./listeners.ts";
+import type { ServerInfo } from "@nats-io/transport-node";
+import { EVERYTHING, listened, listenedIn } from "./listeners.ts";
 
 /** As nats-server tells it. */
 function answer(...connections: string[][]) {
@@ -43,4 +44,11 @@ test("too many to tell apart hear everything", () => {
 test("what is no such answer is refused", () => {
 	for (const wrong of [{}, { data: {} }, { data: { connections: null } }, { error: { code: 500 } }])
 		expect(() => listenedIn(wrong)).toThrow("does not tell");
+});
+
+test("of several servers none is asked: each knows its own connections alone", async () => {
+	const request = () => Promise.reject(new Error("asked"));
+	const info = { cluster: "east" } as ServerInfo;
+	expect(await listened({ info, request })).toBe(EVERYTHING);
+	await expect(listened({ info: {} as ServerInfo, request })).rejects.toThrow("asked");
 });

@@ -27,7 +27,9 @@ export const EVERYTHING: Listened = { any: true, has: () => true };
  * Whom the figures have as listeners, as the server knows it: of each connection with a subscription
  * to figures it tells all subscriptions.
  */
-export async function listened(nc: NatsConnection): Promise<Listened> {
+export async function listened(nc: Pick<NatsConnection, "info" | "request">): Promise<Listened> {
+	// One of several servers would tell of its own connections alone.
+	if (nc.info?.cluster !== undefined) return EVERYTHING;
 	const answer = await nc.request(connectionsSubject, ASKED, { timeout: ANSWER_LIMIT_MS });
 	return listenedIn(JSON.parse(answer.string()));
 }

@@ -276,11 +276,12 @@ function stopOnce(
 			if (stopping) return;
 			stopping = true;
 			for (const stopFollower of followers) stopFollower();
-			void settlesWithin(lastWork(), KEEP_LIMIT_MS).then(() => {
+			const drain = () => {
 				// A server that is gone cannot be drained to.
 				setTimeout(exit, DRAIN_LIMIT_MS);
-				return nc.drain().then(exit, exit);
-			});
+				void nc.drain().then(exit, exit);
+			};
+			void settlesWithin(lastWork(), KEEP_LIMIT_MS).then(drain, drain);
 		},
 	};
 }
