@@ -40,7 +40,16 @@ const PATIENT = [
 		"protocol",
 	].map(netns),
 	...["one-to-one", "requests", "tls", "two-way", "generator-receiver"].map(netns),
-	...["demo", "cli-", "group-sluice", "up-damaged", "up-disk-full", "up-refusals", "up-restart"].map(e2e),
+	...[
+		"demo",
+		"cli-",
+		"group-sluice",
+		"up-damaged",
+		"up-disk-full",
+		"up-joined",
+		"up-refusals",
+		"up-restart",
+	].map(e2e),
 ];
 
 function netns(name: string): string {

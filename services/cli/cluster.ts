@@ -23,9 +23,10 @@ export interface Cluster {
 
 /** Connects with the operator's credentials, runs `body`, and closes the connection whatever happens. */
 export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster) => Promise<T>): Promise<T> {
-	const credentials = await readCredentials(await credentialsPath(flags));
+	const path = await credentialsPath(flags);
+	const credentials = await readCredentials(path);
 	const url = flags.natsUrl ?? credentials.url;
-	const nc = await openConnection(url, credentials, flags);
+	const nc = await openConnection(url, credentials, flags, path === joinedPath(flags));
 	const isAway = watchConnection(nc);
 	try {
 		return await body({
@@ -74,6 +75,7 @@ async function openConnection(
 	url: string,
 	credentials: CredentialsFile,
 	{ natsUrl, timeoutMs }: GlobalFlags,
+	joined: boolean,
 ): Promise<NatsConnection> {
 	try {
 		return await connectNats({
@@ -85,9 +87,10 @@ async function openConnection(
 		});
 	} catch (error) {
 		if (!(error instanceof SluiceError) || error.code !== "unavailable") throw error;
+		const here = joined ? "check that sluice up runs there" : "start it with sudo ./sluice up";
 		const remedy =
 			natsUrl === undefined
-				? "start it with sudo ./sluice up, or name it with --nats"
+				? `${here}, or name it with --nats`
 				: "check --nats, or start it there with sudo ./sluice up";
 		throw new CommandFailure(exitCodes.unreachable, `${error.message}: ${remedy}`, { cause: error });
 	}
@@ -117,10 +120,15 @@ function readersOnly(): CommandFailure {
 	);
 }
 
-/** The file named, or one that `sluice up` leaves on this host: root's, else the one of group sluice. */
+/**
+ * The file named, or one that `sluice up` leaves on this host: that of the cluster it joined; else root's; else that of
+ * group sluice.
+ */
 async function credentialsPath(flags: GlobalFlags): Promise<string> {
 	const folder = join(flags.dataDir, "credentials");
 	const reader = join(folder, `${READER}.json`);
+	const joined = joinedPath(flags);
+	if (flags.credentialsPath === undefined && (await isReadable(joined))) return joined;
 	const path = flags.credentialsPath ?? join(folder, "operator.json");
 	try {
 		await access(path, constants.R_OK);
@@ -129,6 +137,10 @@ async function credentialsPath(flags: GlobalFlags): Promise<string> {
 		if (flags.credentialsPath === undefined && (await isReadable(reader))) return reader;
 		throw unreadable(path, flags, error);
 	}
+}
+
+function joinedPath({ dataDir }: GlobalFlags): string {
+	return join(dataDir, "credentials", "joined.json");
 }
 
 async function isReadable(path: string): Promise<boolean> {

@@ -26,7 +26,7 @@ export function commandLine(perform: Perform): Command {
 		.option("--nats <URL>", "the cluster's NATS (SLUICE_NATS_URL; default from the credentials)")
 		.option(
 			"--credentials <FILE>",
-			"who is asking (SLUICE_CREDENTIALS; default DATA-DIR/credentials/operator.json)",
+			"who is asking (SLUICE_CREDENTIALS; default what up left in DATA-DIR/credentials)",
 		)
 		.option("--timeout <SECONDS>", `longest wait for an answer (default ${DEFAULT_TIMEOUT_SECONDS})`)
 		.option("--debug", "show where an error came from")

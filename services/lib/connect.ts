@@ -136,6 +136,8 @@ const credentialsFile = z.strictObject({
 	/** Identity, as the server's permissions know it. */
 	name: z.string().min(1),
 	url: z.string().min(1),
+	/** In what a joined host keeps, for `up` alone. */
+	joinedWith: z.string().optional(),
 });
 export type CredentialsFile = z.output<typeof credentialsFile>;
 

@@ -130,7 +130,10 @@ describe("up refuses in one line", () => {
 		const join = ["--data-dir", `${folder}/joined`, "--nats", "nats://127.0.0.1:4222", "--credentials", file];
 		expect((await up(...join)).stderr).toContain(`credentials ${file} cannot be read (ENOENT)`);
 		const credentials = { kind: "host", host: "relay-c", url: "nats://127.0.0.1:4222" };
-		writeFileSync(file, JSON.stringify({ ...credentials, supervisor: { seed }, worker: { seed } }));
+		writeFileSync(
+			file,
+			JSON.stringify({ ...credentials, supervisor: { seed }, worker: { seed }, reader: { seed } }),
+		);
 		expect(await up(...join)).toEqual(
 			refusal(
 				`credentials ${file} are for host relay-c and this is relay-b: ` +

@@ -157,10 +157,8 @@ test("a cluster elsewhere that does not answer: the rules last known flow from d
 	const seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
 	const url = "nats://127.0.0.1:9";
 	const file = `${relay.dataDir}/host.json`;
-	writeFileSync(
-		file,
-		JSON.stringify({ kind: "host", host: "relay-a", url, supervisor: { seed }, worker: { seed } }),
-	);
+	const keys = { supervisor: { seed }, worker: { seed }, reader: { seed } };
+	writeFileSync(file, JSON.stringify({ kind: "host", host: "relay-a", url, ...keys }));
 	const stop = await upWithoutNats([
 		...UP,
 		"--data-dir",

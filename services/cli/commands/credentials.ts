@@ -22,6 +22,7 @@ import type { GlobalFlags } from "../global-flags.ts";
 import { listRules } from "../list-rules.ts";
 import { DataDir } from "../up/data-dir.ts";
 import { makeSeed, nkeyCredentialsFile, nkeyFile, type ServerAddress } from "../up/identities.ts";
+import { refuseIssuing } from "../up/joined.ts";
 import { parseListenAddress } from "../up/listen-address.ts";
 import { listenIn, serverNameIn, serverNameOf } from "../up/nats-conf.ts";
 
@@ -109,7 +110,9 @@ export async function credentialsRevoke({ flags, terminal }: Context, kind: stri
 
 /** Whom this host's nats-server lets in besides what `up` started here. */
 export async function credentialsList({ flags, terminal }: Context): Promise<void> {
-	const folder = new DataDir(flags.dataDir).credentialsFolder;
+	const dataDir = new DataDir(flags.dataDir);
+	await refuseIssuing(dataDir);
+	const folder = dataDir.credentialsFolder;
 	const issued = await listIssued(folder).catch((cause: NodeJS.ErrnoException) => {
 		const why =
 			cause.code === "ENOENT"
@@ -153,7 +156,9 @@ function locate(dataDir: string, kind: IssuedKind, name: string): Issued {
 }
 
 /** The configuration of the nats-server that `up` runs here. @throws CommandFailure when it runs none. */
-async function readConf({ natsConf }: DataDir): Promise<string> {
+async function readConf(dataDir: DataDir): Promise<string> {
+	await refuseIssuing(dataDir);
+	const { natsConf } = dataDir;
 	return await readFile(natsConf, "utf8").catch((cause: unknown) => {
 		throw new CommandFailure(
 			exitCodes.failed,

@@ -1,13 +1,14 @@
 import { readFile } from "node:fs/promises";
-import { hostConnectionName } from "@sluice/proto/subjects";
 import type { Context } from "../context.ts";
 import { type Accounts, readAccounts } from "../up/accounts.ts";
 import { checkCluster } from "../up/check-cluster.ts";
 import { DataDir } from "../up/data-dir.ts";
 import { type HostCredentials, readHostCredentials } from "../up/host-credentials.ts";
-import { nkeyFile, readOrMakeHttpToken, readOrMakeInstallation } from "../up/identities.ts";
+import { readOrMakeHttpToken, readOrMakeInstallation } from "../up/identities.ts";
+import { joinedText, refuseOwnCluster } from "../up/joined.ts";
 import { currentNatsConf } from "../up/nats-users.ts";
 import type { JoinedCluster, OwnCluster } from "../up/options.ts";
+import { identityNames } from "../up/permissions.ts";
 import { type Parts, readOrMakeServer } from "./server.ts";
 import { planContainer } from "./settings.ts";
 import { RELAY_CREDENTIALS } from "./start-line.ts";
@@ -50,12 +51,15 @@ const onStandardError = {
 async function ownCluster(parts: Parts, cluster: OwnCluster): Promise<string> {
 	const { plan, accounts, dataDir } = parts;
 	const { hostId } = plan;
+	await refuseOwnCluster(dataDir, "start it with compose.relay.yaml");
 	const tls = await readContainerTls(process.env);
 	const trust = tls?.trust ?? {};
 	await dataDir.writeNatsTls(tls, accounts.nats.gid);
 	const server = await readOrMakeServer(parts, cluster, trust);
-	for (const [name, gid] of Object.entries(accounts.readers))
-		await dataDir.letRead(dataDir.credentials(name), gid);
+	for (const name of identityNames) {
+		const gid = accounts.readers[name];
+		if (gid !== undefined) await dataDir.letRead(dataDir.credentials(name), gid);
+	}
 	await readOrMakeHttpToken(dataDir);
 	await dataDir.letRead(dataDir.httpToken, accounts.api.gid);
 	const conf = await currentNatsConf({ ...server, log: onStandardError });
@@ -79,11 +83,7 @@ async function joinedCluster({ plan, accounts, dataDir }: Parts, cluster: Joined
 	const { ca, serverName } = credentials;
 	const supervisor = { kind: "nkey", seed: credentials.supervisor.seed, ca, serverName } as const;
 	await checkCluster({ plan, dataDir, log: onStandardError }, url, supervisor);
-	if (credentials.reader !== undefined) {
-		const name = hostConnectionName("reader", plan.hostId);
-		const reader = nkeyFile(name, credentials.reader.seed, { url, ca, serverName });
-		await replace(dataDir, dataDir.credentials("reader"), reader, 0o640, accounts.operatorsGid);
-	}
+	await replace(dataDir, dataDir.joined, joinedText(credentials, url), 0o640, accounts.operatorsGid);
 	await writeRelay(dataDir, { ...credentials, url });
 	return `joins ${url}`;
 }
@@ -91,8 +91,8 @@ async function joinedCluster({ plan, accounts, dataDir }: Parts, cluster: Joined
 async function writeRelay(dataDir: DataDir, credentials: HostCredentials): Promise<void> {
 	const seedOf = ({ seed }: { readonly seed: string }) => ({ seed });
 	const { supervisor, worker, reader } = credentials;
-	const own = { ...credentials, supervisor: seedOf(supervisor), worker: seedOf(worker) };
-	const text = JSON.stringify(reader === undefined ? own : { ...own, reader: seedOf(reader) }, null, "\t");
+	const keys = { supervisor: seedOf(supervisor), worker: seedOf(worker), reader: seedOf(reader) };
+	const text = JSON.stringify({ ...credentials, ...keys }, null, "\t");
 	await replace(dataDir, dataDir.credentials(RELAY_CREDENTIALS), `${text}\n`, 0o600, 0);
 }
 

@@ -69,7 +69,7 @@ async function usersOf(issued: Issued): Promise<NatsUser[]> {
 	return [
 		user("supervisor", name, supervisor.seed),
 		user("worker", name, worker.seed),
-		...(reader === undefined ? [] : [user("reader", name, reader.seed)]),
+		user("reader", name, reader.seed),
 	];
 }
 

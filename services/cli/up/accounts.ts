@@ -32,7 +32,7 @@ export async function readAccounts(): Promise<Accounts> {
 		stats: findUser(passwd, "sluice-stats"),
 		worker: findUser(passwd, WORKER_USER),
 		operatorsGid,
-		readers: { reader: operatorsGid },
+		readers: { reader: operatorsGid, joined: operatorsGid },
 	};
 }
 

@@ -63,6 +63,11 @@ export class DataDir {
 		return join(this.path, "credentials");
 	}
 
+	/** Who looks from here at the cluster that this host joined; absent where a cluster of its own ran, or nothing. */
+	get joined(): string {
+		return this.credentials("joined");
+	}
+
 	credentials(name: string): string {
 		return join(this.credentialsFolder, `${name}.json`);
 	}

@@ -33,7 +33,10 @@ test("a host's file alone says where to join and as whom; what is given wins; an
 		expect(withHostFile(given, true)).rejects.toThrow(/not those of a host: .* credentials host ID made/);
 		const seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
 		const file = { kind: "host", host: "relay-b", url: "nats://10.0.0.1:4222" };
-		await writeFile(credentialsFile, JSON.stringify({ ...file, supervisor: { seed }, worker: { seed } }));
+		await writeFile(
+			credentialsFile,
+			JSON.stringify({ ...file, supervisor: { seed }, worker: { seed }, reader: { seed } }),
+		);
 		expect(await withHostFile(given, true)).toEqual({
 			...given,
 			hostId: "relay-b",

@@ -15,7 +15,7 @@ export const hostCredentials = z.strictObject({
 	supervisor: seedOnly,
 	worker: seedOnly,
 	/** For people on that host who only look; it is left in the data directory there. */
-	reader: seedOnly.optional(),
+	reader: seedOnly,
 });
 export type HostCredentials = z.output<typeof hostCredentials>;
 

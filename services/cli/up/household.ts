@@ -1,7 +1,6 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import type { ServerTrust } from "@sluice/lib/config";
 import { errorText } from "@sluice/lib/errors";
-import { hostConnectionName } from "@sluice/proto/subjects";
 import type { Accounts } from "./accounts.ts";
 import { checkCluster } from "./check-cluster.ts";
 import type { Child, ChildSpec } from "./child.ts";
@@ -10,8 +9,9 @@ import type { DataDir } from "./data-dir.ts";
 import { makeFigures } from "./figures.ts";
 import { followCertificate } from "./follow-certificate.ts";
 import { readHostCredentials } from "./host-credentials.ts";
-import { nkeyFile, readOrMakeHttpToken, readOrMakeIdentities, readOrMakeInstallation } from "./identities.ts";
+import { readOrMakeHttpToken, readOrMakeIdentities, readOrMakeInstallation } from "./identities.ts";
 import { nextIncarnation } from "./incarnation.ts";
+import { joinedText } from "./joined.ts";
 import { formatListenAddress, reachableOnThisHost } from "./listen-address.ts";
 import type { KeeperLog } from "./log-stream.ts";
 import { serverNameOf } from "./nats-conf.ts";
@@ -27,6 +27,8 @@ export interface Household {
 	readonly where: string;
 	/** Why the cluster could not be joined at once. */
 	readonly waitsSince?: string;
+	/** What an `up` that was refused must not have done. */
+	readonly onServing?: () => Promise<void>;
 }
 
 export interface HouseholdParts {
@@ -108,23 +110,29 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 		seed: credentials.supervisor.seed,
 		...trust,
 	});
-	if (credentials.reader !== undefined) {
-		// So that `sluice host list` works here as well, and without root for group sluice.
-		const name = hostConnectionName("reader", plan.hostId);
-		const reader = nkeyFile(name, credentials.reader.seed, { url: cluster.natsUrl, ...trust });
-		// A full disk keeps nobody from relaying.
-		await dataDir
-			.write(dataDir.credentials("reader"), reader, 0o640, accounts.operatorsGid)
-			.catch((thrown) =>
-				log.warn(`sluice host list has no key, or an old one, on this host: ${errorText(thrown)}`),
-			);
-	}
 	const home = await homeOf(parts, cluster.natsUrl, trust, Promise.resolve());
+	// So that `sluice host list` works here as well, and without root for group sluice.
+	const joined = joinedText(credentials, cluster.natsUrl, flagsOf(cluster));
 	return {
 		steps: [[adopt(relayOf(home, parts, await readOrMakeInstallation(dataDir), credentials))]],
 		where: `NATS ${cluster.natsUrl}`,
+		// A full disk keeps nobody from relaying.
+		onServing: () =>
+			dataDir
+				.write(dataDir.joined, joined, 0o640, accounts.operatorsGid)
+				.catch((thrown) => log.warn(`${dataDir.joined} is missing, or an old one: ${errorText(thrown)}`)),
 		...(waitsSince === undefined ? {} : { waitsSince }),
 	};
+}
+
+/** What joins again, as a shell takes it. */
+function flagsOf({ credentialsFile, natsUrl, urlOfFile }: JoinedCluster): string {
+	const file = `--credentials ${shellWord(credentialsFile)}`;
+	return urlOfFile ? file : `--nats ${shellWord(natsUrl)} ${file}`;
+}
+
+function shellWord(text: string): string {
+	return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function relayOf(

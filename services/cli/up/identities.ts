@@ -69,9 +69,17 @@ async function readOrMake(
 	return { name, seed, publicKey: publicKeyOf(seed) };
 }
 
-/** What `--credentials` takes, but for hosts. */
-export function nkeyFile(name: string, seed: string, { url, ca, serverName }: ServerAddress): string {
-	return `${JSON.stringify({ kind: "nkey", name, seed, url, ca, serverName }, null, "\t")}\n`;
+/**
+ * What `--credentials` takes, but for hosts.
+ * @param joinedWith only in what a joined host keeps: the flags of its `up`.
+ */
+export function nkeyFile(
+	name: string,
+	seed: string,
+	{ url, ca, serverName }: ServerAddress,
+	joinedWith?: string,
+): string {
+	return `${JSON.stringify({ kind: "nkey", name, seed, url, ca, serverName, joinedWith }, null, "\t")}\n`;
 }
 
 /** Where a server is, and by what it is known. */

@@ -25,6 +25,7 @@ describe("planUp", () => {
 			kind: "joined",
 			natsUrl,
 			credentialsFile: "/etc/b.json",
+			urlOfFile: false,
 		});
 		expect(() => planUp({ dataDir, hostId: "b", natsUrl })).toThrow(/add --credentials FILE/);
 		const doors = { dataDir, hostId: "b", natsUrl, credentialsFile: "x", http: "127.0.0.1:1" };

@@ -71,6 +71,8 @@ export interface JoinedCluster {
 	readonly kind: "joined";
 	readonly natsUrl: string;
 	readonly credentialsFile: string;
+	/** Nobody typed --nats. */
+	readonly urlOfFile: boolean;
 }
 
 /** @throws CommandFailure for a value that cannot be. */
@@ -159,7 +161,8 @@ function planCluster(options: UpOptions): OwnCluster | JoinedCluster {
 			`${foreign} has no meaning with ${options.urlOfFile ? "--credentials" : "--nats"}: the cluster there has its own`,
 		);
 	}
-	return { kind: "joined", natsUrl, credentialsFile: resolve(credentialsFile) };
+	const urlOfFile = options.urlOfFile ?? false;
+	return { kind: "joined", natsUrl, credentialsFile: resolve(credentialsFile), urlOfFile };
 }
 
 function checkNatsTls({ natsTlsCert, natsTlsKey, natsTlsCa }: UpOptions): NatsTlsFiles | undefined {

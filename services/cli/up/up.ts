@@ -3,6 +3,7 @@ import { readAccounts } from "./accounts.ts";
 import { Child } from "./child.ts";
 import { DataDir } from "./data-dir.ts";
 import { type Household, makeHousehold } from "./household.ts";
+import { refuseOwnCluster } from "./joined.ts";
 import { type KeeperLog, keeperLog, openLogStream } from "./log-stream.ts";
 import { checkNatsServer } from "./nats-version.ts";
 import { planUp, type UpOptions, type UpPlan } from "./options.ts";
@@ -39,6 +40,7 @@ export async function runUp(options: UpOptions): Promise<void> {
 	await dataDir.prepare(accounts);
 	const lock = await dataDir.lock(log);
 	owned.defer(() => lock.release());
+	if (plan.cluster.kind === "own") await refuseOwnCluster(dataDir);
 	await checkPorts(plan);
 	const { sources, natsServer } = findStageSources();
 	const stage = await openStage(sources, () => checkNatsServer(natsServer));
@@ -54,7 +56,8 @@ export async function runUp(options: UpOptions): Promise<void> {
 	});
 	const preparedMs = performance.now() - startedAt;
 	if (signals.stopping) return;
-	await keep(household, signals, log, () => {
+	await keep(household, signals, log, async () => {
+		await household.onServing?.();
 		log.info("serving", {
 			preparedMs: Math.round(preparedMs),
 			readyMs: Math.round(performance.now() - startedAt),
@@ -76,7 +79,7 @@ async function keep(
 	{ steps, waitsSince }: Household,
 	signals: StopSignals,
 	log: KeeperLog,
-	onReady: () => void,
+	onReady: () => Promise<void>,
 ): Promise<void> {
 	const children = steps.flat();
 	const reminder = setInterval(() => {
@@ -87,7 +90,7 @@ async function keep(
 		for (const child of children.toReversed()) child.start();
 		await Promise.race([Promise.all(children.map(({ ready }) => ready)), signals.stop]);
 		clearInterval(reminder);
-		if (!signals.stopping) onReady();
+		if (!signals.stopping) await onReady();
 		await signals.stop;
 		log.info("stopping");
 	} catch (error) {

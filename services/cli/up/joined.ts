@@ -1,0 +1,64 @@
+import { readFile } from "node:fs/promises";
+import { hostConnectionName } from "@sluice/proto/subjects";
+import { z } from "zod";
+import { CommandFailure, exitCodes } from "../failure.ts";
+import type { DataDir } from "./data-dir.ts";
+import type { HostCredentials } from "./host-credentials.ts";
+import { nkeyFile } from "./identities.ts";
+
+/** What a data directory says of the cluster that it joined; nothing when the file is damaged. */
+const joined = z.object({ url: z.string(), joinedWith: z.string().optional() });
+type Joined = Partial<z.output<typeof joined>>;
+
+/**
+ * The credentials of who looks from this host. That they are there keeps commands, and a later `up`, from taking the
+ * directory for one with a cluster of its own.
+ * @param joinedWith the flags with which `up` joins again, as a shell takes them.
+ */
+export function joinedText(
+	{ host, reader, ca, serverName }: HostCredentials,
+	url: string,
+	joinedWith?: string,
+): string {
+	return nkeyFile(hostConnectionName("reader", host), reader.seed, { url, ca, serverName }, joinedWith);
+}
+
+/** Undefined: it joined none, or who asks may not look into it. */
+async function readJoined(path: string): Promise<Joined | undefined> {
+	const text = await readFile(path, "utf8").catch(() => undefined);
+	if (text === undefined) return undefined;
+	try {
+		return joined.parse(JSON.parse(text));
+	} catch {
+		return {};
+	}
+}
+
+/**
+ * A unit that lost its flag must not make a second cluster beside the one that has this host's rules.
+ * @param again how to join again, where that is no matter of flags.
+ * @throws CommandFailure when the directory has joined a cluster.
+ */
+export async function refuseOwnCluster(dataDir: DataDir, again?: string): Promise<void> {
+	const to = await readJoined(dataDir.joined);
+	if (to === undefined) return;
+	const how = again ?? `add ${to.joinedWith ?? "--credentials FILE"} to join it again`;
+	throw new CommandFailure(
+		exitCodes.failed,
+		`${dataDir.path} has joined ${clusterAt(to)}: ${how}, or remove ${dataDir.joined} to start a cluster of its own`,
+	);
+}
+
+/** @throws CommandFailure when the keys of this host's cluster are made elsewhere. */
+export async function refuseIssuing(dataDir: DataDir): Promise<void> {
+	const to = await readJoined(dataDir.joined);
+	if (to === undefined) return;
+	throw new CommandFailure(
+		exitCodes.failed,
+		`this host has joined ${clusterAt(to)}, and credentials are made where that runs: ask on its first host`,
+	);
+}
+
+function clusterAt({ url }: Joined): string {
+	return url === undefined ? "another cluster" : `the cluster at ${url}`;
+}

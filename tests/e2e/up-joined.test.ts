@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import type { Outcome } from "../netns/lab/commands.ts";
+import { Namespace } from "../netns/lab/namespace.ts";
+import { Relay } from "../netns/lab/relay.ts";
+
+/** Where a second cluster finds room beside the first. */
+const ELSEWHERE = ["--nats-listen", "127.0.0.1:14222", "--http", "127.0.0.1:17080"];
+const FIRST = "nats://127.0.0.1:4222";
+
+let namespace: Namespace;
+/** The first host of a cluster. */
+let first: Relay;
+/** Ran alone before it joins. */
+let second: Relay;
+/** What `second` joins with. */
+let file: string;
+
+beforeAll(async () => {
+	namespace = await Namespace.create("join");
+	first = new Relay(namespace);
+	second = new Relay(namespace, "relay-b");
+	await Promise.all([first.up("--workers", "1"), second.up("--workers", "1", ...ELSEWHERE)]);
+	await second.down();
+	file = await issue("relay-b");
+});
+
+afterAll(async () => {
+	await second?.remove();
+	await first?.remove();
+	await namespace?.remove();
+});
+
+/** To the cluster of `first`, which is on this host for the test alone. */
+async function issue(host: string): Promise<string> {
+	const path = `${first.dataDir}/for-${host}.json`;
+	await first.sluice("credentials", "host", host, "--out", path);
+	return path;
+}
+
+/** Every file of the credentials, and what is in it. */
+function credentialsOf({ dataDir }: Relay): Record<string, string> {
+	const folder = `${dataDir}/credentials`;
+	return Object.fromEntries(
+		readdirSync(folder).map((name) => [name, readFileSync(`${folder}/${name}`, "utf8")]),
+	);
+}
+
+async function hostsSeenBy(relay: Relay): Promise<string[]> {
+	const { hosts } = JSON.parse(await relay.sluice("host", "list", "--json")) as { hosts: { host: string }[] };
+	return hosts.map(({ host }) => host);
+}
+
+function refusal(line: string): Outcome {
+	return { code: 1, stdout: "", stderr: `sluice: ${line}\n` };
+}
+
+test("where a cluster ran alone, commands ask the one that was joined, and make no keys for the old one", async () => {
+	const before = credentialsOf(second);
+	await second.up("--workers", "1", "--credentials", file);
+	expect(await hostsSeenBy(second)).toEqual(["relay-a", "relay-b"]);
+	const elsewhere = refusal(
+		`this host has joined the cluster at ${FIRST}, and credentials are made where that runs: ask on its first host`,
+	);
+	for (const words of [
+		["host", "relay-c"],
+		["orchestrator", "robot"],
+		["revoke", "host", "relay-c"],
+		["list"],
+	])
+		expect(await second.cli("credentials", ...words)).toEqual(elsewhere);
+	expect(credentialsOf(second)).toEqual({ ...before, "joined.json": expect.any(String) });
+});
+
+test("a joined directory starts a cluster of its own on purpose only, and then the one it had", async () => {
+	await second.down();
+	const marker = `${second.dataDir}/credentials/joined.json`;
+	expect(await second.cli("up", "--host-id", "relay-b", ...ELSEWHERE)).toEqual(
+		refusal(
+			`${second.dataDir} has joined the cluster at ${FIRST}: add --credentials ${file} to join it again, ` +
+				`or remove ${marker} to start a cluster of its own`,
+		),
+	);
+	await second.up("--workers", "1", "--credentials", file, "--nats", FIRST);
+	await second.down();
+	expect((await second.cli("up", ...ELSEWHERE)).stderr).toContain(
+		`: add --nats ${FIRST} --credentials ${file} to join it again, `,
+	);
+	rmSync(marker);
+	await second.up("--workers", "1", ...ELSEWHERE);
+	expect(await hostsSeenBy(second)).toEqual(["relay-b"]);
+	await second.down();
+});
