@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { settlesWithin } from "@sluice/lib/settles-within";
 import { until } from "./lab/commands.ts";
 import { numbers } from "./lab/figures.ts";
@@ -287,6 +287,7 @@ test("an id that another host has is refused by name, and that one relays on", a
 		expect(second.log).toMatch(
 			/\nsluice: supervisor does not start: host id relay-c is in use by another sluice up, at 10\./,
 		);
+		expect(readdirSync(`${second.dataDir}/credentials`)).toEqual([]);
 	} finally {
 		await second.remove();
 	}
