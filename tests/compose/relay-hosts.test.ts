@@ -386,7 +386,9 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 			{ SLUICE_HOST_FILE: `${folder}/misled.json` },
 			"compose.relay.yaml",
 		);
-		expect((await misled.try("run", "--rm", "--no-deps", "init")).stderr).toContain(
+		const { stderr } = await misled.try("run", "--rm", "--no-deps", "init");
+		expect(stderr).toContain("sluice: credentials /run/secrets/host may be read by others: chmod 600\n");
+		expect(stderr).toContain(
 			"sluice: NATS at tls://10.9.0.1:4222 is not trusted: its certificate has another name: ",
 		);
 		// The other host has settings of its own, none, and the image already; nobody sits at its terminal.

@@ -133,6 +133,7 @@ describe("up refuses in one line", () => {
 		writeFileSync(
 			file,
 			JSON.stringify({ ...credentials, supervisor: { seed }, worker: { seed }, reader: { seed } }),
+			{ mode: 0o600 },
 		);
 		expect(await up(...join)).toEqual(
 			refusal(

@@ -158,7 +158,7 @@ test("a cluster elsewhere that does not answer: the rules last known flow from d
 	const url = "nats://127.0.0.1:9";
 	const file = `${relay.dataDir}/host.json`;
 	const keys = { supervisor: { seed }, worker: { seed }, reader: { seed } };
-	writeFileSync(file, JSON.stringify({ kind: "host", host: "relay-a", url, ...keys }));
+	writeFileSync(file, JSON.stringify({ kind: "host", host: "relay-a", url, ...keys }), { mode: 0o600 });
 	const stop = await upWithoutNats([
 		...UP,
 		"--data-dir",

@@ -79,7 +79,8 @@ async function ownCluster(parts: Parts, cluster: OwnCluster): Promise<string> {
 
 async function joinedCluster({ plan, accounts, dataDir }: Parts, cluster: JoinedCluster): Promise<string> {
 	const { natsUrl: url, credentialsFile } = cluster;
-	const credentials = await readHostCredentials(credentialsFile, plan.hostId);
+	// A secret of a compose file has the owner and mode of a file in somebody's checkout.
+	const credentials = await readHostCredentials(credentialsFile, plan.hostId, onStandardError.warn);
 	const { ca, serverName } = credentials;
 	const supervisor = { kind: "nkey", seed: credentials.supervisor.seed, ca, serverName } as const;
 	await checkCluster({ plan, dataDir, log: onStandardError }, url, supervisor);

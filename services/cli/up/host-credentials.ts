@@ -1,16 +1,25 @@
-import { readFile } from "node:fs/promises";
-import { nkeyCredentials, serverTrust } from "@sluice/lib/config";
+import { type FileHandle, open } from "node:fs/promises";
+import { readBounded } from "@sluice/lib/bounded-text";
+import { describeIssue, NAME_PATTERN, nkeyCredentials, serverTrust } from "@sluice/lib/config";
 import { z } from "zod";
 import { CommandFailure, exitCodes } from "../failure.ts";
+import { publicKeyOf } from "./identities.ts";
 import type { UpOptions } from "./options.ts";
 
-const seedOnly = z.strictObject({ seed: nkeyCredentials.shape.seed });
+/** What zod says of it speaks of types. */
+const missing = {
+	error: ({ input }: { input?: unknown }) => (input === undefined ? "is missing" : undefined),
+};
+const seedOnly = z.strictObject(
+	{ seed: nkeyCredentials.shape.seed.refine(isWhole, "is no nkey user seed that anybody made") },
+	missing,
+);
 
 /** What a host brings that joins a cluster: one file with its keys, for this host and no other. */
 export const hostCredentials = z.strictObject({
 	kind: z.literal("host"),
-	host: z.string().min(1),
-	url: z.string().min(1),
+	host: z.string(missing).regex(NAME_PATTERN, "is no host id"),
+	url: z.string(missing).min(1),
 	...serverTrust.shape,
 	supervisor: seedOnly,
 	worker: seedOnly,
@@ -19,32 +28,27 @@ export const hostCredentials = z.strictObject({
 });
 export type HostCredentials = z.output<typeof hostCredentials>;
 
-/** @throws CommandFailure when the file is not that of `hostId`, or, when that is undefined, of no host. */
-export async function readHostCredentials(path: string, hostId?: string): Promise<HostCredentials> {
-	const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-		throw refuse(
-			`credentials ${path} cannot be read (${error.code ?? error.message}): name another file`,
-			error,
-		);
-	});
-	let value: unknown;
-	try {
-		value = JSON.parse(text);
-	} catch {
-		// The parser's message quotes the text, which is secret.
-		throw refuse(`credentials ${path} are not JSON: ${needed(hostId)}`);
-	}
-	const parsed = hostCredentials.safeParse(value);
-	if (!parsed.success) {
-		throw refuse(`credentials ${path} are not those of a host: ${needed(hostId)}`, parsed.error);
-	}
-	if (hostId !== undefined && parsed.data.host !== hostId) {
-		throw refuse(
-			`credentials ${path} are for host ${parsed.data.host} and this is ${hostId}: ` +
-				`use --host-id ${parsed.data.host}, or the file of ${hostId}`,
-		);
-	}
-	return parsed.data;
+const LIMIT_BYTES = 64 * 1024;
+
+/**
+ * @param onExposed what to do when others than root, and who called sudo, may read or change the file.
+ * @throws CommandFailure when the file is not that of `hostId`, or, when that is undefined, of no host.
+ */
+export async function readHostCredentials(
+	path: string,
+	hostId?: string,
+	onExposed: (line: string) => void = (line) => {
+		throw refuse(line);
+	},
+): Promise<HostCredentials> {
+	const { text, exposure } = await read(path);
+	if (exposure !== undefined) onExposed(`credentials ${path} ${exposure}`);
+	const credentials = parse(path, text, hostId);
+	if (hostId === undefined || credentials.host === hostId) return credentials;
+	throw refuse(
+		`credentials ${path} are for host ${credentials.host} and this is ${hostId}: ` +
+			`use --host-id ${credentials.host}, or the file of ${hostId}`,
+	);
 }
 
 /**
@@ -55,34 +59,87 @@ export async function readHostCredentials(path: string, hostId?: string): Promis
 export async function withHostFile(options: UpOptions, required: boolean): Promise<UpOptions> {
 	const { credentialsFile: path, natsUrl } = options;
 	if (path === undefined) return options;
-	const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-		// With --nats the file is read later, and missed then.
-		if (natsUrl !== undefined || !required) return "";
-		throw refuse(
-			`credentials ${path} cannot be read (${error.code ?? error.message}): name another file`,
-			error,
-		);
-	});
-	const { host, url } = parseHostFile(text) ?? {};
-	if (host === undefined || url === undefined) {
-		// What stands in the environment is for commands; what is said here is meant.
-		if (required && natsUrl === undefined)
-			throw refuse(`credentials ${path} are not those of a host: ${needed(options.hostId)}`);
-		return options;
-	}
-	const where = natsUrl === undefined ? { natsUrl: url, urlOfFile: true as const } : {};
-	return { ...options, ...where, hostId: options.hostId ?? host };
+	// With --nats the file is read again, and what is wrong with it said then.
+	const isNeeded = required && natsUrl === undefined;
+	const text = await read(path).then(
+		(file) => file.text,
+		(error: unknown) => {
+			if (isNeeded) throw error;
+			return "";
+		},
+	);
+	if (!isNeeded && kindOf(text) !== "host") return options;
+	const credentials = parse(path, text, options.hostId);
+	const where = natsUrl === undefined ? { natsUrl: credentials.url, urlOfFile: true as const } : {};
+	return { ...options, ...where, hostId: options.hostId ?? credentials.host };
 }
 
-function parseHostFile(text: string): HostCredentials | undefined {
+async function read(path: string): Promise<{ readonly text: string; readonly exposure: string | undefined }> {
+	let file: FileHandle | undefined;
 	try {
-		return hostCredentials.parse(JSON.parse(text));
+		file = await open(path);
+		const exposure = exposureOf(await file.stat());
+		const stream = file.createReadStream({ autoClose: false });
+		return { text: await readBounded(stream, path, LIMIT_BYTES), exposure };
+	} catch (error) {
+		const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+		throw refuse(`credentials ${path} cannot be read (${code}): name another file`, error);
+	} finally {
+		await file?.close();
+	}
+}
+
+const WRITABLE_BY_OTHERS = 0o022;
+const READABLE_BY_ALL = 0o004;
+
+/** Its keys are this host's voice in the cluster, and its URL decides who says what this host relays. */
+function exposureOf({ mode, uid }: { readonly mode: number; readonly uid: number }): string | undefined {
+	const trusted = [0, process.getuid?.(), Number(process.env["SUDO_UID"])];
+	if (!trusted.includes(uid))
+		return `belong to user ${uid}, who is neither root nor who asks: chown root, and chmod 600`;
+	if ((mode & WRITABLE_BY_OTHERS) !== 0) return "may be changed by others: chmod 600";
+	if ((mode & READABLE_BY_ALL) !== 0) return "may be read by others: chmod 600";
+	return undefined;
+}
+
+/** @throws CommandFailure that quotes nothing of the text, which is secret. */
+function parse(path: string, text: string, hostId?: string): HostCredentials {
+	const again = `copy the file again that sluice credentials host ${hostId ?? "ID"} made`;
+	const kind = kindOf(text);
+	if (kind === undefined) throw refuse(`credentials ${path} are not JSON: ${again}`);
+	if (kind !== "host") throw refuse(`credentials ${path} are ${kind}: ${needed(hostId)}`);
+	const parsed = hostCredentials.safeParse(JSON.parse(text));
+	if (parsed.success) return parsed.data;
+	throw refuse(`credentials ${path}: ${describeIssue(parsed.error.issues[0])}: ${again}`, parsed.error);
+}
+
+/** Whose file it is, as a refusal says it; undefined: it is no JSON. People try the operator's first. */
+function kindOf(text: string): string | undefined {
+	let value: unknown;
+	try {
+		value = JSON.parse(text);
 	} catch {
 		return undefined;
 	}
+	const { kind, name } = looseFile.safeParse(value).data ?? {};
+	if (kind === "host") return "host";
+	if (name === "operator") return "the operator's, not a host's";
+	if (name?.startsWith("orchestrator-") === true) return "an orchestrator's, not a host's";
+	return "not those of a host";
 }
 
-/** What would do instead: people try the operator's file first. */
+const looseFile = z.object({ kind: z.unknown(), name: z.string().optional().catch(undefined) });
+
+/** It carries a checksum. */
+function isWhole(seed: string): boolean {
+	try {
+		publicKeyOf(seed);
+		return true;
+	} catch {
+		return false;
+	}
+}
+
 function needed(hostId = "ID"): string {
 	return `--credentials needs the file that sluice credentials host ${hostId} made, no other`;
 }
