@@ -6,7 +6,7 @@ import { call } from "@sluice/lib/client";
 import { type CredentialsFile, connectNats, readCredentials } from "@sluice/lib/connect";
 import { SluiceError } from "@sluice/lib/errors";
 import { requests } from "@sluice/proto/subjects";
-import { CommandFailure, exitCodes } from "./failure.ts";
+import { CommandFailure, exitCodes, refusedHost } from "./failure.ts";
 import type { GlobalFlags } from "./global-flags.ts";
 
 /** The cluster as a command sees it: requests and their answers. */
@@ -26,12 +26,13 @@ export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster
 	const path = await credentialsPath(flags);
 	const credentials = await readCredentials(path);
 	const url = flags.natsUrl ?? credentials.url;
-	const nc = await openConnection(url, credentials, flags, path === joinedPath(flags));
+	const joined = path === joinedPath(flags);
+	const nc = await openConnection(url, credentials, flags, joined);
 	const isAway = watchConnection(nc);
 	try {
 		return await body({
 			request: async (subject, request, response, message, timeoutMs = flags.timeoutMs) => {
-				if (isReader(credentials) && !readable.includes(subject)) throw readersOnly();
+				if (isReader(credentials) && !readable.includes(subject)) throw readersOnly(joined);
 				return await call(nc, subject, request, response, message, timeoutMs).catch((error) => {
 					throw isAway() ? connectionLost(url, error) : withRemedy(error);
 				});
@@ -86,7 +87,9 @@ async function openConnection(
 			waitOnFirstConnect: false,
 		});
 	} catch (error) {
-		if (!(error instanceof SluiceError) || error.code !== "unavailable") throw error;
+		if (!(error instanceof SluiceError)) throw error;
+		if (joined && error.code === "unauthenticated") throw refusedHost(url, hostOf(credentials), error);
+		if (error.code !== "unavailable") throw error;
 		const here = joined ? "check that sluice up runs there" : "start it with sudo ./sluice up";
 		const remedy =
 			natsUrl === undefined
@@ -104,6 +107,10 @@ function isReader({ name }: CredentialsFile): boolean {
 	return name.split(".", 1)[0] === READER;
 }
 
+function hostOf({ name }: CredentialsFile): string {
+	return name.slice(`${READER}.`.length);
+}
+
 const readable: readonly string[] = [
 	requests.ruleGet,
 	requests.ruleList,
@@ -113,11 +120,11 @@ const readable: readonly string[] = [
 ];
 
 /** The server tells subjects apart, not what is in a request: showing log levels is one that can set them. */
-function readersOnly(): CommandFailure {
-	return new CommandFailure(
-		exitCodes.failed,
-		"this request can change the cluster, and members of group sluice may only send those that cannot: use sudo, or name a file with --credentials",
-	);
+function readersOnly(joined: boolean): CommandFailure {
+	const who = joined
+		? "a host that joined it may only send those that cannot: run it on the cluster's first host, or name an operator's or orchestrator's file with --credentials"
+		: "members of group sluice may only send those that cannot: use sudo, or name a file with --credentials";
+	return new CommandFailure(exitCodes.failed, `this request can change the cluster, and ${who}`);
 }
 
 /**

@@ -118,7 +118,7 @@ let refused = false;
 
 function onRefused(): void {
 	refused = true;
-	const remedy = `make new ones there with sluice credentials host ${config.hostId}, and start sluice up with them`;
+	const remedy = `make new ones on the cluster's first host with sluice credentials host ${config.hostId}, and start sluice up with them`;
 	logger.facility("nats").error(`NATS at ${config.natsUrl} refuses the credentials of this host: ${remedy}`);
 }
 

@@ -72,6 +72,20 @@ test("where a cluster ran alone, commands ask the one that was joined, and make 
 	expect(credentialsOf(second)).toEqual({ ...before, "joined.json": expect.any(String) });
 });
 
+test("a revoked host says where its file is made anew, and what it keeps stays as it was", async () => {
+	await first.sluice("credentials", "revoke", "host", "relay-b");
+	const refused = refusal(
+		`NATS at ${FIRST} refuses the credentials of this host: make new ones on the cluster's first host with ` +
+			"sluice credentials host relay-b, and start sluice up with them",
+	);
+	expect(await second.cli("rule", "list")).toEqual(refused);
+	await second.down();
+	const before = credentialsOf(second);
+	expect(await second.cli("up", "--credentials", file)).toEqual(refused);
+	expect(credentialsOf(second)).toEqual(before);
+	await issue("relay-b");
+});
+
 test("a joined directory starts a cluster of its own on purpose only, and then the one it had", async () => {
 	await second.down();
 	const marker = `${second.dataDir}/credentials/joined.json`;

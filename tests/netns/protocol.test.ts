@@ -85,7 +85,7 @@ test("a host of another cluster is refused with its keys, with new ones holds it
 		expect(await other.cli("up", "--credentials", file)).toEqual({
 			code: 1,
 			stdout: "",
-			stderr: `sluice: NATS at ${nats} refuses these credentials: make them anew there with sluice credentials host relay-x\n`,
+			stderr: `sluice: NATS at ${nats} refuses the credentials of this host: make new ones on the cluster's first host with sluice credentials host relay-x, and start sluice up with them\n`,
 		});
 		await join(other);
 		const lacks = "the bucket of rules is another cluster's and lacks 1 of the 2 that this host holds";

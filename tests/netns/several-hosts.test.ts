@@ -168,7 +168,7 @@ test("a host joins with its file alone, and every host shows all of them", async
 	}
 	// What runs on a joined host may look; who may change the cluster is the operator's choice.
 	const outcome = await relayOf("relay-b").cli("rule", "remove", "x");
-	expect(outcome.stderr).toStartWith("sluice: this request can change the cluster");
+	expect(outcome.stderr).toContain("a host that joined it may only send those that cannot: run it on the");
 });
 
 test("a rule runs where it says; without hosts on the one that has the interface, and on none of several", async () => {
@@ -415,7 +415,9 @@ test("a host that is refused while it runs says why once, and so does the list",
 		"nats-server refuses it, since it has no credentials here: ",
 	);
 	const lines = (what: string) => refused.log.split("\n").filter((line) => line.includes(what));
-	expect(lines("refuses the credentials of this host: make new ones there with")).toHaveLength(1);
+	expect(
+		lines("refuses the credentials of this host: make new ones on the cluster's first host with"),
+	).toHaveLength(1);
 	expect(lines("NATS is away: counters go on")).toHaveLength(1);
 	expect(lines("NATS refused something")).toEqual([]);
 });
@@ -437,7 +439,7 @@ test("a cluster that cannot be joined is one line", async () => {
 	expect(refused).toMatchObject({
 		code: 1,
 		stdout: "",
-		stderr: `sluice: NATS at nats://${lab.natsAddress}:4222 refuses these credentials: make them anew there with sluice credentials host relay-z\n`,
+		stderr: `sluice: NATS at nats://${lab.natsAddress}:4222 refuses the credentials of this host: make new ones on the cluster's first host with sluice credentials host relay-z, and start sluice up with them\n`,
 	});
 	await stranger.remove();
 });

@@ -3,7 +3,7 @@ import type { Credentials } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { SluiceError } from "@sluice/lib/errors";
 import { hostConnectionName } from "@sluice/proto/subjects";
-import { CommandFailure, exitCodes } from "../failure.ts";
+import { CommandFailure, exitCodes, refusedHost } from "../failure.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { KeeperLog } from "./log-stream.ts";
 import type { UpPlan } from "./options.ts";
@@ -36,12 +36,7 @@ export async function checkCluster(
 		return undefined;
 	} catch (error) {
 		if (!(error instanceof SluiceError)) throw error;
-		if (error.code === "unauthenticated") {
-			const remedy = `make them anew there with sluice credentials host ${plan.hostId}`;
-			throw new CommandFailure(exitCodes.failed, `NATS at ${url} refuses these credentials: ${remedy}`, {
-				cause: error,
-			});
-		}
+		if (error.code === "unauthenticated") throw refusedHost(url, plan.hostId, error);
 		if (existsSync(dataDir.keptRules)) {
 			log.warn(error.message);
 			return error.message;
