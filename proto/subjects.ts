@@ -15,15 +15,30 @@ export const buckets = {
 	hosts: "sluice_hosts",
 	/** Cluster-wide settings: key = a name of `settingKeys`. Only control-api writes it. */
 	settings: "sluice_settings",
-	/** What hosts counted that nobody publishes any more: key = keptFiguresKey(), value = KeptFigures. Only stats-aggregators write it. */
+	/**
+	 * What hosts counted that nobody publishes any more: key = keptFiguresKey(), value = KeptFigures, by stats-aggregators;
+	 * endedRunKey() by the host's supervisor. */
 	figures: "sluice_figures",
 } as const;
 
 /** A host's figures lie in so many parts, by the rules' uids: each is far smaller than a message may be. */
 export const KEPT_PARTS = 64;
 
+export function keptPart(uid: string): number {
+	// Uids are random.
+	return Number.parseInt(uid.slice(0, 2), 16) % KEPT_PARTS;
+}
+
 export function keptFiguresKey(host: string, part: number): string {
 	return `${host}.${part}`;
+}
+
+/** So many runs of `up` that ended unheard a host remembers. */
+export const ENDED_RUNS = 8;
+
+/** Written by the host's supervisor, oldest run first. */
+export function endedRunKey(host: string, part: number | "*", run: number | "*"): string {
+	return `${host}.${part}.${run}`;
 }
 
 export const settingKeys = {

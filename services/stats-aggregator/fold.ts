@@ -1,4 +1,4 @@
-import { type Kept, keptAfter, type StoredFigures, takeStored } from "./kept.ts";
+import { type Kept, keptAfter, type Run, type StoredFigures, takeEnded, takeStored } from "./kept.ts";
 import { type Chunk, joinChunks, type Sample } from "./sample.ts";
 
 /**
@@ -60,10 +60,17 @@ export function emptyFold(own?: string): Fold {
 
 /** Takes in what some aggregator has kept of a host. */
 export function foldKept(fold: Fold, host: string, part: number, stored: StoredFigures): void {
-	if (host === fold.own) return;
+	if (host !== fold.own) takeStored(ofAtLeast(fold, host, stored.incarnation), part, stored);
+}
+
+/** Takes in what a host's own supervisor says of a run that ended. */
+export function foldEnded(fold: Fold, host: string, part: number, run: Run, heardAtMs: number): void {
+	if (host !== fold.own) takeEnded(ofAtLeast(fold, host, run.incarnation), part, run, heardAtMs);
+}
+
+function ofAtLeast(fold: Fold, host: string, incarnation: bigint): HostFold {
 	const known = fold.hosts.get(host);
-	const newer = known === undefined || known.incarnation < stored.incarnation;
-	takeStored(newer ? begin(fold, host, stored.incarnation) : known, part, stored);
+	return known === undefined || known.incarnation < incarnation ? begin(fold, host, incarnation) : known;
 }
 
 /** Takes one chunk in; `heardAtMs` is the aggregator's clock, Unix milliseconds. */

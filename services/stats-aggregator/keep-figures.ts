@@ -4,11 +4,11 @@ import { errorText } from "@sluice/lib/errors";
 import { type BucketSnapshot, followBucket, type SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
 import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
-import { buckets, keptFiguresKey } from "@sluice/proto/subjects";
+import { buckets, ENDED_RUNS, endedRunKey, keptFiguresKey } from "@sluice/proto/subjects";
 import type { KnownHosts } from "./belongs.ts";
-import { type Fold, foldKept, type HostFold } from "./fold.ts";
+import { type Fold, foldEnded, foldKept, type HostFold } from "./fold.ts";
 import { keepLast, takeLost, type Wanted } from "./kept.ts";
-import { decodeKept, encodeKept } from "./stored-figures.ts";
+import { decodeEnded, decodeKept, encodeKept } from "./stored-figures.ts";
 
 const LOOK_EVERY_MS = 1000;
 /** A host whose workers were not heard for longer is gone, or cut off. */
@@ -46,9 +46,9 @@ export class FigureKeeper {
 	async read(): Promise<void> {
 		const onTrouble = (message: string) => this.#log.warn(message);
 		const snapshot = await followBucket(this.#nc, buckets.figures, KeptFiguresSchema, { onTrouble });
-		for (const [key, entry] of snapshot.entries) this.#take(key, entry);
-		snapshot.onChange(({ key, entry }) => this.#take(key, entry));
 		this.#snapshot = snapshot;
+		this.#takeAll(() => true);
+		snapshot.onChange(({ key, entry }) => this.#take(key, entry));
 	}
 
 	/** `wanted`: which rules there are now. */
@@ -67,21 +67,50 @@ export class FigureKeeper {
 
 	/** What was kept of a host, and nothing that was said since. */
 	takeAnew(host: string): void {
-		for (const [key, entry] of this.#snapshot?.entries ?? [])
-			if (key.startsWith(`${host}.`)) this.#take(key, entry);
+		this.#takeAll((key) => key.startsWith(`${host}.`));
+	}
+
+	/** What was kept first: what ended runs say is held against it. */
+	#takeAll(isMeant: (key: string) => boolean): void {
+		const all = [...(this.#snapshot?.entries ?? [])].filter(([key]) => isMeant(key));
+		for (const ofRuns of [false, true])
+			for (const [key, entry] of all) if (key.split(".").length > 2 === ofRuns) this.#take(key, entry);
 	}
 
 	#take(key: string, entry: SnapshotEntry<KeptFigures> | undefined): void {
-		const [id = "", part = ""] = key.split(".");
+		const [id = "", part = "", run] = key.split(".");
+		if (run === undefined) this.#takeKept(key, id, Number(part), entry);
+		this.#takeEnded(id, Number(part));
+	}
+
+	#takeKept(key: string, id: string, part: number, entry: SnapshotEntry<KeptFigures> | undefined): void {
 		this.#keptAt.delete(id);
 		if (entry === undefined) {
 			const host = this.#fold.hosts.get(id);
-			if (host !== undefined) takeLost(host, Number(part));
+			if (host !== undefined) takeLost(host, part);
 			return;
 		}
+		this.#reading(key, () =>
+			foldKept(this.#fold, id, part, decodeKept(entry.value, entry.revision, writtenMs(entry))),
+		);
+	}
+
+	/** What the host says of its runs that ended: again with each stored value, whose writer may not have heard it. */
+	#takeEnded(id: string, part: number): void {
+		const wanted = this.#wanted();
+		const keys = Array.from({ length: ENDED_RUNS }, (_, run) => endedRunKey(id, part, run));
+		const entries = keys.flatMap((key) => this.#snapshot?.entries.get(key) ?? []);
+		// Oldest first: whoever is followed by another is not asked any more.
+		for (const entry of entries.toSorted((a, b) => Number(a.value.incarnation - b.value.incarnation)))
+			this.#reading(`${id}.${part}`, () => {
+				const run = decodeEnded(entry.value, writtenMs(entry), wanted);
+				foldEnded(this.#fold, id, part, run, writtenMs(entry));
+			});
+	}
+
+	#reading(key: string, read: () => void): void {
 		try {
-			const writtenMs = Math.min(Date.now(), entry.writtenUnixMs);
-			foldKept(this.#fold, id, Number(part), decodeKept(entry.value, entry.revision, writtenMs));
+			read();
 		} catch (thrown) {
 			this.#log.warn({ key, error: errorText(thrown) }, "figures that were kept are unreadable and left out");
 		}
@@ -158,4 +187,8 @@ export class FigureKeeper {
 			if (!conflict) throw thrown;
 		}
 	}
+}
+
+function writtenMs({ writtenUnixMs }: SnapshotEntry<KeptFigures>): number {
+	return Math.min(Date.now(), writtenUnixMs);
 }

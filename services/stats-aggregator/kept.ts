@@ -1,4 +1,4 @@
-import { KEPT_PARTS } from "@sluice/proto/subjects";
+import { keptPart } from "@sluice/proto/subjects";
 import type { HostFold, WorkerFold } from "./fold.ts";
 import type { OutputSample, RuleSample, Sample } from "./sample.ts";
 import { plus } from "./saturating.ts";
@@ -10,10 +10,21 @@ export type Rows = ReadonlyMap<string, RuleSample>;
 /** Whether there is a rule of this uid. */
 export type Wanted = (uid: string) => boolean;
 
-/** What was counted of some rules of a host, and nobody publishes any more. */
-export interface Kept {
-	/** Over all runs of its `up` before this one. */
+/** What a run of a host's `up` counted. */
+export interface Run {
+	readonly incarnation: bigint;
+	readonly rows: Rows;
+}
+
+interface Before {
+	/** Over all runs before `previous`. */
 	readonly former: Rows;
+	/** By itself, since the host may know more of it than anybody heard. */
+	readonly previous: Run | undefined;
+}
+
+/** What was counted of some rules of a host, and nobody publishes any more: by the runs before this one, and … */
+export interface Kept extends Before {
 	/** What this one said last, as if one worker had said it. */
 	readonly last: WorkerFold | undefined;
 	/** Of the stored value that this replaces; 0: there is none. */
@@ -22,19 +33,27 @@ export interface Kept {
 }
 
 /** What one of the aggregators wrote. */
-export interface StoredFigures extends Pick<Kept, "former" | "last" | "revision"> {
+export interface StoredFigures extends Omit<Kept, "unwritten"> {
 	readonly incarnation: bigint;
 }
 
 const NO_ROWS: Rows = new Map();
+const NOTHING: Kept = {
+	former: NO_ROWS,
+	previous: undefined,
+	last: undefined,
+	revision: 0n,
+	unwritten: false,
+};
 
 export function keptOf({ kept }: HostFold, uid: string): Kept | undefined {
-	return kept.size === 0 ? undefined : kept.get(partOf(uid));
+	return kept.size === 0 ? undefined : kept.get(keptPart(uid));
 }
 
-/** Uids are random. */
-function partOf(uid: string): number {
-	return Number.parseInt(uid.slice(0, 2), 16) % KEPT_PARTS;
+/** What the runs before this one counted of a rule: parts of a sum. */
+export function countedBefore(kept: Kept | undefined, uid: string): RuleSample[] {
+	const rows = [kept?.former.get(uid), kept?.previous?.rows.get(uid)];
+	return rows.filter((row) => row !== undefined);
 }
 
 /** What the host of another run begins with: all that `ended` has counted. */
@@ -42,27 +61,57 @@ export function keptAfter(ended: HostFold): Map<number, Kept> {
 	const parts = byPart(rowsOf(ended.workers.values()));
 	const all = new Map<number, Kept>();
 	for (const part of new Set([...ended.kept.keys(), ...parts.keys()])) {
-		const before = ended.kept.get(part);
-		const counted = laterOf(rowsIn(before?.last), parts.get(part) ?? NO_ROWS);
+		const known = ended.kept.get(part) ?? NOTHING;
+		const rows = laterOf(rowsIn(known.last), parts.get(part) ?? NO_ROWS);
 		all.set(part, {
-			former: joined(before?.former ?? NO_ROWS, counted),
+			...followedBy(known, { incarnation: ended.incarnation, rows }),
 			last: undefined,
-			revision: before?.revision ?? 0n,
-			unwritten: before?.unwritten === true || counted.size > 0,
+			revision: known.revision,
+			unwritten: known.unwritten || rows.size > 0,
 		});
 	}
 	return all;
 }
 
+function followedBy({ former, previous }: Before, run: Run): Before {
+	if (run.rows.size === 0) return { former, previous };
+	return { former: joined(former, previous?.rows ?? NO_ROWS), previous: run };
+}
+
+/**
+ * What the host says itself of a run that ended, this one or an older one. It may come late and more than once, and be
+ * less than what was heard, or more.
+ */
+export function takeEnded(host: HostFold, part: number, run: Run, heardAtMs: number): void {
+	const known = host.kept.get(part) ?? NOTHING;
+	const { incarnation } = run;
+	const isThis = incarnation === host.incarnation;
+	const before = isThis ? rowsIn(known.last) : known.previous?.rows;
+	const isOlder = !isThis && known.previous !== undefined && incarnation < known.previous.incarnation;
+	if (isOlder || run.rows.size === 0) return;
+	const isSame = isThis || known.previous?.incarnation === incarnation;
+	const rows = isSame ? laterOf(before ?? NO_ROWS, run.rows) : run.rows;
+	if (isSame && areSame(rows, before)) return;
+	if (isThis) host.kept.set(part, { ...known, last: lastOf(incarnation, rows, heardAtMs), unwritten: true });
+	else {
+		const after = isSame ? { previous: { incarnation, rows } } : followedBy(known, run);
+		host.kept.set(part, { ...known, ...after, unwritten: true });
+	}
+}
+
+function areSame(rows: Rows, before: Rows | undefined): boolean {
+	return [...rows].every(([uid, row]) => before?.get(uid) === row);
+}
+
 /** `host` is of this run or a newer one. Of two aggregators' values the stored one holds, so that they agree. */
 export function takeStored(host: HostFold, part: number, stored: StoredFigures): void {
-	const { incarnation, former, last, revision } = stored;
+	const { incarnation, last, revision } = stored;
 	if (incarnation === host.incarnation) {
-		host.kept.set(part, { former, last, revision, unwritten: false });
+		host.kept.set(part, { ...stored, unwritten: false });
 		return;
 	}
 	const ours = host.kept.get(part);
-	const kept = ours ?? { former: joined(former, rowsIn(last)), last: undefined };
+	const kept = ours ?? { ...followedBy(stored, { incarnation, rows: rowsIn(last) }), last: undefined };
 	host.kept.set(part, { ...kept, revision, unwritten: ours !== undefined || last !== undefined });
 }
 
@@ -80,13 +129,9 @@ export function keepLast(host: HostFold, heardAtMs: number, wanted: Wanted): voi
 		const known = kept.get(part);
 		const before = rowsIn(known?.last);
 		const rules = laterOf(before, rows);
-		if (known !== undefined && [...rules].every(([uid, row]) => before.get(uid) === row)) continue;
-		kept.set(part, {
-			former: known?.former ?? NO_ROWS,
-			last: lastOf(incarnation, rules, heardAtMs),
-			revision: known?.revision ?? 0n,
-			unwritten: true,
-		});
+		if (known !== undefined && areSame(rules, before)) continue;
+		const last = lastOf(incarnation, rules, heardAtMs);
+		kept.set(part, { ...(known ?? NOTHING), last, unwritten: true });
 	}
 }
 
@@ -129,7 +174,10 @@ function isNothing({ receivedPackets, outputs }: RuleSample): boolean {
 }
 
 /** The hosts' clocks are anywhere. */
-function byOurClock({ atUnixMs, heardAtMs }: Sample, { lastReceivedUnixMs: last }: RuleSample): bigint {
+export function byOurClock(
+	{ atUnixMs, heardAtMs }: Pick<Sample, "atUnixMs" | "heardAtMs">,
+	{ lastReceivedUnixMs: last }: RuleSample,
+): bigint {
 	if (last === 0n) return 0n;
 	const at = BigInt(Math.round(heardAtMs)) - (atUnixMs > last ? atUnixMs - last : 0n);
 	return at > 0n ? at : 0n;
@@ -138,7 +186,7 @@ function byOurClock({ atUnixMs, heardAtMs }: Sample, { lastReceivedUnixMs: last 
 function byPart(rows: Rows): Map<number, Map<string, RuleSample>> {
 	const parts = new Map<number, Map<string, RuleSample>>();
 	for (const [uid, row] of rows) {
-		const part = partOf(uid);
+		const part = keptPart(uid);
 		const some = parts.get(part) ?? new Map<string, RuleSample>();
 		parts.set(part, some.set(uid, row));
 	}
@@ -150,9 +198,17 @@ function laterOf(kept: Rows, heard: Rows): Rows {
 	const rows = new Map(kept);
 	for (const [uid, row] of heard) {
 		const other = rows.get(uid);
-		if (other === undefined || other.receivedPackets < row.receivedPackets) rows.set(uid, row);
+		if (other === undefined || seen(other) < seen(row)) rows.set(uid, row);
 	}
 	return rows;
+}
+
+/** Grows with whatever is counted: in the midst of a batch datagrams were received that are not sent yet. */
+function seen({ receivedPackets, forwardedPackets, outputs }: RuleSample): bigint {
+	let sum = receivedPackets + forwardedPackets;
+	for (const output of outputs.values())
+		sum += output.sentPackets + output.failedPackets + output.limitedPackets + output.unreachableAnswers;
+	return sum;
 }
 
 function joined(a: Rows, b: Rows): Rows {

@@ -346,7 +346,7 @@ describe("the aggregator on a real nats-server", () => {
 			return stored === null ? undefined : fromBinary(KeptFiguresSchema, stored.data);
 		};
 		await until(async () => (await kept())?.last !== undefined);
-		expect((await kept())?.former?.ruleReceivedPackets).toEqual([10n]);
+		expect((await kept())?.previous?.ruleReceivedPackets).toEqual([10n]);
 		expect((await kept())?.last?.ruleReceivedPackets).toEqual([20n]);
 		await killAggregator();
 		await killAggregator();

@@ -17,7 +17,7 @@ import {
 } from "@sluice/proto/gen/stats";
 import type { CataloguedOutput, CataloguedRule } from "./catalogue.ts";
 import type { Fold, HostFold, WorkerFold } from "./fold.ts";
-import { keptOf } from "./kept.ts";
+import { countedBefore, keptOf } from "./kept.ts";
 import { SILENT_WORKER_MS } from "./rates.ts";
 import { plus } from "./saturating.ts";
 import {
@@ -37,8 +37,7 @@ export function ruleStats(fold: Fold, rule: CataloguedRule, nowMs: number, perWo
 	const hosts: RuleHostStats[] = [];
 	for (const [host, hostFold] of byKey(fold.hosts)) {
 		const kept = keptOf(hostFold, rule.uid);
-		const former = kept?.former.get(rule.uid);
-		if (former !== undefined) addFormer(total, rule, former, nowMs);
+		for (const counted of countedBefore(kept, rule.uid)) addFormer(total, rule, counted, nowMs);
 		const live = workersSums(hostFold.workers.values(), rule, nowMs);
 		// Of a host that is gone nobody may know more than what was kept.
 		const speaking =

@@ -7,19 +7,31 @@ import {
 	WorkerCountersSchema,
 } from "@sluice/proto/gen/stats";
 import { decodeRules } from "./decode.ts";
-import { type Kept, lastOf, type Rows, type StoredFigures, type Wanted } from "./kept.ts";
+import {
+	byOurClock,
+	type Kept,
+	lastOf,
+	type Rows,
+	type Run,
+	type StoredFigures,
+	type Wanted,
+} from "./kept.ts";
 
 const FAILURE_REASONS = Failure_ReasonSchema.values.length;
 
 /** A value of the bucket, of those rules that `wanted` says. */
 export function encodeKept(
 	incarnation: bigint,
-	{ former, last }: Kept,
+	{ former, previous, last }: Kept,
 	wanted: Wanted,
 	nowMs: number,
 ): Uint8Array {
 	const latest = last?.latest;
 	const message = create(KeptFiguresSchema, { incarnation, former: columnsOf(former, wanted) });
+	if (previous !== undefined) {
+		message.previous = columnsOf(previous.rows, wanted);
+		message.previous.incarnation = previous.incarnation;
+	}
 	if (latest !== undefined) {
 		message.last = columnsOf(latest.rules, wanted);
 		message.lastAgeMs = BigInt(Math.max(0, Math.round(nowMs - latest.heardAtMs)));
@@ -29,14 +41,30 @@ export function encodeKept(
 
 /** @throws when its columns do not fit each other. */
 export function decodeKept(message: KeptFigures, revision: bigint, writtenMs: number): StoredFigures {
-	const { incarnation, former, last, lastAgeMs } = message;
+	const { incarnation, former, previous, last, lastAgeMs } = message;
 	const heardAtMs = writtenMs - Number(lastAgeMs);
 	return {
 		incarnation,
 		former: former === undefined ? new Map() : rowsOf(former),
+		previous: previous && { incarnation: previous.incarnation, rows: rowsOf(previous) },
 		last: last === undefined ? undefined : lastOf(incarnation, rowsOf(last), heardAtMs),
 		revision,
 	};
+}
+
+/** What a host says of a run that ended, of rules that there are. @throws when its columns do not fit each other. */
+export function decodeEnded(
+	{ incarnation, last, lastAgeMs }: KeptFigures,
+	writtenMs: number,
+	wanted: Wanted,
+): Run {
+	const rows = new Map(last === undefined ? [] : rowsOf(last));
+	const reading = { atUnixMs: last?.atUnixMs ?? 0n, heardAtMs: writtenMs - Number(lastAgeMs) };
+	for (const [uid, row] of rows) {
+		if (wanted(uid)) rows.set(uid, { ...row, lastReceivedUnixMs: byOurClock(reading, row) });
+		else rows.delete(uid);
+	}
+	return { incarnation, rows };
 }
 
 function rowsOf(columns: WorkerCounters): Rows {

@@ -1,4 +1,6 @@
 import { release } from "node:os";
+import { dirname, join } from "node:path";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { keepAliveFile } from "@sluice/lib/alive-file";
 import { onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
@@ -7,11 +9,13 @@ import { EventPublisher, sayDropped } from "@sluice/lib/event-publisher";
 import { REFUSED_EXIT_CODE } from "@sluice/lib/exit-codes";
 import { createLogger } from "@sluice/lib/log";
 import { settlesWithin } from "@sluice/lib/settles-within";
+import { KeptDesiredSchema } from "@sluice/proto/gen/cluster";
 import { hostConnectionName } from "@sluice/proto/subjects";
 import { followCluster } from "./cluster-view.ts";
 import { supervisorConfig } from "./config.ts";
 import { HostEvents } from "./events/host-events.ts";
 import { DesiredState } from "./keep/desired-state.ts";
+import { EndedRuns } from "./keep/ended-runs.ts";
 import { serveHostCommands } from "./keep/host-commands.ts";
 import { KeptFile, readKept } from "./keep/kept-file.ts";
 import { comeBeforeOthers } from "./priority.ts";
@@ -30,6 +34,9 @@ const FAREWELL_LIMIT_MS = 300;
 const PROTOCOL_GRACE_MS = 3_000;
 /** When NATS takes longer, the rules that were last known flow without it. */
 const COLD_START_MS = 1_000;
+/** What was counted goes to disk so often while NATS does not hear it: power may fail. */
+const KEEP_COUNTED_MS = 10_000;
+const HAND_OVER_AGAIN_MS = 5_000;
 
 const config = await readStartupConfig(supervisorConfig).catch((thrown: unknown) => {
 	createLogger({ service: "supervisor" }).facility("main").fatal(errorText(thrown));
@@ -48,6 +55,7 @@ function fail(reason: unknown): never {
 async function run(): Promise<void> {
 	comeBeforeOthers(log);
 	const supervisor = new Supervisor(config, logger);
+	let keepCounted: () => Promise<unknown> = async () => {};
 	let finish: () => Promise<unknown> = async () => {};
 	let stopping = false;
 	const stop = (reason: string) => {
@@ -57,6 +65,7 @@ async function run(): Promise<void> {
 		setTimeout(() => fail(new Error(`not stopped after ${STOP_LIMIT_MS} ms`)), STOP_LIMIT_MS).unref();
 		void supervisor
 			.stop()
+			.then(() => keepCounted())
 			.then(() => finish())
 			.then(() => process.exit(0), fail);
 	};
@@ -71,9 +80,11 @@ async function run(): Promise<void> {
 	const { keepFile } = config;
 	const state = new DesiredState(
 		{ host: config.hostId, labels: config.labels },
-		keepFile === undefined ? undefined : await readKept(keepFile, facility),
+		keepFile === undefined ? undefined : await readKept(keepFile, KeptDesiredSchema, facility),
 		facility,
 	);
+	const ended = await readEnded(supervisor);
+	keepCounted = async () => await ended?.keep();
 	const connected = connectCluster(supervisor);
 	const early = await Promise.race([connected, Bun.sleep(COLD_START_MS)]);
 	if (early === undefined && state.knownRules > 0 && !stopping) {
@@ -108,6 +119,7 @@ async function run(): Promise<void> {
 	state.attach(cluster);
 	cluster.protocol.follow((complaint) => state.refuse(complaint));
 	serveHostCommands(nc, config.hostId, state, supervisor);
+	if (ended !== undefined) void handOver(ended, nc);
 	await supervisor.join(state, READY_LIMIT_MS);
 	await file?.flush();
 	log.info({ ready: true, workers: config.workers }, "ready");
@@ -122,6 +134,40 @@ function onRefused(): void {
 	logger.facility("nats").error(`NATS at ${config.natsUrl} refuses the credentials of this host: ${remedy}`);
 }
 
+async function readEnded(supervisor: Supervisor): Promise<EndedRuns | undefined> {
+	const { hostId: host, incarnation, keepFile } = config;
+	if (keepFile === undefined) return undefined;
+	const path = join(dirname(keepFile), "counted");
+	const counted = () => supervisor.counted();
+	const ended = await EndedRuns.read({ path, host, incarnation, counted, log: logger.facility("main") });
+	setInterval(() => heard || void ended.keep(), KEEP_COUNTED_MS);
+	return ended;
+}
+
+/** NATS is there, and hears us. */
+let heard = false;
+
+async function followHearing(nc: NatsConnection): Promise<void> {
+	heard = true;
+	for await (const { type } of nc.status()) {
+		if (type === "disconnect") heard = false;
+		else if (type === "reconnect") heard = true;
+	}
+}
+
+async function handOver(ended: EndedRuns, nc: NatsConnection): Promise<void> {
+	for (let said = false; !nc.isClosed(); await Bun.sleep(HAND_OVER_AGAIN_MS)) {
+		try {
+			await ended.handOver(nc);
+			return;
+		} catch (thrown) {
+			const text = `what earlier runs of up counted is not in the totals yet: ${errorText(thrown)}`;
+			if (!said) logger.facility("nats").warn(text);
+			said = true;
+		}
+	}
+}
+
 /** Waits for NATS and for the cluster's buckets, however long that takes. */
 async function connectCluster(supervisor: Supervisor) {
 	const nc = await connectNats({
@@ -130,6 +176,7 @@ async function connectCluster(supervisor: Supervisor) {
 		name: hostConnectionName("supervisor", config.hostId),
 		onRefused,
 	});
+	void followHearing(nc);
 	const identity = {
 		host: config.hostId,
 		installation: config.installation,

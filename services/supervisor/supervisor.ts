@@ -8,6 +8,7 @@ import { errorText } from "@sluice/lib/errors";
 import type { ServiceLogger } from "@sluice/lib/log";
 import type { HostRecord } from "@sluice/proto/gen/host";
 import type { LogLevels } from "@sluice/proto/gen/log";
+import type { WorkerCounters } from "@sluice/proto/gen/stats";
 import { adoptProcess } from "./adopt/adopted-process.ts";
 import { type Inheritance, takeInheritance } from "./adopt/inheritance.ts";
 import { type Keeping, keepWithKeeper } from "./adopt/keeping.ts";
@@ -16,6 +17,7 @@ import { endStrays } from "./adopt/strays.ts";
 import type { SupervisorConfig } from "./config.ts";
 import type { ClusterView } from "./keep/desired-state.ts";
 import { logStates } from "./log-states.ts";
+import { readCounted } from "./observe/counted.ts";
 import { readBatches, readHeartbeat } from "./observe/heartbeat.ts";
 import { LinkObserver } from "./observe/links.ts";
 import { workerBeforeOthers } from "./priority.ts";
@@ -191,6 +193,11 @@ export class Supervisor {
 			holding: this.#cluster?.holding ?? "",
 			atMs: Date.now(),
 		};
+	}
+
+	/** What the rules have counted, by part of `sluice_figures`. */
+	counted(): Map<number, WorkerCounters> {
+		return readCounted(this.#relay.counterMemories, this.#relay.tables.notes().blocks);
 	}
 
 	/** Resolves when the worker's successor runs and drives its shards. */

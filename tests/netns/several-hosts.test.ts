@@ -297,7 +297,7 @@ test("an id that another host has is refused by name, and that one relays on", a
 const tallied = ["exact", "flood"].map((name, k) => ({
 	...{ name, hosts: ["relay-b", "relay-c"] },
 	input: { interface: "from-a", group: `239.50.0.${k + 1}`, port: 5050 },
-	outputs: [{ interface: "out", address: "239.50.0.9", port: 6050 }],
+	outputs: [{ interface: "out", address: `239.50.1.${k + 1}`, port: 6050 }],
 }));
 const placed = [...topologies.flatMap(({ rules }) => rules), ...tallied];
 /** What "exact" has counted. */
@@ -307,7 +307,7 @@ interface ToldRule extends RuleFigures {
 	hosts: { host: string; incarnation: number; receivedPackets: number; stale: boolean; ageSeconds: number }[];
 }
 
-test("a joined host that dies, twice, and begins anew takes nothing out of the totals", async () => {
+test("a joined host that dies, or is started anew while NATS is away, takes nothing out of the totals", async () => {
 	const [host, other] = [relayOf("relay-b"), relayOf("relay-c")];
 	await first.applyRules(placed);
 	const again = await secondAggregator(first);
@@ -340,11 +340,7 @@ test("a joined host that dies, twice, and begins anew takes nothing out of the t
 	await counted(300);
 	const stop = genUntilStopped(lab.a, { to: "to-b:239.50.0.2:5050", rate: 500, size: 200 });
 	const file = (await issue("host", host.hostId)).file;
-	for (const count of [500, 700]) {
-		await burst("to-b", count);
-		await counted(count);
-		await host.kill();
-		await burst("to-b", 100);
+	const upAgain = async () => {
 		const up = host.up("--credentials", file, "--workers", "1");
 		for (let ready = false; !ready; ready = await settlesWithin(up, 50)) await look();
 		await until("the rule flows there again", async () => {
@@ -352,7 +348,30 @@ test("a joined host that dies, twice, and begins anew takes nothing out of the t
 			const live = flood?.hosts.find((each) => each.host === host.hostId);
 			return exact?.hosts.length === 2 && (live?.receivedPackets ?? 0) > 0 && !live?.stale ? true : undefined;
 		});
+	};
+	await burst("to-b", 500);
+	await counted(500);
+	await host.kill();
+	await burst("to-b", 100);
+	await upAgain();
+	await lab.b.ip("link", "set", "m0", "down");
+	for (const unheard of [300, 400]) {
+		const relayed = await recv(lab.lb, { in: "l0:239.50.1.1:6050", expect: unheard });
+		await burst("to-b", unheard);
+		await relayed.report();
+		await host.down();
+		if (unheard === 400) break;
+		const logged = host.log.length;
+		// It is not ready before NATS is back.
+		host.up("--credentials", file, "--workers", "1").catch(() => {});
+		await until(
+			"it relays by what it knew",
+			() => /"rule":"exact"[^\n]*"rule is ACTIVE"/.test(host.log.slice(logged)) || undefined,
+		);
 	}
+	await lab.b.ip("link", "set", "m0", "up");
+	await upAgain();
+	await counted(700);
 	await burst("to-b", 900);
 	await counted(900);
 	expect((await look())[0]?.hosts).toMatchObject([

@@ -4,6 +4,7 @@ import {
 	connectionsSubject,
 	countersStream,
 	countersSubjects,
+	endedRunKey,
 	eventSubjects,
 	hostAcceptSubject,
 	hostConnectionName,
@@ -161,6 +162,8 @@ function supervisor(host: string): Permissions {
 			allow: [
 				...shared.flatMap(readBucket),
 				writeBucket(buckets.hosts, host),
+				// What earlier runs of its up counted (ADR 0126).
+				writeBucket(buckets.figures, endedRunKey(host, "*", "*")),
 				ruleStateEventSubject(host, "*"),
 				workerEventSubject(host, "*"),
 			],

@@ -81,6 +81,7 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 	await forbidRollup(jsm, `KV_${buckets.hosts}`);
 	const settings = await tolerateRace(() => kvm.create(buckets.settings, onDisk()));
 	await tolerateRace(() => kvm.create(buckets.figures, onDisk()));
+	await forbidRollup(jsm, `KV_${buckets.figures}`);
 	await tolerateRace(() => ensureStream(jsm, counters));
 	const stamped =
 		(await jsm.streams.info(`KV_${buckets.rules}`)).config.metadata?.[CLUSTER_ID_METADATA] ?? "";

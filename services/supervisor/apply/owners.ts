@@ -13,6 +13,12 @@ export function outputOwner(uid: string, key: bigint): string {
 	return `output/${uid}/${key}`;
 }
 
+/** Undefined: not an output's. */
+export function outputOfOwner(owner: string): { readonly uid: string; readonly key: bigint } | undefined {
+	const [, uid, key] = /^output\/(.+)\/(\d+)$/.exec(owner) ?? [];
+	return uid === undefined || key === undefined ? undefined : { uid, key: BigInt(key) };
+}
+
 export function interfaceOwner(name: string): string {
 	return `interface/${name}`;
 }

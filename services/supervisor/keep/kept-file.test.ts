@@ -45,7 +45,7 @@ async function write(value: KeptDesired | undefined): Promise<void> {
 test("what was written last is read back, and only root may", async () => {
 	await write(kept(1n));
 	await write(kept(2n));
-	expect(await readKept(path, log())).toEqual(kept(2n));
+	expect(await readKept(path, KeptDesiredSchema, log())).toEqual(kept(2n));
 	expect(((await stat(path)).mode & 0o777).toString(8)).toBe("600");
 	expect(await readdir(join(folder, "supervisor"))).toEqual(["desired"]);
 	expect(lines).toEqual([]);
@@ -54,16 +54,16 @@ test("what was written last is read back, and only root may", async () => {
 test("while there is nothing new to keep the file stays as it is", async () => {
 	await write(kept(1n));
 	await write(undefined);
-	expect(await readKept(path, log())).toEqual(kept(1n));
+	expect(await readKept(path, KeptDesiredSchema, log())).toEqual(kept(1n));
 });
 
 test("a missing file is a first start", async () => {
-	expect(await readKept(path, log())).toBeUndefined();
+	expect(await readKept(path, KeptDesiredSchema, log())).toBeUndefined();
 	expect(lines).toEqual([]);
 });
 
 test("every damage is seen, said in one line, and put aside", async () => {
-	const sound = encodeKept(kept(1n));
+	const sound = encodeKept(KeptDesiredSchema, kept(1n));
 	const flipped = (at: number) => sound.map((byte, k) => (k === at ? byte ^ 1 : byte));
 	const damages = [
 		new Uint8Array(),
@@ -74,7 +74,7 @@ test("every damage is seen, said in one line, and put aside", async () => {
 		lines = [];
 		await write(kept(1n));
 		await writeFile(path, bytes);
-		expect(await readKept(path, log())).toBeUndefined();
+		expect(await readKept(path, KeptDesiredSchema, log())).toBeUndefined();
 		expect(lines).toHaveLength(1);
 		expect(await readdir(join(folder, "supervisor"))).toEqual(["desired.corrupt"]);
 		expect(await readFile(`${path}.corrupt`)).toEqual(Buffer.from(bytes));
@@ -91,6 +91,6 @@ test("a place that cannot be written is said once, and nothing half written stay
 	expect(lines.filter((line) => line.includes("cannot be kept"))).toHaveLength(1);
 	await rm(join(folder, "supervisor"));
 	await file.flush();
-	expect(await readKept(path, log())).toEqual(kept(1n));
+	expect(await readKept(path, KeptDesiredSchema, log())).toEqual(kept(1n));
 	expect(lines.at(-1)).toContain("kept on disk again");
 });

@@ -1,7 +1,8 @@
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { errorText } from "@sluice/lib/errors";
-import type { KeptDesired } from "@sluice/proto/gen/cluster";
+import { type KeptDesired, KeptDesiredSchema } from "@sluice/proto/gen/cluster";
 import type { Logger } from "../logger.ts";
 import { decodeKept, encodeKept, KEPT_LIMIT_BYTES } from "./kept-format.ts";
 
@@ -11,9 +12,13 @@ const COALESCE_MS = 500;
 const RETRY_MS = 5_000;
 
 /** What was kept. An unreadable file is put aside and said once; a missing one is a first start. */
-export async function readKept(path: string, log: Logger): Promise<KeptDesired | undefined> {
+export async function readKept<Schema extends DescMessage>(
+	path: string,
+	schema: Schema,
+	log: Logger,
+): Promise<MessageShape<Schema> | undefined> {
 	try {
-		return decodeKept(await readBounded(path));
+		return decodeKept(schema, await readBounded(path));
 	} catch (thrown) {
 		if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return undefined;
 		const aside = `${path}.corrupt`;
@@ -72,7 +77,7 @@ export class KeptFile {
 		const kept = this.#latest();
 		if (kept === undefined) return;
 		try {
-			await replaceFile(this.#path, encodeKept(kept));
+			await replaceFile(this.#path, encodeKept(KeptDesiredSchema, kept));
 			if (this.#failing) this.#log.info("the rules are kept on disk again");
 			this.#failing = false;
 		} catch (thrown) {
@@ -84,7 +89,7 @@ export class KeptFile {
 }
 
 /** In one step, and durable: content before name, and the name before this returns. */
-async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+export async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
 	const folder = dirname(path);
 	const fresh = `${path}.new`;
 	await mkdir(folder, { recursive: true, mode: 0o700 });

@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type KeptDesired, KeptDesiredSchema } from "@sluice/proto/gen/cluster";
+import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 
 /*
  *  0        4         8                       40
- *  ├ magic ─┼ version ┼ SHA-256 of the rest ──┼ KeptDesired (protobuf) …
+ *  ├ magic ─┼ version ┼ SHA-256 of the rest ──┼ KeptDesired, or another (protobuf) …
  *
  * The version is big-endian. It grows when an older reader would misread the rest.
  */
@@ -17,8 +16,11 @@ const BODY_AT = 40;
 /** A cluster's rules are a few MiB; nothing of ours is longer. */
 export const KEPT_LIMIT_BYTES = 256 * 2 ** 20;
 
-export function encodeKept(kept: KeptDesired): Uint8Array {
-	const body = toBinary(KeptDesiredSchema, kept);
+export function encodeKept<Schema extends DescMessage>(
+	schema: Schema,
+	kept: MessageShape<Schema>,
+): Uint8Array {
+	const body = toBinary(schema, kept);
 	const bytes = new Uint8Array(BODY_AT + body.length);
 	bytes.set(MAGIC);
 	new DataView(bytes.buffer).setUint32(VERSION_AT, VERSION);
@@ -28,7 +30,10 @@ export function encodeKept(kept: KeptDesired): Uint8Array {
 }
 
 /** @throws Error saying what is wrong with the file. */
-export function decodeKept(bytes: Uint8Array): KeptDesired {
+export function decodeKept<Schema extends DescMessage>(
+	schema: Schema,
+	bytes: Uint8Array,
+): MessageShape<Schema> {
 	if (bytes.length < BODY_AT) throw new Error(`it has only ${bytes.length} bytes`);
 	if (Buffer.compare(bytes.subarray(0, VERSION_AT), MAGIC) !== 0) throw new Error("it is something else");
 	const version = new DataView(bytes.buffer, bytes.byteOffset).getUint32(VERSION_AT);
@@ -37,7 +42,7 @@ export function decodeKept(bytes: Uint8Array): KeptDesired {
 	if (Buffer.compare(checksum(body), bytes.subarray(CHECKSUM_AT, BODY_AT)) !== 0) {
 		throw new Error("its checksum is wrong");
 	}
-	return fromBinary(KeptDesiredSchema, body);
+	return fromBinary(schema, body);
 }
 
 function checksum(body: Uint8Array): Uint8Array {

@@ -76,14 +76,21 @@ export class EncodedRows {
 			values.every((value, k) => Buffer.compare(value, before.values[k] ?? NONE) === 0)
 		)
 			return before.bytes;
-		const message = create(WorkerCountersSchema);
-		addRules(message, snapshot, range);
-		addOutputs(message, snapshot, range);
-		const bytes = toBinary(WorkerCountersSchema, message);
+		const bytes = toBinary(WorkerCountersSchema, rowsMessage(snapshot, range));
 		// Copies: the next snapshot overwrites what these are views of.
 		this.#chunks[chunk] = { values: values.map((value) => value.slice()), bytes };
 		return bytes;
 	}
+}
+
+type Columns = Pick<Snapshot, "ruleUids" | "ruleCounters" | "outputRules" | "outputKeys" | "outputCounters">;
+
+/** These rows, and nothing of whose they are. */
+export function rowsMessage(columns: Columns, range: RowRange): WorkerCounters {
+	const message = create(WorkerCountersSchema);
+	addRules(message, columns, range);
+	addOutputs(message, columns, range);
+	return message;
 }
 
 const NONE = new Uint8Array();
@@ -146,7 +153,7 @@ function byReason(
 	});
 }
 
-function addRules(message: WorkerCounters, snapshot: Snapshot, { firstRule, rules }: RowRange): void {
+function addRules(message: WorkerCounters, snapshot: Columns, { firstRule, rules }: RowRange): void {
 	const rule = (counter: number) => column(snapshot.ruleCounters, RULE_COUNTERS, counter, firstRule, rules);
 	message.ruleUids = snapshot.ruleUids.slice(firstRule * 16, (firstRule + rules) * 16);
 	message.ruleReceivedPackets = rule(RULE_COUNTER.receivedPackets);
@@ -163,7 +170,7 @@ function addRules(message: WorkerCounters, snapshot: Snapshot, { firstRule, rule
 	);
 }
 
-function addOutputs(message: WorkerCounters, snapshot: Snapshot, range: RowRange): void {
+function addOutputs(message: WorkerCounters, snapshot: Columns, range: RowRange): void {
 	const { firstRule, firstOutput, outputs } = range;
 	const output = (counter: number) =>
 		column(snapshot.outputCounters, OUTPUT_COUNTERS, counter, firstOutput, outputs);

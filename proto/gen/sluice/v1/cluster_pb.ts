@@ -6,13 +6,15 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { StoredRule } from "./rule_pb.ts";
 import { file_sluice_v1_rule } from "./rule_pb.ts";
+import type { WorkerCounters } from "./stats_pb.ts";
+import { file_sluice_v1_stats } from "./stats_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file sluice/v1/cluster.proto.
  */
 export const file_sluice_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("ChdzbHVpY2UvdjEvY2x1c3Rlci5wcm90bxIJc2x1aWNlLnYxIpcCCgtLZXB0RGVzaXJlZBISCgpjbHVzdGVyX2lkGAEgASgJEg8KB2NyZWF0ZWQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQSLgoFcnVsZXMYBCADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdFJ1bGUSLgoFaG9zdHMYBSADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdEhvc3QaQwoIS2VwdFJ1bGUSJQoGc3RvcmVkGAEgASgLMhUuc2x1aWNlLnYxLlN0b3JlZFJ1bGUSEAoIcmV2aXNpb24YAiABKAQaLAoIS2VwdEhvc3QSDAoEaG9zdBgBIAEoCRISCgppbnRlcmZhY2VzGAIgAygJIiYKEEhlbGRSdWxlc1JlcXVlc3QSEgoKcGFnZV90b2tlbhgBIAEoCSJSChFIZWxkUnVsZXNSZXNwb25zZRIkCgVydWxlcxgBIAMoCzIVLnNsdWljZS52MS5TdG9yZWRSdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgCg1BY2NlcHRSZXF1ZXN0Eg8KB2NyZWF0ZWQYASABKAkiEAoOQWNjZXB0UmVzcG9uc2UicAoOUmVjb3ZlclJlcXVlc3QSMAoGYWN0aW9uGAEgASgOMiAuc2x1aWNlLnYxLlJlY292ZXJSZXF1ZXN0LkFjdGlvbiIsCgZBY3Rpb24SCQoFVU5TRVQQABILCgdSRVNUT1JFEAESCgoGQUNDRVBUEAIiMgoPUmVjb3ZlclJlc3BvbnNlEg0KBWhvc3RzGAEgAygJEhAKCHJlc3RvcmVkGAIgAygJMlIKDkNsdXN0ZXJTZXJ2aWNlEkAKB1JlY292ZXISGS5zbHVpY2UudjEuUmVjb3ZlclJlcXVlc3QaGi5zbHVpY2UudjEuUmVjb3ZlclJlc3BvbnNlYgZwcm90bzM", [file_sluice_v1_rule]);
+  fileDesc("ChdzbHVpY2UvdjEvY2x1c3Rlci5wcm90bxIJc2x1aWNlLnYxIpcCCgtLZXB0RGVzaXJlZBISCgpjbHVzdGVyX2lkGAEgASgJEg8KB2NyZWF0ZWQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQSLgoFcnVsZXMYBCADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdFJ1bGUSLgoFaG9zdHMYBSADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdEhvc3QaQwoIS2VwdFJ1bGUSJQoGc3RvcmVkGAEgASgLMhUuc2x1aWNlLnYxLlN0b3JlZFJ1bGUSEAoIcmV2aXNpb24YAiABKAQaLAoIS2VwdEhvc3QSDAoEaG9zdBgBIAEoCRISCgppbnRlcmZhY2VzGAIgAygJItMBCgtDb3VudGVkUnVucxIoCgRydW5zGAEgAygLMhouc2x1aWNlLnYxLkNvdW50ZWRSdW5zLlJ1bhqZAQoDUnVuEhMKC2luY2FybmF0aW9uGAEgASgEEjQKBXBhcnRzGAIgAygLMiUuc2x1aWNlLnYxLkNvdW50ZWRSdW5zLlJ1bi5QYXJ0c0VudHJ5GkcKClBhcnRzRW50cnkSCwoDa2V5GAEgASgNEigKBXZhbHVlGAIgASgLMhkuc2x1aWNlLnYxLldvcmtlckNvdW50ZXJzOgI4ASImChBIZWxkUnVsZXNSZXF1ZXN0EhIKCnBhZ2VfdG9rZW4YASABKAkiUgoRSGVsZFJ1bGVzUmVzcG9uc2USJAoFcnVsZXMYASADKAsyFS5zbHVpY2UudjEuU3RvcmVkUnVsZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIAoNQWNjZXB0UmVxdWVzdBIPCgdjcmVhdGVkGAEgASgJIhAKDkFjY2VwdFJlc3BvbnNlInAKDlJlY292ZXJSZXF1ZXN0EjAKBmFjdGlvbhgBIAEoDjIgLnNsdWljZS52MS5SZWNvdmVyUmVxdWVzdC5BY3Rpb24iLAoGQWN0aW9uEgkKBVVOU0VUEAASCwoHUkVTVE9SRRABEgoKBkFDQ0VQVBACIjIKD1JlY292ZXJSZXNwb25zZRINCgVob3N0cxgBIAMoCRIQCghyZXN0b3JlZBgCIAMoCTJSCg5DbHVzdGVyU2VydmljZRJACgdSZWNvdmVyEhkuc2x1aWNlLnYxLlJlY292ZXJSZXF1ZXN0Ghouc2x1aWNlLnYxLlJlY292ZXJSZXNwb25zZWIGcHJvdG8z", [file_sluice_v1_rule, file_sluice_v1_stats]);
 
 /**
  * What a supervisor keeps in a file of its own: the rules it last knew to be desired, and what
@@ -109,6 +111,51 @@ export const KeptDesired_KeptHostSchema: GenMessage<KeptDesired_KeptHost> = /*@_
   messageDesc(file_sluice_v1_cluster, 0, 1);
 
 /**
+ * Likewise: what its last runs of `up` counted, as far as NATS may not have heard it.
+ *
+ * @generated from message sluice.v1.CountedRuns
+ */
+export type CountedRuns = Message<"sluice.v1.CountedRuns"> & {
+  /**
+   * Oldest first.
+   *
+   * @generated from field: repeated sluice.v1.CountedRuns.Run runs = 1;
+   */
+  runs: CountedRuns_Run[];
+};
+
+/**
+ * Describes the message sluice.v1.CountedRuns.
+ * Use `create(CountedRunsSchema)` to create a new message.
+ */
+export const CountedRunsSchema: GenMessage<CountedRuns> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_cluster, 1);
+
+/**
+ * @generated from message sluice.v1.CountedRuns.Run
+ */
+export type CountedRuns_Run = Message<"sluice.v1.CountedRuns.Run"> & {
+  /**
+   * @generated from field: uint64 incarnation = 1;
+   */
+  incarnation: bigint;
+
+  /**
+   * Sums over all workers, by part as in KeptFigures. Only columns of rules and outputs.
+   *
+   * @generated from field: map<uint32, sluice.v1.WorkerCounters> parts = 2;
+   */
+  parts: { [key: number]: WorkerCounters };
+};
+
+/**
+ * Describes the message sluice.v1.CountedRuns.Run.
+ * Use `create(CountedRuns_RunSchema)` to create a new message.
+ */
+export const CountedRuns_RunSchema: GenMessage<CountedRuns_Run> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_cluster, 1, 0);
+
+/**
  * sluice.v1.host.HOST.held: the rules that this host holds though the bucket lacks them.
  *
  * @generated from message sluice.v1.HeldRulesRequest
@@ -127,7 +174,7 @@ export type HeldRulesRequest = Message<"sluice.v1.HeldRulesRequest"> & {
  * Use `create(HeldRulesRequestSchema)` to create a new message.
  */
 export const HeldRulesRequestSchema: GenMessage<HeldRulesRequest> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_cluster, 1);
+  messageDesc(file_sluice_v1_cluster, 2);
 
 /**
  * As many as fit a message.
@@ -155,7 +202,7 @@ export type HeldRulesResponse = Message<"sluice.v1.HeldRulesResponse"> & {
  * Use `create(HeldRulesResponseSchema)` to create a new message.
  */
 export const HeldRulesResponseSchema: GenMessage<HeldRulesResponse> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_cluster, 2);
+  messageDesc(file_sluice_v1_cluster, 3);
 
 /**
  * sluice.v1.host.HOST.accept: hold no longer, and do what this bucket says.
@@ -176,7 +223,7 @@ export type AcceptRequest = Message<"sluice.v1.AcceptRequest"> & {
  * Use `create(AcceptRequestSchema)` to create a new message.
  */
 export const AcceptRequestSchema: GenMessage<AcceptRequest> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_cluster, 3);
+  messageDesc(file_sluice_v1_cluster, 4);
 
 /**
  * It does what the bucket says.
@@ -191,7 +238,7 @@ export type AcceptResponse = Message<"sluice.v1.AcceptResponse"> & {
  * Use `create(AcceptResponseSchema)` to create a new message.
  */
 export const AcceptResponseSchema: GenMessage<AcceptResponse> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_cluster, 4);
+  messageDesc(file_sluice_v1_cluster, 5);
 
 /**
  * What is to be done with rules that hosts hold though the bucket lost them.
@@ -212,7 +259,7 @@ export type RecoverRequest = Message<"sluice.v1.RecoverRequest"> & {
  * Use `create(RecoverRequestSchema)` to create a new message.
  */
 export const RecoverRequestSchema: GenMessage<RecoverRequest> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_cluster, 5);
+  messageDesc(file_sluice_v1_cluster, 6);
 
 /**
  * What is to be done.
@@ -246,7 +293,7 @@ export enum RecoverRequest_Action {
  * Describes the enum sluice.v1.RecoverRequest.Action.
  */
 export const RecoverRequest_ActionSchema: GenEnum<RecoverRequest_Action> = /*@__PURE__*/
-  enumDesc(file_sluice_v1_cluster, 5, 0);
+  enumDesc(file_sluice_v1_cluster, 6, 0);
 
 /**
  * What was done.
@@ -274,7 +321,7 @@ export type RecoverResponse = Message<"sluice.v1.RecoverResponse"> & {
  * Use `create(RecoverResponseSchema)` to create a new message.
  */
 export const RecoverResponseSchema: GenMessage<RecoverResponse> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_cluster, 6);
+  messageDesc(file_sluice_v1_cluster, 7);
 
 /**
  * The cluster as a whole; answered by control-api.

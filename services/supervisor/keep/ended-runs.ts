@@ -1,0 +1,95 @@
+import { rm } from "node:fs/promises";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { jetstream } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { errorText } from "@sluice/lib/errors";
+import { type CountedRuns_Run, CountedRuns_RunSchema, CountedRunsSchema } from "@sluice/proto/gen/cluster";
+import { KeptFiguresSchema, type WorkerCounters } from "@sluice/proto/gen/stats";
+import { buckets, ENDED_RUNS, endedRunKey } from "@sluice/proto/subjects";
+import type { Logger } from "../logger.ts";
+import { readKept, replaceFile } from "./kept-file.ts";
+import { encodeKept } from "./kept-format.ts";
+
+const WRITES_AT_ONCE = 16;
+const WRITE_TIMEOUT_MS = 2_000;
+
+export interface EndedRunsOptions {
+	readonly path: string;
+	readonly host: string;
+	readonly incarnation: bigint;
+	/** What this run has counted, by part. */
+	readonly counted: () => Map<number, WorkerCounters>;
+	readonly log: Logger;
+}
+
+/**
+ * What runs of this host's `up` counted that NATS may not have heard: in a file, until a later run
+ * hands it over (ADR 0126).
+ */
+export class EndedRuns {
+	readonly #options: EndedRunsOptions;
+	#former: readonly CountedRuns_Run[];
+	#writing = Promise.resolve();
+	#said = "";
+
+	private constructor(options: EndedRunsOptions, former: readonly CountedRuns_Run[]) {
+		this.#options = options;
+		this.#former = former;
+	}
+
+	static async read(options: EndedRunsOptions): Promise<EndedRuns> {
+		const { path, incarnation, log } = options;
+		const stored = await readKept(path, CountedRunsSchema, log);
+		// Of this run another supervisor may have written it, and memory knows more.
+		const former = stored?.runs.filter((run) => run.incarnation < incarnation) ?? [];
+		// The present one needs a place as well, should it end unheard.
+		return new EndedRuns(options, former.slice(1 - ENDED_RUNS));
+	}
+
+	/** Writes down what this run has counted so far, beside those before it. */
+	async keep(): Promise<void> {
+		this.#writing = this.#writing.then(() => this.#write());
+		await this.#writing;
+	}
+
+	/** Hands over what runs before this one counted. @throws when not all of it is stored. */
+	async handOver(nc: NatsConnection): Promise<void> {
+		if (this.#former.length === 0) return;
+		const js = jetstream(nc);
+		// One run after the other: aggregators take no older one after a newer.
+		for (const [run, { incarnation, parts }] of this.#former.entries()) {
+			const all = Object.entries(parts);
+			for (let at = 0; at < all.length; at += WRITES_AT_ONCE) {
+				const some = all.slice(at, at + WRITES_AT_ONCE);
+				await Promise.all(
+					some.map(([part, last]) => {
+						const lastAgeMs = BigInt(Math.max(0, Date.now() - Number(last.atUnixMs)));
+						const value = create(KeptFiguresSchema, { incarnation, last, lastAgeMs });
+						const key = endedRunKey(this.#options.host, Number(part), run);
+						const subject = `$KV.${buckets.figures}.${key}`;
+						return js.publish(subject, toBinary(KeptFiguresSchema, value), { timeout: WRITE_TIMEOUT_MS });
+					}),
+				);
+			}
+		}
+		this.#former = [];
+		await this.keep();
+	}
+
+	/** A disk that is full costs these figures and nothing else. */
+	async #write(): Promise<void> {
+		const { path, incarnation, counted, log } = this.#options;
+		try {
+			const parts = Object.fromEntries(counted());
+			const own = create(CountedRuns_RunSchema, { incarnation, parts });
+			const runs = Object.keys(parts).length === 0 ? [...this.#former] : [...this.#former, own];
+			if (runs.length === 0) await rm(path, { force: true });
+			else await replaceFile(path, encodeKept(CountedRunsSchema, create(CountedRunsSchema, { runs })));
+			this.#said = "";
+		} catch (thrown) {
+			const error = errorText(thrown);
+			if (error !== this.#said) log.warn(`what was counted cannot be kept in ${path}: ${error}`);
+			this.#said = error;
+		}
+	}
+}
