@@ -15,6 +15,18 @@ export interface CataloguedOutput {
 	readonly key: bigint;
 }
 
+/** By the uids of all rules that there are, the keys of their outputs; undefined: nobody knows which there are. */
+export type Countable = ReadonlyMap<string, ReadonlySet<bigint>> | undefined;
+
+export function countableOf(stored: Iterable<StoredRule>): Countable {
+	const keys = new Map<string, ReadonlySet<bigint>>();
+	for (const one of stored) {
+		const rule = known.get(one) ?? catalogued(one);
+		if (rule !== undefined) keys.set(rule.uid, rule.keys);
+	}
+	return keys;
+}
+
 /** The rules in order of their names. */
 export function catalogue(stored: Iterable<StoredRule>): CataloguedRule[] {
 	const rules: CataloguedRule[] = [];
@@ -26,12 +38,13 @@ export function catalogue(stored: Iterable<StoredRule>): CataloguedRule[] {
 }
 
 /** A change is another object: of many rules few are new at a time. */
-const known = new WeakMap<StoredRule, CataloguedRule>();
+const known = new WeakMap<StoredRule, CataloguedRule & { readonly keys: ReadonlySet<bigint> }>();
 
-function catalogued(stored: StoredRule): CataloguedRule | undefined {
+function catalogued(stored: StoredRule) {
 	const { rule, uid } = stored;
 	if (rule === undefined) return undefined;
-	const entry = { name: rule.name, uid, outputs: rule.outputs.map(cataloguedOutput) };
+	const outputs = rule.outputs.map(cataloguedOutput);
+	const entry = { name: rule.name, uid, outputs, keys: new Set(outputs.map(({ key }) => key)) };
 	known.set(stored, entry);
 	return entry;
 }

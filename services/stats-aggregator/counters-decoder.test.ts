@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { WorkerCountersSchema } from "@sluice/proto/gen/stats";
+import type { Countable } from "./catalogue.ts";
 import { CountersDecoder } from "./counters-decoder.ts";
 import { decodeCounters } from "./decode.ts";
-import { R1, type Reading, T0, uid, workerCounters } from "./testing/counters.ts";
+import { R1, R2, type Reading, T0, uid, workerCounters } from "./testing/counters.ts";
 
 const SUBJECT = "sluice.v1.counters.relay-a.0";
 
@@ -34,7 +35,7 @@ function chunk(decoder: CountersDecoder, bytes: Uint8Array, subject = SUBJECT) {
 }
 
 test("rows that did not change are not decoded again, and all else is", () => {
-	const decoder = new CountersDecoder();
+	const decoder = new CountersDecoder(() => undefined);
 	const first = chunk(decoder, sent(reading(1n, 5n)));
 	const second = chunk(decoder, sent(reading(2n, 5n)));
 	expect(second?.rules).toBe(first?.rules as never);
@@ -45,13 +46,13 @@ test("rows that did not change are not decoded again, and all else is", () => {
 });
 
 test("rows amid other fields are decoded each time", () => {
-	const decoder = new CountersDecoder();
+	const decoder = new CountersDecoder(() => undefined);
 	const amid = () => toBinary(WorkerCountersSchema, workerCounters(reading(1n, 5n)));
 	expect(chunk(decoder, amid())?.rules).not.toBe(chunk(decoder, amid())?.rules as never);
 });
 
 test("what is kept of one worker says nothing of another, nor makes a wrong message right", () => {
-	const decoder = new CountersDecoder();
+	const decoder = new CountersDecoder(() => undefined);
 	const bytes = sent(reading(1n, 5n));
 	chunk(decoder, bytes);
 	expect(decoder.decode("sluice.v1.counters.relay-a.1", bytes)).toHaveProperty("refused");
@@ -59,4 +60,22 @@ test("what is kept of one worker says nothing of another, nor makes a wrong mess
 	const other = { ...reading(1n, 5n), host: "relay-b" };
 	expect(decoder.decode(SUBJECT, sent(other))).toHaveProperty("refused");
 	expect(chunk(decoder, sent({ ...reading(2n, 5n), rules: [] }))?.rules.size).toBe(0);
+});
+
+test("rows of rules and outputs that there are not are left out, until there are", () => {
+	let countable: Countable = new Map([[uid(1), new Set([R1.key])]]);
+	const decoder = new CountersDecoder(() => countable);
+	const outputs = [R1, R2].map((output) => ({ output, sent: 5n }));
+	const rules = [uid(1), uid(2)].map((uid) => ({ uid, received: 5n, outputs }));
+	const heard = (sequence: bigint) => {
+		const decoded = decoder.decode(SUBJECT, sent({ ...reading(sequence, 5n), rules }));
+		if ("refused" in decoded) throw new Error(decoded.refused);
+		return [...decoded.chunk.rules].map(([uid, { outputs }]) => [uid, ...outputs.keys()]);
+	};
+	expect(heard(1n)).toEqual([[uid(1), R1.key]]);
+	countable = new Map([[uid(2), new Set([R2.key])]]);
+	expect(heard(2n)).toEqual([[uid(2), R2.key]]);
+	// Nobody knows which there are.
+	countable = undefined;
+	expect(heard(3n)).toEqual([uid(1), uid(2)].map((uid) => [uid, R1.key, R2.key]));
 });

@@ -1,6 +1,7 @@
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { WorkerCountersSchema } from "@sluice/proto/gen/stats";
 import { countersSubject } from "@sluice/proto/subjects";
+import type { Countable } from "./catalogue.ts";
 import { type Decoded, decodeCounters } from "./decode.ts";
 import type { RuleSample } from "./sample.ts";
 
@@ -9,7 +10,9 @@ const ROW_FIELDS = new Set(
 );
 
 interface Kept {
-	readonly rows: Uint8Array;
+	/** Hash of the rows' bytes. */
+	readonly rows: bigint | number;
+	readonly countable: Countable;
 	readonly rules: ReadonlyMap<string, RuleSample>;
 }
 
@@ -20,18 +23,25 @@ interface Kept {
 export class CountersDecoder {
 	/** By subject, as many as the workers have chunks. */
 	readonly #kept = new Map<string, Kept>();
+	readonly #countable: () => Countable;
+
+	/** @param countable what there is now: the same object as long as that is the same. */
+	constructor(countable: () => Countable) {
+		this.#countable = countable;
+	}
 
 	decode(subject: string, bytes: Uint8Array): Decoded {
 		const at = rowsAt(bytes);
-		const rows = bytes.subarray(at);
+		const rows = Bun.hash(bytes.subarray(at));
+		const countable = this.#countable();
 		const before = this.#kept.get(subject);
-		const same = before !== undefined && Buffer.compare(rows, before.rows) === 0;
-		const decoded = decodeCounters(subject, same ? bytes.subarray(0, at) : bytes);
+		const same = before !== undefined && rows === before.rows && countable === before.countable;
+		const decoded = decodeCounters(subject, same ? bytes.subarray(0, at) : bytes, countable);
 		if ("refused" in decoded) return decoded;
 		const { host, worker, chunks } = decoded.chunk;
 		for (let gone = chunks; this.#kept.delete(countersSubject(host, worker, gone)); ) gone += 1;
 		if (same) return { chunk: { ...decoded.chunk, rules: before.rules } };
-		if (rows.length > 0) this.#kept.set(subject, { rows: rows.slice(), rules: decoded.chunk.rules });
+		if (at < bytes.length) this.#kept.set(subject, { rows, countable, rules: decoded.chunk.rules });
 		return decoded;
 	}
 }

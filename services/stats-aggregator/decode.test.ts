@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { toBinary } from "@bufbuild/protobuf";
-import { type WorkerCounters, WorkerCountersSchema } from "@sluice/proto/gen/stats";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { type WorkerCounters, WorkerCountersSchema, WorkerGaugesSchema } from "@sluice/proto/gen/stats";
 import { decodeCounters, limits } from "./decode.ts";
 import { R1, uid, workerCounters } from "./testing/counters.ts";
 
@@ -67,13 +67,26 @@ describe("decodeCounters", () => {
 		expect(refusal((message) => Object.assign(message, { outputRule: [1] }))).toBeString();
 	});
 
+	test("what a worker says of itself has limits", () => {
+		const gauges = (steps: number) => (message: WorkerCounters) => {
+			message.gauges = create(WorkerGaugesSchema, { batchFrames: new Array<bigint>(steps).fill(1n) });
+		};
+		expect(refusal(gauges(limits.histogramSteps))).toBeUndefined();
+		expect(refusal(gauges(limits.histogramSteps + 1))).toBe("histogram length");
+		expect(refusal((message) => Object.assign(message, { interfaceNames: ["a".repeat(16)] }))).toBeString();
+		const further = { chunk: 1, chunks: 2 };
+		expect(refusal((message) => Object.assign(message, further), `${SUBJECT}.1`)).toContain("further chunk");
+	});
+
 	test("chunk numbers that make no sense are refused", () => {
 		const chunk = (index: number, of: number) => (message: WorkerCounters) =>
 			Object.assign(message, { chunk: index, chunks: of });
 		expect(refusal(chunk(0, 0))).toBeString();
 		expect(refusal(chunk(1, 1), `${SUBJECT}.1`)).toBeString();
 		expect(refusal(chunk(0, limits.chunks + 1))).toBeString();
-		expect(refusal(chunk(1, 2), `${SUBJECT}.1`)).toBeUndefined();
+		const second = (message: WorkerCounters) =>
+			Object.assign(message, workerCounters({ chunk: 1, chunks: 2 }));
+		expect(refusal(second, `${SUBJECT}.1`)).toBeUndefined();
 	});
 
 	test("a worker cannot speak for another worker, nor for another host", () => {

@@ -6,6 +6,7 @@ import {
 	WorkerCountersSchema,
 } from "@sluice/proto/gen/stats";
 import { countersSubject } from "@sluice/proto/subjects";
+import type { Countable } from "./catalogue.ts";
 import type { Chunk, InterfaceSample, OutputSample, RuleSample } from "./sample.ts";
 
 /** As many columns per rule and interface as the closed enum has reasons. */
@@ -16,12 +17,16 @@ const FAILURE_REASONS = Failure_ReasonSchema.values.length;
 export const limits = {
 	workersPerHost: 1024,
 	/** A worker has room for 10,000 rules and 262,144 outputs, and says 1,000 and 8,192 at a time. */
-	chunks: 64,
+	chunks: 48,
 	rulesPerChunk: 2_000,
-	outputsPerChunk: 10_000,
+	outputsPerChunk: 8_192,
 	/** Of a part of what is kept of a host (ADR 0115). */
 	outputsKept: 100_000,
 	interfaces: 4096,
+	/** The kernel's. */
+	interfaceNameLength: 15,
+	/** SLUICE_HISTOGRAM_STEPS of sluice.h. */
+	histogramSteps: 12,
 } as const;
 
 const UID_BYTES = 16;
@@ -33,12 +38,12 @@ export type Decoded = { readonly chunk: Chunk } | { readonly refused: string };
  * Decodes one message of the counters stream. Whoever may publish counters of a host may
  * send any bytes, so every length and index is checked here and believed afterwards. The
  * message must speak of the worker whose subject it came on: the server's permissions
- * guard subjects, not payloads.
+ * guard subjects, not payloads. Rows of what is not `countable` are left out: of what was removed, and made-up ones.
  */
-export function decodeCounters(subject: string, bytes: Uint8Array): Decoded {
+export function decodeCounters(subject: string, bytes: Uint8Array, countable?: Countable): Decoded {
 	let message: WorkerCounters;
 	try {
-		message = fromBinary(WorkerCountersSchema, bytes);
+		message = fromBinary(WorkerCountersSchema, bytes, { readUnknownFields: false });
 	} catch {
 		return { refused: "not a WorkerCounters message" };
 	}
@@ -46,8 +51,9 @@ export function decodeCounters(subject: string, bytes: Uint8Array): Decoded {
 		identityFault(subject, message) ??
 		ruleColumnsFault(message) ??
 		outputColumnsFault(message, limits.outputsPerChunk) ??
-		interfaceColumnsFault(message);
-	return refused === undefined ? { chunk: toChunk(message) } : { refused };
+		interfaceColumnsFault(message) ??
+		gaugesFault(message);
+	return refused === undefined ? { chunk: toChunk(message, countable) } : { refused };
 }
 
 /** Of a message that holds nothing but rules and their outputs; undefined: its columns do not fit each other. */
@@ -118,6 +124,9 @@ function interfaceColumnsFault(message: WorkerCounters): string | undefined {
 	if (rows > limits.interfaces) {
 		return `${rows} interfaces`;
 	}
+	if (rows > 0 && message.chunk > 0) return "interfaces in a further chunk";
+	if (message.interfaceNames.some((name) => name.length > limits.interfaceNameLength))
+		return "interface name length";
 	if (message.interfaceDroppedPackets.length !== rows * DROP_REASONS) {
 		return "interface drop column length";
 	}
@@ -126,6 +135,15 @@ function interfaceColumnsFault(message: WorkerCounters): string | undefined {
 		message.interfaceKernelDroppedFrames,
 		message.interfaceUnmatchedPackets,
 	]);
+}
+
+function gaugesFault({ gauges, chunk }: WorkerCounters): string | undefined {
+	if (gauges === undefined) return undefined;
+	if (chunk > 0) return "gauges in a further chunk";
+	const { batchFrames, segmentsPerSend } = gauges;
+	return Math.max(batchFrames.length, segmentsPerSend.length) > limits.histogramSteps
+		? "histogram length"
+		: undefined;
 }
 
 function columnsFault(
@@ -141,18 +159,35 @@ function isEmptyOr(column: readonly unknown[], length: number): boolean {
 	return column.length === 0 || column.length === length;
 }
 
-function toChunk(message: WorkerCounters): Chunk {
+function toChunk(message: WorkerCounters, countable: Countable): Chunk {
 	const { host, worker, incarnation, sequence, atUnixMs, chunk, chunks, gauges } = message;
-	const rules = ruleSamples(message);
+	const rules = ruleSamples(message, countable);
 	const interfaces = interfaceSamples(message);
 	return { host, worker, incarnation, sequence, atUnixMs, chunk, chunks, rules, interfaces, gauges };
 }
 
-function ruleSamples(message: WorkerCounters): Map<string, RuleSample> {
+function ruleSamples(message: WorkerCounters, countable?: Countable): Map<string, RuleSample> {
 	const rows = message.ruleUids.length / UID_BYTES;
-	const outputs = Array.from({ length: rows }, () => new Map<bigint, OutputSample>());
+	const rules = new Map<string, RuleSample>();
+	const outputs = Array.from({ length: rows }, (_, row) => {
+		const uid = uidText(message.ruleUids, row * UID_BYTES);
+		const keys = countable?.get(uid);
+		if (countable !== undefined && keys === undefined) return undefined;
+		const samples = new Map<bigint, OutputSample>();
+		rules.set(uid, {
+			receivedPackets: message.ruleReceivedPackets[row] ?? 0n,
+			receivedBytes: message.ruleReceivedBytes[row] ?? 0n,
+			forwardedPackets: message.ruleForwardedPackets[row] ?? 0n,
+			lastReceivedUnixMs: message.ruleLastReceivedUnixMs[row] ?? 0n,
+			droppedPackets: message.ruleDroppedPackets.slice(row * DROP_REASONS, (row + 1) * DROP_REASONS),
+			outputs: samples,
+		});
+		return { keys, samples };
+	});
 	for (const [k, key] of message.outputKeys.entries()) {
-		outputs[message.outputRule[k] ?? 0]?.set(key, {
+		const rule = outputs[message.outputRule[k] ?? 0];
+		if (rule === undefined || rule.keys?.has(key) === false) continue;
+		rule.samples.set(key, {
 			eligiblePackets: message.outputEligiblePackets[k] ?? 0n,
 			sentPackets: message.outputSentPackets[k] ?? 0n,
 			sentBytes: message.outputSentBytes[k] ?? 0n,
@@ -160,17 +195,6 @@ function ruleSamples(message: WorkerCounters): Map<string, RuleSample> {
 			limitedPackets: message.outputLimitedPackets[k] ?? 0n,
 			failedByReason: message.outputFailedByReason.slice(k * FAILURE_REASONS, (k + 1) * FAILURE_REASONS),
 			unreachableAnswers: message.outputUnreachableAnswers[k] ?? 0n,
-		});
-	}
-	const rules = new Map<string, RuleSample>();
-	for (const [row, ruleOutputs] of outputs.entries()) {
-		rules.set(uidText(message.ruleUids, row * UID_BYTES), {
-			receivedPackets: message.ruleReceivedPackets[row] ?? 0n,
-			receivedBytes: message.ruleReceivedBytes[row] ?? 0n,
-			forwardedPackets: message.ruleForwardedPackets[row] ?? 0n,
-			lastReceivedUnixMs: message.ruleLastReceivedUnixMs[row] ?? 0n,
-			droppedPackets: message.ruleDroppedPackets.slice(row * DROP_REASONS, (row + 1) * DROP_REASONS),
-			outputs: ruleOutputs,
 		});
 	}
 	return rules;

@@ -27,7 +27,7 @@ import {
 	keptFiguresKey,
 	requests,
 } from "@sluice/proto/subjects";
-import { R1, type Reading, T0, uid, workerCounters } from "./testing/counters.ts";
+import { R1, R2, type Reading, T0, uid, workerCounters } from "./testing/counters.ts";
 
 let server: TestNatsServer;
 let nc: NatsConnection;
@@ -336,7 +336,10 @@ describe("the aggregator on a real nats-server", () => {
 		await begin("relay-b", 200n);
 		publish({ ...reading, incarnation: 100n });
 		await until(async () => (await totals()).join() === "10");
-		publish({ ...reading, incarnation: 200n });
+		// The rule has no such output.
+		const outputs = [R1, R2].map((output) => ({ output, sent: 10n }));
+		const rules = [{ uid: uid(1), received: 10n, outputs }];
+		publish({ ...reading, incarnation: 200n, rules });
 		publish({ ...reading, incarnation: 200n, worker: 1 });
 		await until(async () => (await totals()).join() === "30");
 		const jsm = await jetstreamManager(nc);
@@ -348,6 +351,7 @@ describe("the aggregator on a real nats-server", () => {
 		await until(async () => (await kept())?.last !== undefined);
 		expect((await kept())?.previous?.ruleReceivedPackets).toEqual([10n]);
 		expect((await kept())?.last?.ruleReceivedPackets).toEqual([20n]);
+		expect((await kept())?.last?.outputKeys).toEqual([R1.key]);
 		await killAggregator();
 		await killAggregator();
 		await server.kill();

@@ -22,7 +22,7 @@ import {
 } from "@sluice/proto/gen/stats";
 import { buckets, requests, statsJsonSubject, statsSubject } from "@sluice/proto/subjects";
 import { KnownHosts } from "./belongs.ts";
-import { type CataloguedRule, catalogue } from "./catalogue.ts";
+import { type CataloguedRule, type Countable, catalogue, countableOf } from "./catalogue.ts";
 import { CountersDecoder } from "./counters-decoder.ts";
 import { emptyFold, type Fold, foldChunk } from "./fold.ts";
 import { type CountersListener, followCounters } from "./follow-counters.ts";
@@ -74,7 +74,11 @@ async function main(): Promise<void> {
 		fold.hosts.delete(host);
 		keeper.takeAnew(host);
 	});
-	const feed = followCounters(nc, countersListener(fold, knownHosts, logger));
+	let countable: () => Countable = () => undefined;
+	const feed = followCounters(
+		nc,
+		countersListener(fold, knownHosts, new CountersDecoder(() => countable()), logger),
+	);
 	const [rules, stopLogLevels] = await Promise.all([
 		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
 		followLogLevels(nc, logger),
@@ -88,19 +92,26 @@ async function main(): Promise<void> {
 	);
 
 	let known: CataloguedRule[] | undefined;
+	let knownKeys: Countable;
 	rules.onChange(() => {
 		known = undefined;
+		knownKeys = undefined;
 	});
+	const stored = () => [...rules.entries.values()].map(({ value }) => value);
 	const currentRules = () => {
-		known ??= catalogue([...rules.entries.values()].map(({ value }) => value));
+		known ??= catalogue(stored());
 		return known;
 	};
 	keepFigures = () => keeper.stop();
-	keeper.start(() => {
+	countable = () => {
 		// Rules that were lost come back with their uids (ADR 0076).
-		if (!rules.current || rules.stream.damaged || rules.entries.size === 0) return () => true;
-		const uids = new Set(currentRules().map(({ uid }) => uid));
-		return (uid) => uids.has(uid);
+		if (!rules.current || rules.stream.damaged || rules.entries.size === 0) return undefined;
+		knownKeys ??= countableOf(stored());
+		return knownKeys;
+	};
+	keeper.start(() => {
+		const keys = countable();
+		return (uid) => keys?.has(uid) !== false;
 	});
 	const isWarm = warmUp(
 		logger,
@@ -118,9 +129,13 @@ async function main(): Promise<void> {
 }
 
 /** Folds what comes; what is malformed is dropped with one line per interval. */
-function countersListener(fold: Fold, hosts: KnownHosts, logger: ServiceLogger): CountersListener {
+function countersListener(
+	fold: Fold,
+	hosts: KnownHosts,
+	decoder: CountersDecoder,
+	logger: ServiceLogger,
+): CountersListener {
 	const log = logger.facility("fold");
-	const decoder = new CountersDecoder();
 	let refusedSinceLine = 0;
 	let lastLineAt = Number.NEGATIVE_INFINITY;
 	return {
