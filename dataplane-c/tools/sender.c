@@ -15,6 +15,7 @@
 #define MESSAGES_MAX  64u
 #define SEGMENTS_MAX  64u     /* UDP_MAX_SEGMENTS before Linux 6.9 */
 #define BATCH_BYTES   262144u /* stays in the second-level cache between filling and copying */
+#define STAMP_MAX     32u     /* datagrams that are given one time, before the first is sent */
 #define POLL_MS       10      /* how late a stop is noticed while the socket buffer is full */
 #define FULL_QUEUE_NS 50000   /* a full qdisc has no event to wait for */
 
@@ -181,24 +182,43 @@ static bool refused_segments(struct sender *sender, int error)
 	return true;
 }
 
-int sender_flush(struct sender *sender)
+/* Gives messages from first on, one at least, the time of now. Returns the one after them. */
+static unsigned stamp(struct sender *sender, unsigned first)
 {
 	const size_t size = sender->settings.payload_bytes;
 	const uint64_t now_ns = realtime_ns();
+	unsigned stamped = 0;
+	unsigned message = first;
+
+	do {
+		const struct iovec *payload = &sender->payload_of[message];
+
+		for (size_t offset = 0; offset < payload->iov_len; offset += size)
+			stream_payload_stamp((uint8_t *)payload->iov_base + offset, now_ns);
+		stamped += (unsigned)(payload->iov_len / size);
+		message++;
+	} while (message < sender->queued &&
+		 stamped + sender->payload_of[message].iov_len / size <= STAMP_MAX);
+	return message;
+}
+
+int sender_flush(struct sender *sender)
+{
 	unsigned next = 0;
+	unsigned stamped = 0; /* messages */
 	bool apart = false;
 	int result = 0;
 
-	for (size_t offset = 0; offset < sender->queued_bytes; offset += size)
-		stream_payload_stamp(sender->payloads + offset, now_ns);
 	while (next < sender->queued && result == 0 && !*sender->stop) {
+		if (next == stamped)
+			stamped = stamp(sender, next);
 		if (apart) {
 			result = send_apart(sender, &sender->messages[next++].msg_hdr);
 			continue;
 		}
 
-		const int sent = sendmmsg(sender->fd, sender->messages + next,
-					  sender->queued - next, MSG_DONTWAIT);
+		const int sent =
+			sendmmsg(sender->fd, sender->messages + next, stamped - next, MSG_DONTWAIT);
 
 		if (sent < 0 && refused_segments(sender, errno))
 			apart = true;

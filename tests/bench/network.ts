@@ -89,6 +89,8 @@ export class Network {
 			{ namespace: relay, name: "r1", address: `${ADDRESSES.output}/24` },
 			{ namespace: dst, name: "d0", address: `${ADDRESSES.sink}/24` },
 		);
+		// Of a multicast address that no route covers, the kernel makes a route anew for each send.
+		await src.ip("route", "add", "224.0.0.0/4", "dev", "s0");
 		// A device that takes one segment at a time leaves the segmentation to the kernel, packet by packet.
 		if (wire.ingress !== "super-packets") await src.ip("link", "set", "s0", "gso_max_segs", "1");
 		if (wire.ingress === "GRO") {
