@@ -23,9 +23,13 @@ export function joinedText(
 	return nkeyFile(hostConnectionName("reader", host), reader.seed, { url, ca, serverName }, joinedWith);
 }
 
+const NOT_THERE: readonly (string | undefined)[] = ["ENOENT", "ENOTDIR", "EACCES"];
+
 /** Undefined: it joined none, or who asks may not look into it. */
 async function readJoined(path: string): Promise<Joined | undefined> {
-	const text = await readFile(path, "utf8").catch(() => undefined);
+	const text = await readFile(path, "utf8").catch(({ code }: NodeJS.ErrnoException) =>
+		NOT_THERE.includes(code) ? undefined : "",
+	);
 	if (text === undefined) return undefined;
 	try {
 		return joined.parse(JSON.parse(text));
