@@ -29,6 +29,11 @@ export interface ClusterView {
 
 type Entries<Value> = ReadonlyMap<string, SnapshotEntry<Value>>;
 
+/** Another host, and when the bucket was created that had its record. */
+interface Other extends SnapshotEntry<HostRecord> {
+	readonly created: string;
+}
+
 /** Rules as they were last known to be desired. */
 interface Known extends RulesSeen {
 	readonly names: Entries<StoredRule>;
@@ -45,7 +50,7 @@ export class DesiredState implements ClusterView {
 	readonly #own: HostName;
 	readonly #log: Logger;
 	/** Other hosts, those of a lost bucket too: no rule starts on two hosts because the second is forgotten. */
-	readonly #others = new Map<string, SnapshotEntry<HostRecord>>();
+	readonly #others = new Map<string, Other>();
 	readonly #listeners = new Set<(more?: boolean) => void>();
 	readonly #levelListeners = new Set<(levels: Pick<LogLevels, "settings">) => void>();
 	#known: Known | undefined;
@@ -64,12 +69,12 @@ export class DesiredState implements ClusterView {
 		this.#log = log;
 		if (kept === undefined) return;
 		this.#setKnown(knownFrom(kept));
-		for (const { host: other, interfaces } of kept.hosts) {
+		for (const { host: other, interfaces, created } of kept.hosts) {
 			const record = create(HostRecordSchema, {
 				host: other,
 				interfaces: interfaces.map((name) => ({ name })),
 			});
-			this.#others.set(other, { value: record, revision: 0n, writtenUnixMs: 0 });
+			this.#others.set(other, { value: record, revision: 0n, writtenUnixMs: 0, created });
 		}
 	}
 
@@ -109,8 +114,9 @@ export class DesiredState implements ClusterView {
 	attach(live: Live): void {
 		this.#live = live;
 		this.#liveRules = new DesiredRules(this.#own, live.rules, { entries: this.#others, lastSequence: 0n });
+		const isForeign = this.#isForeign(live);
 		this.#review();
-		if (this.#holding === "") this.#others.clear();
+		if (this.#holding === "") this.#letGoOfOthers(isForeign ? undefined : live.hosts.stream.created);
 		this.#takeHosts(live);
 		live.rules.onChange(({ more }) => this.#changed(more));
 		this.#followHosts(live);
@@ -169,7 +175,9 @@ export class DesiredState implements ClusterView {
 			rules: Array.from(names.values(), ({ value, revision }) => ({ stored: value, revision })),
 			hosts: [...this.#others.values()]
 				.filter(({ value }) => value.host !== this.#host)
-				.map(({ value }) => ({ host: value.host, interfaces: value.interfaces.map(({ name }) => name) })),
+				.map(({ value: { host, interfaces }, created }) => {
+					return { host, interfaces: interfaces.map(({ name }) => name), created };
+				}),
 		});
 	}
 
@@ -201,10 +209,17 @@ export class DesiredState implements ClusterView {
 		this.#known = known;
 	}
 
+	/** Whom the bucket lacks that had them, somebody has forgotten; another one was lost with its server's memory. */
+	#letGoOfOthers(bucket: string | undefined): void {
+		for (const [host, { created }] of this.#others)
+			if (bucket === undefined || created === bucket) this.#others.delete(host);
+	}
+
 	/** Those of another cluster say nothing of where the rules run that are held. */
 	#takeHosts(live: Live): void {
 		if (this.#isForeign(live)) return;
-		for (const [host, entry] of live.hosts.entries) this.#others.set(host, entry);
+		const { created } = live.hosts.stream;
+		for (const [host, entry] of live.hosts.entries) this.#others.set(host, { ...entry, created });
 	}
 
 	#isForeign(live: Live): boolean {
@@ -217,7 +232,7 @@ export class DesiredState implements ClusterView {
 		let digest = digestNow();
 		live.hosts.onChange(({ key, entry, lost }) => {
 			if (this.#isForeign(live)) return;
-			if (entry !== undefined) this.#others.set(key, entry);
+			if (entry !== undefined) this.#others.set(key, { ...entry, created: live.hosts.stream.created });
 			else if (lost !== true) this.#others.delete(key);
 			if (key === this.#host) return;
 			const now = digestNow();
