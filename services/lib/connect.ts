@@ -1,4 +1,10 @@
-import { type Authenticator, connect, errors, type NatsConnection } from "@nats-io/transport-node";
+import {
+	type Authenticator,
+	type ConnectionOptions,
+	connect,
+	errors,
+	type NatsConnection,
+} from "@nats-io/transport-node";
 import { z } from "zod";
 import { readBoundedFile } from "./bounded-text.ts";
 import { type Credentials, describeIssue, nkeyCredentials } from "./config.ts";
@@ -17,6 +23,8 @@ export interface ConnectOptions {
 	readonly waitOnFirstConnect?: boolean;
 	/** While it waits, or connects anew: the server is there, and does not let us in. Once, until it did. */
 	readonly onRefused?: () => void;
+	/** Likewise: the server is there, and not believed; what it lacks, and what to do. */
+	readonly onUntrusted?: (why: string) => void;
 }
 
 /** Asked for its key so often in a row, it is refused: once or twice means nothing. */
@@ -52,31 +60,47 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 			if (asked === ASKED_IN_VAIN) options.onRefused?.();
 			return user(nonce);
 		});
+	let away = true;
+	let distrusted = false;
 	const letIn = () => {
 		asked = 0;
+		away = false;
+		distrusted = false;
 	};
+	const once = { servers: url.split(","), name, timeout: timeoutMs, ...tlsOptions(url, credentials) };
+	/** The client does not say why it is in vain. A server that asked for the key was believed. */
+	const look = async () => {
+		if (!away || asked > 0 || distrusted) return;
+		const why = await whyUntrusted(url, { ...once, reconnect: false });
+		if (why === undefined || !away || distrusted) return;
+		distrusted = true;
+		options.onUntrusted?.(why);
+	};
+	const looking = waitOnFirstConnect ? setInterval(() => void look(), LOOK_EVERY_MS) : undefined;
+	looking?.unref();
 	try {
 		const nc = await connect({
-			servers: url.split(","),
-			name,
+			...once,
 			inboxPrefix: `_INBOX.${name}`,
-			timeout: timeoutMs,
 			waitOnFirstConnect,
 			reconnect: true,
 			maxReconnectAttempts: -1,
-			reconnectDelayHandler: reconnectWait(),
+			reconnectDelayHandler: reconnectWait(() => distrusted),
 			pingInterval: 5_000,
 			maxPingOut: 2,
 			ignoreAuthErrorAbort: true,
 			// A stack trace taken for every request shows in the profile of a pipelined apply.
 			noAsyncTraces: true,
-			...tlsOptions(url, credentials),
 			...(authenticator === undefined ? {} : { authenticator }),
 		});
 		letIn();
-		if (options.onRefused !== undefined) void onReconnect(nc, letIn);
+		void follow(nc, letIn, () => {
+			away = true;
+		});
+		void nc.closed().then(() => clearInterval(looking));
 		return nc;
 	} catch (thrown) {
+		clearInterval(looking);
 		if (thrown instanceof errors.AuthorizationError) {
 			throw new SluiceError(
 				"unauthenticated",
@@ -99,21 +123,35 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 	}
 }
 
+const LOOK_EVERY_MS = 2_000;
+
+async function whyUntrusted(url: string, options: ConnectionOptions): Promise<string | undefined> {
+	try {
+		await (await connect(options)).close();
+		return undefined;
+	} catch (thrown) {
+		return untrusted(url, thrown)?.message;
+	}
+}
+
 const RECONNECT_MS = 250;
 const RECONNECT_JITTER_MS = 100;
+/** Whoever does not believe the server only fills its log until somebody does something. */
+const RECONNECT_DISTRUSTED_MS = 5_000;
 
 /**
  * How long after the last attempt the next one comes. The client takes that from the wall clock: when this was set
  * back by an hour it would wait an hour, so that then the next attempt comes at once.
  */
-export function reconnectWait(): () => number {
+export function reconnectWait(isDistrusted: () => boolean): () => number {
 	const ahead = () => Date.now() - performance.now();
 	let before = ahead();
 	return () => {
 		const now = ahead();
 		const wasSetBack = now < before - RECONNECT_MS;
 		before = now;
-		return wasSetBack ? Number.NEGATIVE_INFINITY : RECONNECT_MS + Math.random() * RECONNECT_JITTER_MS;
+		if (wasSetBack) return Number.NEGATIVE_INFINITY;
+		return isDistrusted() ? RECONNECT_DISTRUSTED_MS : RECONNECT_MS + Math.random() * RECONNECT_JITTER_MS;
 	};
 }
 
@@ -127,8 +165,11 @@ function whyUnreachable(thrown: unknown, tookMs: number): string {
 	return `no answer within ${Math.round(tookMs / 100) / 10} s`;
 }
 
-async function onReconnect(nc: NatsConnection, callback: () => void): Promise<void> {
-	for await (const { type } of nc.status()) if (type === "reconnect") callback();
+async function follow(nc: NatsConnection, onThere: () => void, onAway: () => void): Promise<void> {
+	for await (const { type } of nc.status()) {
+		if (type === "reconnect") onThere();
+		else if (type === "disconnect") onAway();
+	}
 }
 
 const credentialsFile = z.strictObject({

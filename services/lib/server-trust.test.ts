@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nkeys } from "@nats-io/transport-node";
 import type { ServerTrust } from "./config.ts";
-import { connectNats } from "./connect.ts";
+import { connectNats, reconnectWait } from "./connect.ts";
+import { settlesWithin } from "./settles-within.ts";
 import { Certificates } from "./testing/certificates.ts";
 import { findNatsServer, freePort } from "./testing/nats-server.ts";
 import { until } from "./testing/until.ts";
@@ -42,8 +43,8 @@ afterAll(async () => {
 	await rm(folder, { recursive: true });
 });
 
-async function startServer(name: Server): Promise<number> {
-	const port = await freePort();
+async function startServer(name: Server, on?: number): Promise<number> {
+	const port = on ?? (await freePort());
 	const tls = name === "plain" ? "" : `tls { cert_file: "${name}.pem", key_file: "${name}.key" }\n`;
 	const users = `accounts { S { users: [{ nkey: ${user.getPublicKey()} }] } }\n`;
 	await writeFile(join(folder, `${name}.conf`), `listen: "127.0.0.1:${port}"\n${tls}${users}`);
@@ -108,3 +109,33 @@ test("who wants TLS speaks nothing else, and who was told nothing trusts no cert
 	expect(await attempt("right", {})).toBe(UNKNOWN);
 	expect(await attempt("right", {}, "tls")).toBe(UNKNOWN);
 });
+
+test("one that runs is told once that its server begins to speak TLS, and comes back when it is believed again", async () => {
+	const port = await startServer("plain");
+	const restart = async (name: Server) => {
+		const server = processes.pop();
+		server?.kill();
+		await server?.exited;
+		await startServer(name, port);
+	};
+	const said: string[] = [];
+	const nc = await connectNats({
+		url: `nats://127.0.0.1:${port}`,
+		name: "running",
+		credentials: { kind: "nkey", seed },
+		onUntrusted: (why) => said.push(why),
+	});
+	await restart("right");
+	await until(() => said.length > 0);
+	await restart("plain");
+	await until(
+		async () =>
+			await settlesWithin(
+				nc.flush().catch(() => Bun.sleep(1_000)),
+				500,
+			),
+	);
+	expect(said).toEqual([`NATS at nats://127.0.0.1:${port} is not trusted: ${UNKNOWN}`]);
+	await nc.close();
+	expect(reconnectWait(() => true)()).toBeGreaterThan(10 * reconnectWait(() => false)());
+}, 30_000);

@@ -134,6 +134,13 @@ function onRefused(): void {
 	logger.facility("nats").error(`NATS at ${config.natsUrl} refuses the credentials of this host: ${remedy}`);
 }
 
+function onUntrusted(why: string): void {
+	const remedy = why.includes("credentials")
+		? ` (sluice credentials host ${config.hostId} makes them there)`
+		: "";
+	logger.facility("nats").error(`${why}${remedy}`);
+}
+
 async function readEnded(supervisor: Supervisor): Promise<EndedRuns | undefined> {
 	const { hostId: host, incarnation, keepFile } = config;
 	if (keepFile === undefined) return undefined;
@@ -175,6 +182,7 @@ async function connectCluster(supervisor: Supervisor) {
 		credentials: config.credentials,
 		name: hostConnectionName("supervisor", config.hostId),
 		onRefused,
+		onUntrusted,
 	});
 	void followHearing(nc);
 	const identity = {
