@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { chmodSync, existsSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { childrenOf } from "../e2e/up-processes.ts";
-import { until } from "./lab/commands.ts";
+import { must, until } from "./lab/commands.ts";
 import { Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
 import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
@@ -112,7 +112,7 @@ test("a store that is lost while everything runs: no datagram is, and accept dro
 });
 
 /** Starts `up` without waiting for what cannot come; answers the way to end it. */
-async function upWithoutNats(argv: string[]): Promise<() => Promise<number>> {
+async function upWithoutNats(argv: string[], alsoSays = /./): Promise<() => Promise<number>> {
 	const child = lab.relay.start(argv);
 	let log = "";
 	void (async () => {
@@ -129,6 +129,7 @@ async function upWithoutNats(argv: string[]): Promise<() => Promise<number>> {
 		throw new Error(`${thrown}\n${log}`);
 	}
 	expect(log).toMatch(/"level":"error"[^\n]*"rules":2[^\n]*NATS is not there: the rules last known flow/);
+	expect(log).toMatch(alsoSays);
 	return async () => {
 		child.kill("SIGTERM");
 		return await child.exited;
@@ -152,24 +153,28 @@ test("a nats-server that does not come up: the rules last known flow from disk, 
 	expect(await stop()).toBe(0);
 });
 
-test("a cluster elsewhere that does not answer: the rules last known flow from disk", async () => {
+test("a cluster elsewhere that does not answer: the rules last known flow from disk, though that is full", async () => {
 	await relay.down();
+	const full = `${relay.dataDir}/../full`;
+	mkdirSync(full);
+	await must(["mount", "-t", "tmpfs", "-o", "size=2m", "none", full]);
+	await must(["cp", "-a", `${relay.dataDir}/supervisor`, `${relay.dataDir}/installation`, full]);
 	const seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
 	const url = "nats://127.0.0.1:9";
 	const file = `${relay.dataDir}/host.json`;
 	const keys = { supervisor: { seed }, worker: { seed }, reader: { seed } };
 	writeFileSync(file, JSON.stringify({ kind: "host", host: "relay-a", url, ...keys }), { mode: 0o600 });
-	const stop = await upWithoutNats([
-		...UP,
-		"--data-dir",
-		relay.dataDir,
-		"--nats",
-		url,
-		"--credentials",
-		file,
-	]);
-	await flows();
-	expect(await stop()).toBe(0);
+	// It makes its folders and files while there is room.
+	const argv = [...UP, "--data-dir", full, "--nats", url, "--credentials", file];
+	try {
+		expect(await (await upWithoutNats(argv))()).toBe(0);
+		await lab.relay.run(["dd", "if=/dev/zero", `of=${full}/filler`, "bs=4096"]);
+		const stop = await upWithoutNats(argv, /the disk is full: [^\n]*: meanwhile nothing new is kept/);
+		await flows();
+		expect(await stop()).toBe(0);
+	} finally {
+		await must(["umount", full]);
+	}
 });
 
 test("a file of rules that is damaged is put aside, and the store's rules are applied", async () => {

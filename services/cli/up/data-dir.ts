@@ -9,6 +9,7 @@ import {
 } from "node:fs";
 import { chmod, chown, lchown, lstat, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { errorText } from "@sluice/lib/errors";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import type { Accounts } from "./accounts.ts";
 import { lockExclusive, tryLock } from "./flock.ts";
@@ -79,8 +80,12 @@ export class DataDir {
 		return holder !== undefined && hasOpen(holder, realpathSync(path));
 	}
 
-	/** Makes what is missing and puts owners and modes right. @throws CommandFailure on a full or read-only disk. */
-	async prepare(accounts: Accounts): Promise<void> {
+	/**
+	 * Makes what is missing and puts owners and modes right.
+	 * @param onFull is told when there is no room for more; absent: that is a reason not to start.
+	 * @throws CommandFailure on a full or read-only disk.
+	 */
+	async prepare(accounts: Accounts, onFull?: (why: string) => void): Promise<void> {
 		const { operatorsGid, nats, readers } = accounts;
 		await this.explaining(async () => {
 			await folder(this.path, 0o750, 0, operatorsGid);
@@ -88,7 +93,10 @@ export class DataDir {
 			await folder(this.nats, 0o700, nats.uid, nats.gid);
 			await ownTree(this.nats, nats.uid, nats.gid);
 			await this.#narrowCredentials(readers);
-			await probeSpace(join(this.path, ".probe"));
+			await probeSpace(join(this.path, ".probe")).catch((error: unknown) => {
+				if (onFull === undefined || !isFull(error)) throw error;
+				onFull(errorText(describeDiskError(this.path, error)));
+			});
 		});
 	}
 
@@ -108,7 +116,12 @@ export class DataDir {
 					"stop it, or choose another directory with --data-dir",
 			);
 		}
-		writeFileSync(path, `${process.pid}\n`);
+		try {
+			writeFileSync(path, `${process.pid}\n`);
+		} catch (error) {
+			// Whom the lock is refused is not told by whom then.
+			if (!isFull(error)) throw error;
+		}
 		return {
 			fd,
 			release() {
@@ -246,6 +259,10 @@ async function probeSpace(path: string): Promise<void> {
 	} finally {
 		await rm(path, { force: true });
 	}
+}
+
+function isFull(error: unknown): boolean {
+	return error instanceof Error && "code" in error && ["ENOSPC", "EDQUOT"].includes(String(error.code));
 }
 
 const remedies: Readonly<Record<string, string>> = {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import { readAccounts } from "./accounts.ts";
 import { Child } from "./child.ts";
@@ -37,7 +38,12 @@ export async function runUp(options: UpOptions): Promise<void> {
 
 	const accounts = await readAccounts();
 	const dataDir = new DataDir(plan.dataDir);
-	await dataDir.prepare(accounts);
+	// Who joined and knows its rules needs no more room to relay.
+	const relays = plan.cluster.kind === "joined" && existsSync(dataDir.keptRules);
+	await dataDir.prepare(
+		accounts,
+		relays ? (why) => log.warn(`${why}: meanwhile nothing new is kept`) : undefined,
+	);
 	const lock = await dataDir.lock(log);
 	owned.defer(() => lock.release());
 	if (plan.cluster.kind === "own") await refuseOwnCluster(dataDir);
