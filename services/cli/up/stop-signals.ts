@@ -10,13 +10,16 @@ export interface StopSignals {
 	[Symbol.dispose](): void;
 }
 
-export function stopSignals(): StopSignals {
+/** What is pressed once may come twice: from the terminal to its whole process group, and passed on by sudo. */
+const ONCE_MS = 500;
+
+export function stopSignals(now = () => performance.now()): StopSignals {
 	const stop = Promise.withResolvers<void>();
 	const hasten = Promise.withResolvers<void>();
-	let stopping = false;
-	const onSignal = () => {
-		if (stopping) hasten.resolve();
-		stopping = true;
+	let first: { readonly signal: NodeJS.Signals; readonly atMs: number } | undefined;
+	const onSignal = (signal: NodeJS.Signals) => {
+		first ??= { signal, atMs: now() };
+		if (signal !== first.signal || now() - first.atMs > ONCE_MS) hasten.resolve();
 		stop.resolve();
 	};
 	const signals: NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
@@ -27,7 +30,7 @@ export function stopSignals(): StopSignals {
 		stop: stop.promise,
 		hasten: hasten.promise,
 		get stopping() {
-			return stopping;
+			return first !== undefined;
 		},
 		[Symbol.dispose]() {
 			for (const signal of signals) process.off(signal, onSignal);

@@ -1,0 +1,17 @@
+import { expect, test } from "bun:test";
+import { settlesWithin } from "@sluice/lib/settles-within";
+import { stopSignals } from "./stop-signals.ts";
+
+test("one Ctrl-C that comes twice, by the terminal and by sudo, is no hurry; a second one is", async () => {
+	let nowMs = 0;
+	using signals = stopSignals(() => nowMs);
+	const interrupt = () => process.emit("SIGINT", "SIGINT");
+	interrupt();
+	nowMs = 100;
+	interrupt();
+	expect(signals.stopping).toBeTrue();
+	expect(await settlesWithin(signals.hasten, 20)).toBeFalse();
+	nowMs = 1_000;
+	interrupt();
+	expect(await settlesWithin(signals.hasten, 20)).toBeTrue();
+});
