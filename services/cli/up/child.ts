@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { REFUSED_EXIT_CODE } from "@sluice/lib/exit-codes";
+import { inheritedEnvironment } from "@sluice/lib/inherited-environment";
 import { Backoff } from "./backoff.ts";
 import { readLines } from "./lines.ts";
 import { type LogRecord, parseRecord, wrapLine } from "./log-line.ts";
@@ -88,7 +89,7 @@ export class Child {
 		try {
 			child = Bun.spawn([...argv], {
 				cwd,
-				env: environment(),
+				env: { ...ENVIRONMENT, ...inheritedEnvironment() },
 				stdio: [
 					configLine === undefined ? "ignore" : "pipe",
 					"ignore",
@@ -185,12 +186,6 @@ export class Child {
 		this.#log.warn(`${this.name} ended, it is started again`, { how, ranMs: Math.round(ranMs), waitMs });
 		this.#restart = setTimeout(() => this.start(), waitMs);
 	}
-}
-
-/** Tests with their own libsluice.so name it there. */
-function environment(): Record<string, string> {
-	const library = process.env["SLUICE_LIB"];
-	return library === undefined ? ENVIRONMENT : { ...ENVIRONMENT, SLUICE_LIB: library };
 }
 
 /** How long the descendants of a killed process may take to notice that it is gone. */

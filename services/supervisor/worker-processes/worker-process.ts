@@ -1,3 +1,4 @@
+import { inheritedEnvironment } from "@sluice/lib/inherited-environment";
 import { adjustmentWhileStarting } from "../priority.ts";
 
 export interface WorkerProcessOptions {
@@ -60,10 +61,9 @@ function privilegeDrop(user: string): string[] {
 	];
 }
 
-/** Nothing of ours but where to find programs and, in tests, the library. */
 function environment(): Record<string, string> {
-	const { PATH = "/usr/sbin:/usr/bin:/sbin:/bin", SLUICE_LIB } = process.env;
-	return SLUICE_LIB === undefined ? { PATH } : { PATH, SLUICE_LIB };
+	const { PATH = "/usr/sbin:/usr/bin:/sbin:/bin" } = process.env;
+	return { PATH, ...inheritedEnvironment() };
 }
 
 /** Bun reports a name or a number. */

@@ -1,0 +1,12 @@
+/** How bun treats memory (scripts/container/bun-environment); tests with their own libsluice.so name it. */
+const INHERITED = ["MIMALLOC_PURGE_HOLES_MIN_INTERVAL", "SLUICE_LIB"] as const;
+
+/** All that a process of ours passes on of its environment to those that it starts. */
+export function inheritedEnvironment(): Record<string, string> {
+	const inherited: Record<string, string> = {};
+	for (const name of INHERITED) {
+		const value = process.env[name];
+		if (value !== undefined) inherited[name] = value;
+	}
+	return inherited;
+}
