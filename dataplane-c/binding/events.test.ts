@@ -23,6 +23,8 @@ const STREAM = Buffer.concat([
 	encode(3, 7, 123, 99n, 0n),
 	encode(7, 7, 123, 98n, 12n, 2 ** 32 - 1),
 	encode(3, 7, 123, 2n ** 63n, minus(22n), 17),
+	encode(8, 7, 123, 1n, 2n ** 63n),
+	encode(8, 7, 123, 2n, 0n),
 	encode(5, 7, 123, minus(19n), 0n),
 	encode(4, 7, 123, 0n, 0n),
 ]);
@@ -34,6 +36,8 @@ const EVENTS: DataplaneEvent[] = [
 	{ kind: "ack", connection: 7, sequence: 99n, errno: 0, atUs: 0 },
 	{ kind: "succeeded", connection: 7, sequence: 98n, shard: 12, atUs: 2 ** 32 - 1 },
 	{ kind: "ack", connection: 7, sequence: 2n ** 63n, errno: 22, atUs: 17 },
+	{ kind: "hangs", connection: 7, stopped: true, heartbeat: 2n ** 63n },
+	{ kind: "hangs", connection: 7, stopped: false, heartbeat: 0n },
 	{ kind: "failed", connection: 7, pid: 123, errno: 19 },
 	{ kind: "gone", connection: 7, pid: 123 },
 ];

@@ -55,6 +55,14 @@ export interface FailedEvent {
 	readonly pid: number;
 	readonly errno: number;
 }
+/** The worker's packet thread does not work: its process was stopped by a signal, or the thread stands still. */
+export interface HangsEvent {
+	readonly kind: "hangs";
+	readonly connection: number;
+	readonly stopped: boolean;
+	/** The last one. */
+	readonly heartbeat: bigint;
+}
 export type DataplaneEvent =
 	| LinksEvent
 	| HelloEvent
@@ -62,7 +70,11 @@ export type DataplaneEvent =
 	| AckEvent
 	| SucceededEvent
 	| GoneEvent
-	| FailedEvent;
+	| FailedEvent
+	| HangsEvent;
+
+/** enum sluice_hang. */
+const HANG_STOPPED = 1n;
 
 /** A negative errno that C stored in a u64. */
 function errnoOf(value: bigint): number {
@@ -95,6 +107,8 @@ function decode(view: DataView): DataplaneEvent | undefined {
 			return { kind: "holds", connection, shard: Number(a) };
 		case 7:
 			return { kind: "succeeded", connection, sequence: a, shard: Number(b), atUs };
+		case 8:
+			return { kind: "hangs", connection, stopped: a === HANG_STOPPED, heartbeat: b };
 		default:
 			// Of a newer library; the ABI version guards what matters.
 			return undefined;

@@ -316,7 +316,14 @@ enum sluice_event_kind {
 	SLUICE_EVENT_HOLDS =
 		6, /* after HELLO, n times: it drives shard a, given by another supervisor */
 	SLUICE_EVENT_SUCCEEDED =
-		7 /* connection, named for shard b, is sent the command of sequence a; then ACK */
+		7, /* connection, named for shard b, is sent the command of sequence a; then ACK */
+	SLUICE_EVENT_HANGS =
+		8 /* its packet thread does not work: a = enum sluice_hang, b = the last heartbeat */
+};
+
+enum sluice_hang {
+	SLUICE_HANG_STOPPED = 1,     /* its process, by a signal */
+	SLUICE_HANG_STANDS_STILL = 2 /* no round of its duty cycle for a second */
 };
 
 /* 32 bytes. */
@@ -344,8 +351,12 @@ SLUICE_API void sluice_channel_disconnect(uint32_t connection);
  * From now on, GONE comes as soon as that worker's packet thread has ended, however it did
  * and though its process may not have: nothing of it touches rings or counters any more. To
  * be called once the worker has acknowledged its COUNTERS; takes no descriptor. 0, -ENOSPC,
- * -EPERM (no such memory), or what mmap and pthread_create say. Before Linux 5.16, and for
- * workers that are not watched, GONE comes when the process has closed the connection.
+ * -EPERM (no such memory), or what mmap and pthread_create say. Before Linux 5.16 it comes
+ * with the next look, and for workers that are not watched when the process has closed the
+ * connection.
+ *
+ * Looks come each 25 ms for a second after each packet, and while a heart (SLUICE_WORKER_HEARTBEAT_NS)
+ * stands still; else each 125 ms. HANGS comes with each look that finds the worker hung.
  */
 SLUICE_API int sluice_life_watch(uint32_t connection, int counters_fd);
 

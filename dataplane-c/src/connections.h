@@ -23,7 +23,7 @@ struct connection {
 /* Takes the descriptor. Its id, or 0 when all places are taken (the descriptor is closed). */
 uint32_t connections_add(int fd, pid_t pid);
 
-/* A copy, for the event thread: nobody else removes. False when it is not there. */
+/* A copy; nobody but the event thread removes. False when it is not there. */
 bool connections_find(uint32_t id, struct connection *connection);
 
 void connections_set_greeted(uint32_t id);

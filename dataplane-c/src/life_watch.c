@@ -1,6 +1,7 @@
 /*
  * One thread waits for the end of every packet thread. Of one that ended it gives the shards
- * to those that were named for them, and ends the connection.
+ * to those that were named for them, and ends the connection. Meanwhile it looks whether
+ * their hearts beat, so that the supervisor itself need not wake up for that.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -11,8 +12,10 @@
 #include <unistd.h>
 
 #include "connections.h"
+#include "event_pipe.h"
 #include "life.h"
 #include "mapping.h"
+#include "pulse.h"
 #include "sluice.h"
 #include "succession.h"
 #include "time_slice.h"
@@ -24,6 +27,13 @@
 
 /* As many futexes as the kernel waits for at once (FUTEX_WAITV_MAX), one of which is ours. */
 #define MAX_WATCHES 127u
+
+/* While packets flow, and where a heart stands still. */
+#define CLOSE_LOOK_NS 25000000u
+/* Longer than between two beats of a worker that idles: each look finds another. */
+#define IDLE_LOOK_NS  125000000u
+/* After the last packet. */
+#define CLOSE_LOOKS   40u
 
 /* struct futex_waitv. */
 struct waiter {
@@ -39,6 +49,8 @@ _Static_assert(MAX_CONNECTIONS <= MAX_WATCHES + 1, "a watch for each worker's co
 struct watch {
 	uint32_t connection;
 	uint32_t thread;
+	pid_t process;
+	struct pulse pulse;
 	void *memory;
 	size_t bytes;
 };
@@ -47,11 +59,21 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_t thread;
 	bool running, stop;
-	bool impossible; /* before Linux 5.16, or by the leave of a container: the ends of the channels tell */
-	uint32_t changes; /* a futex: moves with each change that the thread is to see */
+	bool one_by_one; /* before Linux 5.16, or by the leave of a container: looks see the ends as well */
+	uint32_t changes;     /* a futex: moves with each change that the thread is to see */
+	uint32_t close_looks; /* left of them */
+	uint64_t look_at_ns;  /* the next look at hearts, monotonic; 0: at nobody's */
 	uint32_t count;
 	struct watch watches[MAX_WATCHES];
 } life = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 static const uint32_t *word_of(const struct watch *watch)
 {
@@ -71,6 +93,48 @@ static void forget(uint32_t at)
 {
 	mapping_close(life.watches[at].memory, life.watches[at].bytes);
 	life.watches[at] = life.watches[--life.count];
+}
+
+/* A full pipe is tried again at the next look. */
+static void tell_if_hung(const struct watch *watch)
+{
+	struct sluice_event event = {
+		.kind = SLUICE_EVENT_HANGS,
+		.connection = watch->connection,
+		.pid = (uint32_t)watch->process,
+		.a = pulse_hang(&watch->pulse, watch->process),
+		.b = watch->pulse.heartbeat,
+	};
+
+	if (event.a)
+		(void)event_pipe_try(&event);
+}
+
+/* With the lock held. True when it was time to. */
+static bool look_at_hearts(void)
+{
+	const uint64_t now_ns = monotonic_ns();
+	const bool due = life.count && now_ns >= life.look_at_ns;
+	bool still = false;
+
+	if (!life.count)
+		life.look_at_ns = 0;
+	if (!due)
+		return false;
+	if (life.close_looks)
+		life.close_looks--;
+	for (uint32_t at = 0; at < life.count; at++) {
+		struct watch *watch = &life.watches[at];
+		const enum pulse_finding finding = pulse_look(&watch->pulse, watch->memory);
+
+		if (finding == PULSE_STANDS_STILL)
+			tell_if_hung(watch);
+		if (finding == PULSE_WORKS)
+			life.close_looks = CLOSE_LOOKS;
+		still |= finding == PULSE_STANDS_STILL;
+	}
+	life.look_at_ns = now_ns + (still || life.close_looks ? CLOSE_LOOK_NS : IDLE_LOOK_NS);
+	return true;
 }
 
 /*
@@ -102,19 +166,24 @@ static bool look(struct waiter *waiters, uint32_t *count, bool *news)
 						       .address = (uintptr_t)word,
 						       .flags = WAITER_32BIT };
 	}
+	*news |= look_at_hearts();
 	going_on = !life.stop;
 	pthread_mutex_unlock(&life.lock);
 	return going_on;
 }
 
-/* Nobody would ever take its watches away. */
-static void give_up(void)
+/* Until one of them moves, or the next look is due. */
+static void await_change(const struct waiter *waiters, uint32_t count)
 {
-	pthread_mutex_lock(&life.lock);
-	life.impossible = true;
-	while (life.count)
-		forget(0);
-	pthread_mutex_unlock(&life.lock);
+	const struct timespec due = { .tv_sec = (time_t)(life.look_at_ns / 1000000000u),
+				      .tv_nsec = (long)(life.look_at_ns % 1000000000u) };
+	const struct timespec *until = life.look_at_ns ? &due : NULL;
+
+	if (life.one_by_one)
+		(void)syscall(SYS_futex, &life.changes, FUTEX_WAIT_BITSET, waiters[0].value, until,
+			      NULL, FUTEX_BITSET_MATCH_ANY);
+	else if (syscall(SYS_futex_waitv, waiters, count, 0, until, CLOCK_MONOTONIC) < 0)
+		life.one_by_one = errno != EAGAIN && errno != EINTR && errno != ETIMEDOUT;
 }
 
 static void *run(void *unused)
@@ -133,11 +202,7 @@ static void *run(void *unused)
 		/* This thread comes before all others: it must not be kept busy. */
 		if (!news)
 			nanosleep(&pause, NULL);
-		if (syscall(SYS_futex_waitv, waiters, count, 0, NULL, 0) < 0 && errno != EAGAIN &&
-		    errno != EINTR) {
-			give_up();
-			break;
-		}
+		await_change(waiters, count);
 	}
 	return NULL;
 }
@@ -172,17 +237,19 @@ static void tell_thread(void)
 int sluice_life_watch(uint32_t connection, int counters_fd)
 {
 	struct watch watch = { .connection = connection };
+	struct connection worker;
 	int error = mapping_open(counters_fd, MAPPING_SHARED,
 				 SLUICE_WORKER_COUNTERS * sizeof(uint64_t), &watch.memory,
 				 &watch.bytes);
 
 	if (error)
 		return error;
+	if (connections_find(connection, &worker))
+		watch.process = worker.pid;
 	watch.thread = __atomic_load_n(word_of(&watch), __ATOMIC_ACQUIRE) & FUTEX_TID_MASK;
 	pthread_mutex_lock(&life.lock);
-	if (!life.impossible)
-		error = life.count == MAX_WATCHES ? -ENOSPC : start_thread();
-	if (!error && !life.impossible) {
+	error = life.count == MAX_WATCHES ? -ENOSPC : start_thread();
+	if (!error) {
 		life.watches[life.count++] = watch;
 		tell_thread();
 	} else {

@@ -18,7 +18,7 @@ import type { SupervisorConfig } from "./config.ts";
 import type { ClusterView } from "./keep/desired-state.ts";
 import { logStates } from "./log-states.ts";
 import { readCounted } from "./observe/counted.ts";
-import { readBatches, readHeartbeat } from "./observe/heartbeat.ts";
+import { readHeartbeat } from "./observe/heartbeat.ts";
 import { LinkObserver } from "./observe/links.ts";
 import { workerBeforeOthers } from "./priority.ts";
 import type { Desired, Observed, RuleState } from "./reconcile/types.ts";
@@ -29,7 +29,6 @@ import { allowedCores, coreOf } from "./worker-processes/cores.ts";
 import { Fleet } from "./worker-processes/fleet.ts";
 import { dispatch } from "./worker-processes/hub.ts";
 import { sendLevels } from "./worker-processes/levels-note.ts";
-import { isStoppedProcess } from "./worker-processes/pulse.ts";
 import { uidOf } from "./worker-processes/user.ts";
 import { startWorkerProcess, type WorkerProcess } from "./worker-processes/worker-process.ts";
 import { type Replaced, WorkerReplacement } from "./worker-processes/worker-replacement.ts";
@@ -56,7 +55,6 @@ export class Supervisor {
 	#cluster: ClusterView | undefined;
 	#reconciler: Reconciler | undefined;
 	#deadlines: ReturnType<typeof setInterval> | undefined;
-	#heartbeats: ReturnType<typeof setTimeout> | undefined;
 	#rules: readonly RuleState[] = [];
 	#applied: Desired = { sequence: 0n, rules: [] };
 	#levels: Pick<LogLevels, "settings"> = { settings: [] };
@@ -87,8 +85,6 @@ export class Supervisor {
 			endedBefore: (slot) => this.#inheritance && (this.#inheritance.ended.get(slot) ?? ""),
 			onHolds: (worker, shard) => this.#relay.drivers.adopt(worker, shard),
 			heartbeat: (slot) => readHeartbeat(this.#relay.counterMemories[slot]),
-			batches: (slot) => readBatches(this.#relay.counterMemories[slot]),
-			isStopped: isStoppedProcess,
 			onEnded: (channel) => this.#relay.drivers.ended(channel),
 			onConnected: (pid) => workerBeforeOthers(pid, logger.facility("workers")),
 			onRunning: (worker) => sendLevels(worker, this.#levels, logger.facility("workers")),
@@ -122,7 +118,6 @@ export class Supervisor {
 		void this.#follow(events);
 		this.#fleet.startAll();
 		this.#takenOver = this.#takeOver();
-		this.#lookAtHearts();
 		this.#deadlines = setInterval(() => {
 			const now = performance.now();
 			this.#fleet.checkDeadlines(now);
@@ -208,17 +203,11 @@ export class Supervisor {
 	/** Leaves every group, stops the workers, and lets the kernel close the rest. */
 	async stop(): Promise<void> {
 		clearInterval(this.#deadlines);
-		clearTimeout(this.#heartbeats);
 		this.#reconciler?.stop();
 		this.#relay.memberships.close();
 		this.#relay.drivers.stop();
 		await this.#fleet.stop(async (channel) => void (await channel.command(stopMessage)), STOP_LIMIT_MS);
 		dataplane.stopEvents();
-	}
-
-	#lookAtHearts(): void {
-		const againMs = this.#fleet.checkHeartbeats();
-		this.#heartbeats = setTimeout(() => this.#lookAtHearts(), againMs);
 	}
 
 	/** A ring that seems to be nobody's may be driven by a worker that has not come back yet. */

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, setSystemTime, test } from "bun:test";
+import type { HangsEvent } from "@sluice/dataplane/events";
 import { silentLog } from "../apply/testing/fake-host.ts";
 import { Fleet, type FleetOptions } from "./fleet.ts";
 import { WorkerChannel } from "./worker-channel.ts";
@@ -8,9 +9,6 @@ function make(changes: Partial<FleetOptions> = {}) {
 	let lastPid = 1000;
 	const alive = new Map<number, { readonly slot: number; readonly end: (how: string) => void }>();
 	const starts: number[] = [];
-	const hearts: bigint[] = [0n, 0n];
-	const batches: bigint[] = [0n, 0n];
-	const stopped = new Set<number>();
 	/** Connections. */
 	const ended: number[] = [];
 	const fleet = new Fleet({
@@ -26,9 +24,7 @@ function make(changes: Partial<FleetOptions> = {}) {
 			alive.set(pid, { slot, end });
 			return { pid, kill: () => queueMicrotask(() => end("SIGKILL")) };
 		},
-		heartbeat: (slot) => hearts[slot] ?? 0n,
-		batches: (slot) => batches[slot] ?? 0n,
-		isStopped: (pid) => stopped.has(pid),
+		heartbeat: () => 0n,
 		onEnded: ({ connection }) => ended.push(connection),
 		onConnected: () => {},
 		onRunning: () => {},
@@ -44,7 +40,11 @@ function make(changes: Partial<FleetOptions> = {}) {
 		connect(slot);
 		fleet.markRunning(slot);
 	};
-	return { fleet, hearts, batches, stopped, ended, starts, alive, connect, end, run, pidOf };
+	return { fleet, ended, starts, alive, connect, end, run, pidOf };
+}
+
+function hangs(connection: number): HangsEvent {
+	return { kind: "hangs", connection, stopped: false, heartbeat: 0n };
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -196,44 +196,18 @@ describe("fleet", () => {
 		await until(() => alive.size === 1);
 	});
 
-	test("one whose heart stands still is ended, though its answers are not due", async () => {
-		const { fleet, alive, hearts, run } = make();
+	test("one that hangs is ended; its shards are free when it has ended", async () => {
+		const { fleet, alive, connect, ended, pidOf, run } = make();
 		fleet.startAll();
 		run(0);
-		run(1);
-		for (let look = 0; look < 60; look += 1) {
-			hearts[1] = BigInt(look);
-			fleet.checkHeartbeats();
-		}
-		await until(() => alive.size === 1);
-		expect(fleet.running().map(({ slot }) => slot)).toEqual([1]);
-	});
-
-	test("workers that idle are looked at seldom, closely where packets flow or a heart stands still", () => {
-		const { fleet, hearts, batches, run } = make();
-		fleet.startAll();
-		run(0);
-		run(1);
-		const look = (beating = [0, 1]) => {
-			for (const slot of beating) hearts[slot] = (hearts[slot] ?? 0n) + 1n;
-			return fleet.checkHeartbeats();
-		};
-		expect([look(), look()]).toEqual([250, 250]);
-		batches[1] = 1n;
-		const sinceThePacket = Array.from({ length: 41 }, () => look());
-		expect(sinceThePacket).toEqual([...Array.from({ length: 40 }, () => 25), 250]);
-		expect(look([0])).toBe(25);
-	});
-
-	test("a stopped one is ended at the first beat it misses; its shards are free when it has ended", async () => {
-		const { fleet, alive, stopped, ended, pidOf, run } = make();
-		fleet.startAll();
-		run(0);
+		connect(1);
 		const pid = pidOf(0);
-		stopped.add(pid);
-		fleet.checkHeartbeats();
+		// One that starts has until its answers are due; one that beats again does not hang.
+		fleet.hangs(hangs(pidOf(1)));
+		fleet.hangs({ ...hangs(pid), heartbeat: 1n });
 		expect(fleet.running()).toHaveLength(1);
-		fleet.checkHeartbeats();
+		fleet.hangs(hangs(pid));
+		fleet.hangs(hangs(pid));
 		expect([fleet.running().length, ended]).toEqual([0, []]);
 		await until(() => alive.size === 1);
 		expect(ended).toEqual([pid]);
@@ -276,13 +250,11 @@ describe("fleet", () => {
 	});
 
 	test("one that hangs while it drains is ended, and its successor started", async () => {
-		const { fleet, starts, stopped, pidOf, run } = make();
+		const { fleet, starts, pidOf, run } = make();
 		fleet.startAll();
 		run(0);
 		fleet.drain(0);
-		stopped.add(pidOf(0));
-		fleet.checkHeartbeats();
-		fleet.checkHeartbeats();
+		fleet.hangs(hangs(pidOf(0)));
 		await until(() => starts.length === 3);
 		expect(fleet.statuses()[0]).toMatchObject({ state: "STARTING", lastExit: "SIGKILL" });
 	});

@@ -1,8 +1,8 @@
+import type { HangsEvent } from "@sluice/dataplane/events";
 import type { ConnectedWorker, Workers } from "../apply/workers.ts";
 import type { Logger } from "../logger.ts";
 import type { WorkerView } from "../reconcile/types.ts";
 import { Backoff, RESTART_BACKOFF } from "./backoff.ts";
-import { Pulse } from "./pulse.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
@@ -33,9 +33,6 @@ export interface FleetOptions {
 	readonly onHolds?: (worker: ConnectedWorker, shard: number) => void;
 	/** Moves as long as the worker's packet thread works. */
 	readonly heartbeat: (slot: number) => bigint;
-	/** Moves with each batch of packets. */
-	readonly batches: (slot: number) => bigint;
-	readonly isStopped: (pid: number) => boolean;
 	/** The process behind a channel touches nothing any more. Once for each. */
 	readonly onEnded: (channel: WorkerChannel) => void;
 	/** It said hello, and gets what is open. */
@@ -61,9 +58,6 @@ interface Slot {
 	channel: WorkerChannel | undefined;
 	/** Of the process, also when commands go to it no more. */
 	lastChannel: WorkerChannel | undefined;
-	pulse: Pulse;
-	/** At the last look. */
-	batches: bigint;
 	state: WorkerState;
 	restarts: number;
 	lastExit: string;
@@ -83,12 +77,6 @@ const LAST_WORDS_MS = 1_000;
 const DOWN_AFTER_MS = 1_500;
 
 const ADOPTED_LOOK_MS = 5;
-/** While packets flow, and where a heart stands still. */
-const CLOSE_LOOK_MS = 25;
-/** Longer than between two beats of a worker that idles: each look finds another. */
-const IDLE_LOOK_MS = 250;
-/** After the last packet. */
-const CLOSE_LOOKS = 40;
 /** ENGINE_MAX_SHARDS: who says more is no worker of ours. */
 const MOST_HELD = 128;
 
@@ -99,8 +87,6 @@ export class Fleet implements Workers {
 	#stopping = false;
 	#lastRunningAtMs = performance.now();
 	#deadlinesCheckedAtMs: number | undefined;
-	/** Left of them. */
-	#closeLooks = 0;
 
 	constructor(options: FleetOptions) {
 		this.#options = options;
@@ -114,8 +100,6 @@ export class Fleet implements Workers {
 			unnamed: 0,
 			channel: undefined,
 			lastChannel: undefined,
-			pulse: new Pulse(),
-			batches: 0n,
 			state: "STARTING",
 			restarts: 0,
 			lastExit: "",
@@ -171,7 +155,6 @@ export class Fleet implements Workers {
 		slot.hadChannel = true;
 		slot.channel = channel;
 		slot.lastChannel = channel;
-		slot.pulse = new Pulse();
 		slot.unnamed = holds;
 		if (holds === 0) slot.adopting = false;
 		this.#options.onConnected(pid);
@@ -301,20 +284,15 @@ export class Fleet implements Workers {
 		return nowMs - this.#lastRunningAtMs > DOWN_AFTER_MS;
 	}
 
-	/** Ends workers whose hearts stand still. After how many milliseconds to look again. */
-	checkHeartbeats(): number {
-		const { heartbeat, batches, isStopped } = this.#options;
-		this.#closeLooks -= 1;
-		for (const slot of this.#slots) {
-			const { process } = slot;
-			if (!holdsEverything(slot) || slot.channel === undefined || process === undefined) continue;
-			const hangs = slot.pulse.look(heartbeat(slot.slot), () => isStopped(process.pid));
-			if (hangs !== undefined) this.restart(slot.slot, hangs);
-			const handled = batches(slot.slot);
-			if (handled !== slot.batches || slot.pulse.isStill) this.#closeLooks = CLOSE_LOOKS;
-			slot.batches = handled;
-		}
-		return this.#closeLooks > 0 ? CLOSE_LOOK_MS : IDLE_LOOK_MS;
+	/**
+	 * Its packet thread does not work; told again and again. One that starts has its own limit. Who looks comes
+	 * before all others, we don't: by the time that we run, one that only waited for its core has run too.
+	 */
+	hangs({ connection, stopped, heartbeat }: HangsEvent): void {
+		const slot = this.#slots.find((candidate) => candidate.channel?.connection === connection);
+		if (slot === undefined || !holdsEverything(slot)) return;
+		if (this.#options.heartbeat(slot.slot) !== heartbeat) return;
+		this.restart(slot.slot, stopped ? "it was stopped" : "its packet thread stands still");
 	}
 
 	/** Ends workers that don't answer; to be called about each second. */

@@ -10,8 +10,6 @@ function make() {
 		coreOf: () => 0,
 		start: () => ({ pid: 77, kill: () => {} }),
 		heartbeat: () => 0n,
-		batches: () => 0n,
-		isStopped: () => false,
 		onEnded: () => {},
 		onConnected: () => {},
 		onRunning: () => {},

@@ -35,6 +35,9 @@ export function dispatch(event: DataplaneEvent, options: HubOptions): void {
 		case "gone":
 			fleet.disconnect(event.connection);
 			return;
+		case "hangs":
+			fleet.hangs(event);
+			return;
 		case "failed":
 			log.error(
 				{ worker: fleet.slotOf(event.connection), pid: event.pid, errno: event.errno },

@@ -1,0 +1,106 @@
+/* Whether a packet thread works, by its counters; and how the supervisor hears that it does not. */
+#include "../src/pulse.h"
+#include "expect.h"
+#include "peer.h"
+
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHANNEL "sluice-pulse-test"
+
+static uint64_t counters[SLUICE_WORKER_COUNTERS];
+static struct pulse pulse;
+
+static enum pulse_finding look(uint64_t heartbeat, uint64_t batches)
+{
+	counters[SLUICE_WORKER_HEARTBEAT_NS] = heartbeat;
+	counters[SLUICE_WORKER_BATCHES] = batches;
+	return pulse_look(&pulse, counters);
+}
+
+static void one_that_beats_is_fine_for_ever(void)
+{
+	EXPECT_EQUAL(look(0, 0), PULSE_IDLES);
+	EXPECT_EQUAL(look(0, 0), PULSE_IDLES);
+	for (uint64_t beat = 1; beat < 100; beat++) {
+		EXPECT_EQUAL(look(beat, 0), PULSE_IDLES);
+		for (unsigned still = 0; still < 39; still++)
+			EXPECT_EQUAL(look(beat, 0), PULSE_STANDS_STILL);
+		EXPECT_EQUAL(pulse_hang(&pulse, getpid()), 0);
+	}
+	EXPECT_EQUAL(look(100, 1), PULSE_WORKS);
+	EXPECT_EQUAL(look(101, 1), PULSE_IDLES);
+}
+
+static void one_that_stands_still_for_forty_looks_hangs(void)
+{
+	for (unsigned still = 0; still < 40; still++) {
+		EXPECT_EQUAL(pulse_hang(&pulse, getpid()), 0);
+		EXPECT_EQUAL(look(101, 1), PULSE_STANDS_STILL);
+	}
+	EXPECT_EQUAL(pulse_hang(&pulse, getpid()), SLUICE_HANG_STANDS_STILL);
+	EXPECT_EQUAL(look(102, 1), PULSE_IDLES);
+	EXPECT_EQUAL(pulse_hang(&pulse, getpid()), 0);
+}
+
+static pid_t start_sleeper(void)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		for (;;)
+			pause();
+	}
+	return child;
+}
+
+static void a_stopped_process_hangs_at_once(void)
+{
+	const pid_t child = start_sleeper();
+
+	EXPECT_EQUAL(pulse_hang(&pulse, child), 0);
+	EXPECT_EQUAL(kill(child, SIGSTOP), 0);
+	EXPECT_EQUAL(waitpid(child, NULL, WUNTRACED), child);
+	EXPECT_EQUAL(pulse_hang(&pulse, child), SLUICE_HANG_STOPPED);
+	EXPECT_EQUAL(kill(child, SIGKILL), 0);
+	EXPECT_EQUAL(waitpid(child, NULL, 0), child);
+	EXPECT_EQUAL(pulse_hang(&pulse, child), 0);
+}
+
+/* A thread that beat once and lives, by its counters. */
+static void the_supervisor_is_told_again_and_again(void)
+{
+	const uint64_t figures[] = { 1, FUTEX_WAITERS | 1 };
+	const int memory = sluice_counters_create(SLUICE_WORKER_COUNTERS);
+	const int pipe = sluice_events_start(CHANNEL, (uint32_t)getuid());
+	int peer;
+	uint32_t connection;
+
+	EXPECT(pipe >= 0);
+	connection = peer_greet(CHANNEL, pipe, &peer, 0);
+	EXPECT_EQUAL(pwrite(memory, figures, sizeof(figures), SLUICE_WORKER_HEARTBEAT_NS * 8),
+		     sizeof(figures));
+	EXPECT_EQUAL(sluice_life_watch(connection, memory), 0);
+	for (unsigned times = 0; times < 2; times++) {
+		const struct sluice_event event = next_event(pipe);
+
+		EXPECT_EQUAL(event.kind, SLUICE_EVENT_HANGS);
+		EXPECT_EQUAL(event.connection, connection);
+		EXPECT_EQUAL(event.a, SLUICE_HANG_STANDS_STILL);
+		EXPECT_EQUAL(event.b, figures[0]);
+	}
+	close(peer);
+	sluice_events_stop();
+	close(memory);
+}
+
+int main(void)
+{
+	one_that_beats_is_fine_for_ever();
+	one_that_stands_still_for_forty_looks_hangs();
+	a_stopped_process_hangs_at_once();
+	the_supervisor_is_told_again_and_again();
+	return failures ? 1 : 0;
+}
