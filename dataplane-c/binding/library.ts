@@ -67,6 +67,7 @@ const WORKER_SYMBOLS = {
 	sluice_worker_state: { args: [u64, ptr], returns: i32 },
 	sluice_worker_stop: { args: [u64], returns: nothing },
 	sluice_worker_snapshot: { args: [u64, ptr, u64], returns: FFIType.i64_fast },
+	sluice_worker_news: { args: [u64], returns: i32 },
 	sluice_worker_take_note: { args: [u64, ptr, u32], returns: i32 },
 	sluice_worker_take_line: { args: [u64, ptr, u32], returns: i32 },
 } as const satisfies Record<string, FFIFunction>;

@@ -193,18 +193,26 @@ test("what does not fit its field is refused before it is encoded", () => {
 	supervisor.closeDescriptor(builder.build(10n));
 });
 
-test("notes arrive whole and in order", async () => {
+test("notes arrive whole and in order, and are told of; the same again is not", async () => {
+	const news = worker.news();
+	for (let line = worker.takeLine(); line; line = worker.takeLine()) expect(line.text).not.toBe("");
+	// Of the lines.
+	await news.next();
 	expect(worker.takeNote()).toBeUndefined();
 	expect(await command((number) => messages.noteMessage(number, Buffer.from("first")))).toBe(0);
 	expect(
 		await command((number) => messages.noteMessage(number, new Uint8Array(messages.NOTE_BYTES).fill(7))),
 	).toBe(0);
+	await news.next();
 	expect(Buffer.from(worker.takeNote() ?? []).toString()).toBe("first");
 	expect(worker.takeNote()).toEqual(new Uint8Array(messages.NOTE_BYTES).fill(7));
+	const again = new Uint8Array(messages.NOTE_BYTES).fill(7);
+	expect(await command((number) => messages.noteMessage(number, again))).toBe(0);
 	expect(worker.takeNote()).toBeUndefined();
 });
 
-test("lines of the packet thread have level, facility and text", () => {
+test("lines of the packet thread have level, facility and text", async () => {
+	expect(await command(messages.installTableMessage, [builder.build(11n)])).toBe(0);
 	const lines = [];
 	for (let line = worker.takeLine(); line; line = worker.takeLine()) lines.push(line);
 	expect(lines.map(({ facility }) => facility)).toContain("table");

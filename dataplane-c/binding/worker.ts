@@ -164,6 +164,12 @@ export class Worker {
 		}
 	}
 
+	/** Comes when there are notes or lines to take, or the thread has ended; ends after `stop`. One reader. */
+	async *news(): AsyncGenerator<void> {
+		const fd = succeed(workerSymbols().sluice_worker_news(this.#alive()), "hear news");
+		for await (const _ of Bun.file(fd).stream()) yield;
+	}
+
 	/** The supervisor's next note: a copy. Undefined when there is none. */
 	takeNote(): Uint8Array | undefined {
 		const result = workerSymbols().sluice_worker_take_note(this.#alive(), this.#text, this.#text.length);

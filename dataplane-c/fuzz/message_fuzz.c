@@ -84,8 +84,8 @@ static struct sluice_worker *open_worker(int channel)
 	HOLDS(worker);
 	worker->channel = channel;
 	pthread_mutex_init(&worker->table_lock, NULL);
-	mailbox_open(&worker->journal.lines);
-	mailbox_open(&worker->notes);
+	mailbox_open(&worker->journal.lines, -1);
+	mailbox_open(&worker->notes, -1);
 	worker->engine = packet_engine_open(&worker->journal);
 	HOLDS(worker->engine);
 	return worker;

@@ -683,6 +683,11 @@ enum sluice_facility {
 	SLUICE_FACILITY_EGRESS = 2,
 	SLUICE_FACILITY_TABLE = 3
 };
+/*
+ * Where to wait for them: a pipe that becomes readable when a first note or line has come,
+ * and when the packet thread has ended. What is read says nothing more. It stays the worker's.
+ */
+SLUICE_API int sluice_worker_news(const struct sluice_worker *worker);
 SLUICE_API int sluice_worker_take_note(struct sluice_worker *worker, void *buffer,
 				       uint32_t capacity);
 SLUICE_API int sluice_worker_take_line(struct sluice_worker *worker, void *buffer,

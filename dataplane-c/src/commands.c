@@ -153,6 +153,20 @@ static bool swap_tables(struct sluice_worker *worker)
 	return true;
 }
 
+/* The supervisor says the same each second, to hear an answer. */
+static void take_note(struct sluice_worker *worker, const struct command *command)
+{
+	const uint8_t *note = command->bytes + sizeof(command->message);
+	const uint32_t bytes = command->message.bytes - (uint32_t)sizeof(command->message);
+
+	if (bytes == worker->note_bytes && memcmp(note, worker->note, bytes) == 0)
+		return;
+	if (!mailbox_put(&worker->notes, note, bytes))
+		return;
+	memcpy(worker->note, note, bytes);
+	worker->note_bytes = bytes;
+}
+
 static int carry_out(struct sluice_worker *worker, struct command *command)
 {
 	switch (command->message.kind) {
@@ -169,8 +183,7 @@ static int carry_out(struct sluice_worker *worker, struct command *command)
 	case SLUICE_MESSAGE_INSTALL_TABLE:
 		return prepare_table(worker, command);
 	case SLUICE_MESSAGE_NOTE:
-		mailbox_put(&worker->notes, command->bytes + sizeof(command->message),
-			    command->message.bytes - (uint32_t)sizeof(command->message));
+		take_note(worker, command);
 		return 0;
 	case SLUICE_MESSAGE_STOP:
 		worker->stopped = true;

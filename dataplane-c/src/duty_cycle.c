@@ -186,6 +186,7 @@ void *duty_cycle(void *argument)
 			      error == -ENOTCONN ? "the supervisor closed the channel" : "stopped");
 		__atomic_store_n(&worker->state, SLUICE_WORKER_HALT, __ATOMIC_RELEASE);
 	}
+	(void)!write(worker->news, "", 1);
 	if (worker->channel >= 0)
 		close(worker->channel);
 	worker->channel = -1;

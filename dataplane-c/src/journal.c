@@ -3,12 +3,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOCK_ATTEMPTS 10000
 
-void mailbox_open(struct mailbox *mailbox)
+void mailbox_open(struct mailbox *mailbox, int news)
 {
 	memset(mailbox, 0, sizeof(*mailbox));
+	mailbox->news = news;
 	pthread_mutex_init(&mailbox->lock, NULL);
 }
 
@@ -45,16 +47,18 @@ static void skip(struct mailbox *mailbox, uint32_t bytes)
 	mailbox->used -= bytes;
 }
 
-void mailbox_put(struct mailbox *mailbox, const void *record, uint32_t bytes)
+bool mailbox_put(struct mailbox *mailbox, const void *record, uint32_t bytes)
 {
 	int attempts = LOCK_ATTEMPTS;
+	bool was_empty;
 
 	while (pthread_mutex_trylock(&mailbox->lock)) {
 		if (--attempts == 0) {
 			__atomic_fetch_add(&mailbox->lost, 1, __ATOMIC_RELAXED);
-			return;
+			return false;
 		}
 	}
+	was_empty = !mailbox->used;
 	while (mailbox->used && MAILBOX_BYTES - mailbox->used < bytes + sizeof(bytes)) {
 		uint32_t oldest;
 
@@ -65,6 +69,10 @@ void mailbox_put(struct mailbox *mailbox, const void *record, uint32_t bytes)
 	copy_in(mailbox, &bytes, sizeof(bytes));
 	copy_in(mailbox, record, bytes);
 	pthread_mutex_unlock(&mailbox->lock);
+	/* A pipe that is full wakes its reader too. */
+	if (was_empty && mailbox->news >= 0)
+		(void)!write(mailbox->news, "", 1);
+	return true;
 }
 
 uint32_t mailbox_take(struct mailbox *mailbox, void *record, uint32_t capacity)

@@ -10,6 +10,7 @@
 #define SLUICE_JOURNAL_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "sluice.h"
@@ -21,12 +22,15 @@ struct mailbox {
 	pthread_mutex_t lock;
 	uint32_t begin, used; /* bytes; records are a u32 length and as many bytes */
 	uint64_t lost;
+	int news; /* a pipe into which a byte is written when it was empty; -1: nobody waits */
 	uint8_t bytes[MAILBOX_BYTES];
 };
 
-void mailbox_open(struct mailbox *mailbox);
+/* The descriptor stays the caller's. */
+void mailbox_open(struct mailbox *mailbox, int news);
 void mailbox_close(struct mailbox *mailbox);
-void mailbox_put(struct mailbox *mailbox, const void *record, uint32_t bytes);
+/* False when it was lost. */
+bool mailbox_put(struct mailbox *mailbox, const void *record, uint32_t bytes);
 /* Its length, 0: none. A record longer than capacity is cut. */
 uint32_t mailbox_take(struct mailbox *mailbox, void *record, uint32_t capacity);
 /* Records lost since the last call. */

@@ -2,6 +2,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +23,10 @@ static void free_worker(struct sluice_worker *worker)
 	pthread_mutex_destroy(&worker->table_lock);
 	mailbox_close(&worker->journal.lines);
 	mailbox_close(&worker->notes);
+	if (worker->news_reader >= 0)
+		close(worker->news_reader);
+	if (worker->news >= 0)
+		close(worker->news);
 	free(worker);
 }
 
@@ -59,6 +64,7 @@ int sluice_worker_start(const char *channel_name, uint32_t slot, int32_t core,
 			struct sluice_worker **result)
 {
 	struct sluice_worker *worker;
+	int news[2] = { -1, -1 };
 	int error = 0;
 
 	if (!channel_name || !result || slot >= SLUICE_MAX_WORKERS ||
@@ -71,11 +77,13 @@ int sluice_worker_start(const char *channel_name, uint32_t slot, int32_t core,
 	worker->slot = slot;
 	worker->channel = -1;
 	pthread_mutex_init(&worker->table_lock, NULL);
-	mailbox_open(&worker->journal.lines);
-	mailbox_open(&worker->notes);
 	worker->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (worker->stop_event < 0)
+	if (worker->stop_event < 0 || pipe2(news, O_CLOEXEC | O_NONBLOCK))
 		error = -errno;
+	worker->news_reader = news[0];
+	worker->news = news[1];
+	mailbox_open(&worker->journal.lines, worker->news);
+	mailbox_open(&worker->notes, worker->news);
 	if (!error) {
 		worker->engine = packet_engine_open(&worker->journal);
 		if (!worker->engine)
@@ -124,6 +132,11 @@ void sluice_worker_stop(struct sluice_worker *worker)
 	(void)!write(worker->stop_event, &one, sizeof(one));
 	pthread_join(worker->thread, NULL);
 	free_worker(worker);
+}
+
+int sluice_worker_news(const struct sluice_worker *worker)
+{
+	return worker->news_reader;
 }
 
 int sluice_worker_take_note(struct sluice_worker *worker, void *buffer, uint32_t capacity)

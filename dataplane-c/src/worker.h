@@ -37,6 +37,8 @@ struct sluice_worker {
 
 	struct journal journal;
 	struct mailbox notes;
+	/* The pipe of sluice_worker_news(), and the packet thread's end of it. */
+	int news_reader, news;
 
 	/* The packet thread's alone. */
 	int channel;
@@ -50,6 +52,9 @@ struct sluice_worker {
 	uint64_t ack_sequence;
 	int ack_result;
 	bool waits_changed;
+	/* The last one: the same again is no news. */
+	uint32_t note_bytes;
+	uint8_t note[SLUICE_MAX_MESSAGE_BYTES];
 	/* Since when no supervisor has said anything, 0: the last one is there; next attempt. */
 	uint64_t cut_off_ns, retry_ns;
 	/* Shards that it drives, for the next supervisor. */

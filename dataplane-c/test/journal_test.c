@@ -12,7 +12,7 @@ static void records_come_out_whole_and_in_order(void)
 {
 	uint8_t record[4000], taken[4000];
 
-	mailbox_open(&mailbox);
+	mailbox_open(&mailbox, -1);
 	for (uint32_t round = 0; round < 1000; round++) {
 		const uint32_t bytes = 1 + (round * 131) % sizeof(record);
 
@@ -31,7 +31,7 @@ static void the_oldest_are_pushed_out_and_counted(void)
 	uint32_t put = 0, taken, expected;
 	uint8_t record[1000];
 
-	mailbox_open(&mailbox);
+	mailbox_open(&mailbox, -1);
 	for (; put < 500; put++) {
 		memcpy(record, &put, sizeof(put));
 		mailbox_put(&mailbox, record, sizeof(record));
@@ -50,7 +50,7 @@ static void a_record_longer_than_the_buffer_is_cut(void)
 {
 	uint8_t taken[4] = { 0 };
 
-	mailbox_open(&mailbox);
+	mailbox_open(&mailbox, -1);
 	mailbox_put(&mailbox, "abcdefgh", 8);
 	mailbox_put(&mailbox, "xy", 2);
 	EXPECT_EQUAL(mailbox_take(&mailbox, taken, 3), 3);
@@ -64,7 +64,7 @@ static void lost_lines_are_told_in_a_line(void)
 	char line[JOURNAL_LINE_BYTES] = { 0 };
 	uint32_t bytes;
 
-	mailbox_open(&journal.lines);
+	mailbox_open(&journal.lines, -1);
 	journal_write(&journal, JOURNAL_ERROR, SLUICE_FACILITY_TABLE, "number %d", 7);
 	bytes = journal_take(&journal, line, sizeof(line));
 	EXPECT_EQUAL(bytes, 10);

@@ -8,8 +8,6 @@ import { LogLevelsSchema } from "@sluice/proto/gen/log";
 import { workerConfig } from "./config.ts";
 import { CountersPublisher } from "./publisher.ts";
 
-/** Lines, notes and the thread's state are looked at this often; packets never wait for it. */
-const WATCH_MS = 250;
 const PUBLISH_MS = 1_000;
 /** For the last publication. */
 const DRAIN_LIMIT_MS = 500;
@@ -77,26 +75,29 @@ function run(): void {
 		(nc) => publisher.use(nc),
 		(thrown) => countersLog.error(`counters cannot be published: ${errorText(thrown)}`),
 	);
-	const publishing = setInterval(() => publisher.publish(), PUBLISH_MS);
-	const watching = setInterval(() => {
-		passOn(thread);
-		if (isAlone()) {
-			channelLog.warn("supervisor and keeper are gone");
-			void end(0);
-			return;
+	const publishing = setInterval(() => {
+		publisher.publish();
+		if (!isAlone()) return;
+		channelLog.warn("supervisor and keeper are gone");
+		void end(0);
+	}, PUBLISH_MS);
+	const watch = async () => {
+		for await (const _ of thread.news()) {
+			if (ending) return;
+			passOn(thread);
+			const { state, errno } = thread.state();
+			if (state === "halt") void end(0);
+			else if (state === "fail") {
+				channelLog.error({ errno }, "the packet thread failed");
+				void end(1);
+			}
 		}
-		const { state, errno } = thread.state();
-		if (state === "halt") void end(0);
-		else if (state === "fail") {
-			channelLog.error({ errno }, "the packet thread failed");
-			void end(1);
-		}
-	}, WATCH_MS);
+	};
+	void watch().catch(fail);
 	let ending = false;
 	const end = async (code: number) => {
 		if (ending) return;
 		ending = true;
-		clearInterval(watching);
 		clearInterval(publishing);
 		publisher.publish();
 		passOn(thread);
