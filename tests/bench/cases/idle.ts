@@ -4,6 +4,8 @@ import { proportionalBytesOf } from "../memory.ts";
 import { spent, threadTimes } from "../schedstat.ts";
 import type { Column, Effort, Figures, Lane } from "./case.ts";
 
+/** After the start: until then Bun compiles what runs each second. */
+export const SETTLE_SECONDS = 90;
 const THOROUGH_SECONDS = 30;
 const QUICK_SECONDS = 2;
 const MEBIBYTE = 2 ** 20;
@@ -15,6 +17,8 @@ export const IDLE_COLUMNS: readonly Column[] = [
 ];
 
 export async function idle(lane: Lane, effort: Effort): Promise<Figures> {
+	const settles = lane.running.relay !== undefined && !effort.quick;
+	if (settles) await Bun.sleep(SETTLE_SECONDS * 1_000);
 	const pids = await lane.network.relayPids();
 	const before = threadTimes(pids);
 	const beganAt = Bun.nanoseconds();
