@@ -4,7 +4,9 @@
 bun_version=1.4.5
 # 2.10.27 is the first 2.10 without CVE-2025-30215, and the one in Debian's trixie.
 nats_server_minimum=2.10.27
-nats_server_suite=trixie
+# The newest first: forky's 2.15 stores many rules by one write (docs/adr/0101). It moves until it is released, and may
+# one day want a newer C library than this machine has: then it is trixie's (docs/adr/0123).
+nats_server_suites=(forky trixie)
 
 has_bun() {
 	[[ -x $tools/bin/bun && $("$tools/bin/bun" --version 2>/dev/null) == "$bun_version" ]]
@@ -60,7 +62,10 @@ check_demanded_nats_server() {
 # .tools/bin/nats-server is a link to a server that the machine has, or a file of ours.
 install_nats_server() {
 	local target=$tools/bin/nats-server found version
-	is_new_enough "$(nats_server_version "$target")" && return
+	if is_new_enough "$(nats_server_version "$target")"; then
+		[[ -L $target ]] || renew_nats_server
+		return
+	fi
 	found=$(type -P nats-server || true)
 	if [[ $found ]]; then
 		version=$(nats_server_version "$found")
@@ -72,15 +77,37 @@ install_nats_server() {
 	fi
 	command -v apt-get >/dev/null ||
 		fail 'there is no nats-server, and no apt to fetch one' "install nats-server $nats_server_minimum or newer, or name one in SLUICE_NATS_SERVER"
-	step nats-server "fetching nats-server (from Debian $nats_server_suite, into .tools)" fetch_nats_server
-	version=$(nats_server_version "$target")
-	is_new_enough "$version" ||
-		fail "the fetched nats-server is version ${version:-unknown}" "install nats-server $nats_server_minimum or newer, or name one in SLUICE_NATS_SERVER"
+	step nats-server "fetching nats-server (from Debian ${nats_server_suites[0]}, into .tools)" fetch_nats_server
 }
 
+# One that was fetched from other suites than today's is older than what they have. It serves where no other can be had;
+# the next build tries again.
+renew_nats_server() {
+	is_of_todays_suites && return
+	command -v apt-get >/dev/null || return 0
+	step nats-server "fetching a newer nats-server (from Debian ${nats_server_suites[0]}, into .tools)" \
+		eval 'fetch_nats_server || true'
+	is_of_todays_suites || say "none could be had ($tools/log/nats-server.log says why): the one that is there is used"
+}
+
+is_of_todays_suites() {
+	local note=$tools/nats-server-suites
+	[[ -e $note && $(<"$note") == "${nats_server_suites[*]}" ]]
+}
+
+# Takes the first that runs here.
 fetch_nats_server() {
-	fetch_debian "$tools/nats-server" "$nats_server_suite" nats-server || return
-	mv -f "$tools/nats-server/tree/usr/sbin/nats-server" "$tools/bin/nats-server" && rm -rf "$tools/nats-server"
+	local suite server=$tools/nats-server/tree/usr/sbin/nats-server
+	for suite in "${nats_server_suites[@]}"; do
+		fetch_debian "$tools/nats-server" "$suite" nats-server || continue
+		is_new_enough "$(nats_server_version "$server")" || continue
+		mv -f "$server" "$tools/bin/nats-server" || return
+		rm -rf "$tools/nats-server"
+		in_checkout tee "$tools/nats-server-suites" <<<"${nats_server_suites[*]}"
+		return
+	done
+	echo "error: no nats-server of ${nats_server_suites[*]} could be had and runs here"
+	return 1
 }
 
 # The developers' packages (checks and generators, 280 MB) come with `test` alone, and stay once there.

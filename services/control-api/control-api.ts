@@ -19,7 +19,7 @@ import { ConnectionWatch } from "./nats/connection-watch.ts";
 import { type ControlApi, endpoints } from "./nats/endpoints.ts";
 import { RuleBatches } from "./nats/rule-batches.ts";
 import { RuleLog } from "./nats/rule-log.ts";
-import { checkServer, keepStorage, knowsBatches, openStorage } from "./nats/storage.ts";
+import { checkServer, keepStorage, knowsBatches, openStorage, rulesSequence } from "./nats/storage.ts";
 import { RuleBook } from "./rules/rule-book.ts";
 import { RuleWriter } from "./rules/rule-writer.ts";
 import { Rules } from "./rules/rules.ts";
@@ -68,6 +68,7 @@ export async function startControlApi(
 		new RuleLog(
 			jetstream(nc),
 			new ConnectionWatch(nc),
+			() => rulesSequence(nc),
 			new RuleBatches(nc, () => batches && knowsBatches(nc)),
 		),
 		logger.facility("rules"),

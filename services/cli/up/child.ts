@@ -24,6 +24,8 @@ export interface ChildSpec {
 	/** Turns a line that is no JSON into a record. */
 	readonly readLine?: (line: string, nowMs: number) => LogRecord;
 	readonly isReady: (record: LogRecord) => boolean;
+	/** Called with each record of its. */
+	readonly onRecord?: (record: LogRecord) => void;
 	/** Started again and again though it never served: the others do their work without it. */
 	readonly neverHopeless?: boolean;
 	/** For what keeps a process of its own: the record of that one's death, and how it died. */
@@ -129,14 +131,22 @@ export class Child {
 		const child = this.#process;
 		if (child === undefined) return;
 		const children = descendantsOf(child.pid);
-		child.kill("SIGTERM");
-		await within(graceMs, child.exited, hasten);
-		if (child.exitCode === null && child.signalCode === null) {
-			this.#log.warn(`${this.name} did not stop in time and is killed`, { pid: child.pid });
-			child.kill("SIGKILL");
-			await child.exited;
-		}
+		await this.#end(child, graceMs, hasten);
 		await endOrphans(children, Math.min(graceMs, ORPHAN_GRACE_MS));
+	}
+
+	/** Ends the process that runs now, if one does: another takes its place as after a death. */
+	async restart(graceMs: number): Promise<void> {
+		if (this.#process !== undefined) await this.#end(this.#process, graceMs);
+	}
+
+	async #end(child: Process, graceMs: number, ...hasten: Promise<void>[]): Promise<void> {
+		child.kill("SIGTERM");
+		await within(graceMs, child.exited, ...hasten);
+		if (child.exitCode !== null || child.signalCode !== null) return;
+		this.#log.warn(`${this.name} did not stop in time and is killed`, { pid: child.pid });
+		child.kill("SIGKILL");
+		await child.exited;
 	}
 
 	async #configure(child: Process): Promise<void> {
@@ -165,6 +175,7 @@ export class Child {
 			this.#everReady = true;
 			this.#ready.resolve();
 		}
+		this.#spec.onRecord?.(record);
 		const how = this.#spec.innerDeath?.(record);
 		if (how !== undefined && !this.#stopping) this.#isHopelessAfter(how);
 	}

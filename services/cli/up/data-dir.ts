@@ -7,7 +7,19 @@ import {
 	truncateSync,
 	writeFileSync,
 } from "node:fs";
-import { chmod, chown, lchown, lstat, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import {
+	chmod,
+	chown,
+	lchown,
+	lstat,
+	mkdir,
+	readdir,
+	rename,
+	rm,
+	stat,
+	statfs,
+	writeFile,
+} from "node:fs/promises";
 import { basename, join } from "node:path";
 import { errorText } from "@sluice/lib/errors";
 import { CommandFailure, exitCodes } from "../failure.ts";
@@ -98,6 +110,18 @@ export class DataDir {
 				onFull(errorText(describeDiskError(this.path, error)));
 			});
 		});
+	}
+
+	/** Whether nats-server's folder takes something; the last bytes are left to others. */
+	async canStore(): Promise<boolean> {
+		try {
+			const { bavail, bsize } = await statfs(this.nats);
+			if (bavail * bsize < 2 * PROBE_BYTES) return false;
+			await probeSpace(join(this.nats, ".probe"));
+			return true;
+		} catch {
+			return false;
+		}
 	}
 
 	/**
@@ -255,7 +279,9 @@ const PROBE_BYTES = 1_000_000;
 
 async function probeSpace(path: string): Promise<void> {
 	try {
-		await writeFile(path, new Uint8Array(PROBE_BYTES));
+		await rm(path, { force: true });
+		// Follows no link that stands in its place.
+		await writeFile(path, new Uint8Array(PROBE_BYTES), { flag: "wx" });
 	} finally {
 		await rm(path, { force: true });
 	}

@@ -18,6 +18,7 @@ import { serverNameOf } from "./nats-conf.ts";
 import { readNatsTls } from "./nats-tls.ts";
 import { currentNatsConf, followIssued, signalled } from "./nats-users.ts";
 import type { JoinedCluster, OwnCluster, UpPlan } from "./options.ts";
+import { restartWhenWritable } from "./restart-when-writable.ts";
 
 /** The processes of one `up`. */
 export interface Household {
@@ -74,7 +75,10 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 	const confFd = openSync(dataDir.natsConf, "r");
 	owned.defer(() => closeSync(confFd));
 	const kept = existsSync(dataDir.keptRules);
-	const nats = adopt(natsServer(plan.hostId, parts.stageDir, kept, accounts.nats, dataDir.nats, confFd));
+	const server = natsServer(plan.hostId, parts.stageDir, kept, accounts.nats, dataDir.nats, confFd);
+	const writes = restartWhenWritable(() => nats, dataDir, log);
+	owned.defer(writes.stop);
+	const nats: Child = adopt({ ...server, onRecord: writes.see });
 	owned.defer(followIssued(users, signalled(nats, confFd, conf)));
 	if (cluster.natsTls !== undefined && tls !== undefined)
 		owned.defer(followCertificate(cluster.natsTls, tls, nats, dataDir, accounts.nats.gid, log));

@@ -4,16 +4,16 @@ import { create } from "@bufbuild/protobuf";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { MORE_HEADER } from "@sluice/lib/headers";
-import { findNewestNatsServer, startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { findNatsServer, startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import type { Write } from "../rules/plan.ts";
 import { manyRules } from "../testing/cluster.ts";
 import { ConnectionWatch } from "./connection-watch.ts";
 import { RuleBatches } from "./rule-batches.ts";
 import { RuleLog } from "./rule-log.ts";
-import { isAtLeast, knowsBatches, openStorage } from "./storage.ts";
+import { isAtLeast, knowsBatches, openStorage, rulesSequence } from "./storage.ts";
 
-const program = findNewestNatsServer();
+const program = findNatsServer();
 const version = /v(\d\S*)/.exec(Bun.spawnSync([program, "--version"]).stdout.toString())?.[1] ?? "";
 const withBatches = test.skipIf(!isAtLeast(version, "2.12.0"));
 
@@ -46,7 +46,8 @@ async function state() {
 const noSingles = { publish: () => Promise.reject(new Error("published alone")) };
 
 function ruleLog(over: Pick<NatsConnection, "publish" | "request"> = nc): RuleLog {
-	return new RuleLog(noSingles, new ConnectionWatch(nc), new RuleBatches(over, () => true));
+	const batches = new RuleBatches(over, () => true);
+	return new RuleLog(noSingles, new ConnectionWatch(nc), () => rulesSequence(nc), batches);
 }
 
 test("batches are taken to be possible where the server has them, and nowhere else", async () => {
@@ -125,4 +126,11 @@ withBatches("a batch whose answer is lost is uncertain as a whole", async () => 
 	};
 	const outcome = await ruleLog(lossy).append(writes(600, "lost"), base);
 	expect([outcome.failure, outcome.written.length, outcome.uncertain.length]).toEqual(["unanswered", 0, 512]);
+});
+
+withBatches("a batch that gets no answer, nor is stored, is known before its time is up", async () => {
+	const { last } = await state();
+	const silent = { publish: () => {}, request: () => new Promise<never>(() => {}) };
+	const outcome = await ruleLog(silent).append(writes(2, "silent"), last);
+	expect([outcome.failure, outcome.written.length, outcome.uncertain.length]).toEqual(["stalled", 0, 2]);
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { type JetStreamClient, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
@@ -8,7 +8,7 @@ import type { Write } from "../rules/plan.ts";
 import { manyRules } from "../testing/cluster.ts";
 import { ConnectionWatch } from "./connection-watch.ts";
 import { RuleLog } from "./rule-log.ts";
-import { openStorage } from "./storage.ts";
+import { openStorage, rulesSequence } from "./storage.ts";
 
 let server: TestNatsServer;
 let nc: NatsConnection;
@@ -20,6 +20,9 @@ beforeAll(async () => {
 afterAll(async () => {
 	await server.stop();
 });
+
+const ruleLog = (js: Pick<JetStreamClient, "publish">) =>
+	new RuleLog(js, new ConnectionWatch(nc), () => rulesSequence(nc));
 
 const writes = (count: number, prefix: string): Write[] =>
 	manyRules(count, prefix).map((rule) => ({
@@ -35,10 +38,7 @@ async function lastSequence(): Promise<bigint> {
 
 test("writes are appended in order with consecutive revisions", async () => {
 	const base = await lastSequence();
-	const outcome = await new RuleLog(jetstream(nc), new ConnectionWatch(nc)).append(
-		writes(1_000, "plain"),
-		base,
-	);
+	const outcome = await ruleLog(jetstream(nc)).append(writes(1_000, "plain"), base);
 	expect(outcome.failure).toBeUndefined();
 	expect(outcome.written.map((written) => written.revision - base)).toEqual(
 		Array.from({ length: 1_000 }, (_, k) => BigInt(k + 1)),
@@ -47,10 +47,7 @@ test("writes are appended in order with consecutive revisions", async () => {
 
 test("a stale sequence writes nothing at all", async () => {
 	const base = await lastSequence();
-	const outcome = await new RuleLog(jetstream(nc), new ConnectionWatch(nc)).append(
-		writes(100, "stale"),
-		base - 1n,
-	);
+	const outcome = await ruleLog(jetstream(nc)).append(writes(100, "stale"), base - 1n);
 	expect([outcome.failure, outcome.written.length]).toEqual(["interfered", 0]);
 	expect(await lastSequence()).toBe(base);
 });
@@ -80,7 +77,7 @@ test("somebody else's write in the middle stops everything after it", async () =
 			return await ack;
 		},
 	};
-	const outcome = await new RuleLog(overtaken, new ConnectionWatch(nc)).append(writes(200, "middle"), base);
+	const outcome = await ruleLog(overtaken).append(writes(200, "middle"), base);
 	expect(outcome.failure).toBe("interfered");
 	expect(outcome.written.map((written) => written.revision - base)).toEqual(
 		Array.from({ length: 39 }, (_, k) => BigInt(k + 1)),

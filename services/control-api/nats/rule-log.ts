@@ -13,8 +13,11 @@ export interface AppendOutcome {
 	readonly written: readonly WrittenRule[];
 	/** Sent, but the storage's answer never came: may be durable or not. */
 	readonly uncertain: readonly Write[];
-	/** Absent: everything is written, or all up to a pause. `interfered`: somebody else wrote in between. */
-	readonly failure?: "interfered" | "unanswered";
+	/**
+	 * Absent: everything is written, or all up to a pause. `interfered`: somebody else wrote in between. `stalled`: the
+	 * server answers, but no write, and stores none.
+	 */
+	readonly failure?: "interfered" | "unanswered" | "stalled";
 	readonly cause?: unknown;
 }
 
@@ -23,6 +26,8 @@ export const WINDOW = 256;
 /** Of writes; the server takes 1,000. Edits of single rules come in between. */
 const BATCH = 512;
 const ACK_TIMEOUT_MS = 10_000;
+/** Without an answer for so long, the server is asked whether it stores anything. */
+const QUIET_MS = 2_000;
 
 /**
  * Writes rules with compare-and-set on the whole stream. The first write expects
@@ -36,14 +41,18 @@ export class RuleLog {
 	readonly #js: Pick<JetStreamClient, "publish">;
 	readonly #connection: Pick<ConnectionWatch, "onLost">;
 	readonly #batches: RuleBatches | undefined;
+	readonly #storedUpTo: () => Promise<bigint>;
 
+	/** @param storedUpTo asks the server for the stream's last sequence. */
 	constructor(
 		js: Pick<JetStreamClient, "publish">,
 		connection: Pick<ConnectionWatch, "onLost">,
+		storedUpTo: () => Promise<bigint>,
 		batches?: RuleBatches,
 	) {
 		this.#js = js;
 		this.#connection = connection;
+		this.#storedUpTo = storedUpTo;
 		this.#batches = batches;
 	}
 
@@ -56,7 +65,11 @@ export class RuleLog {
 		if (writes.length > 1 && this.#batches?.possible === true)
 			return await this.#appendBatches(this.#batches, writes, lastSequence, pause);
 		const chain = new Chain(crypto.randomUUID(), Number(lastSequence));
-		const stopListening = this.#connection.onLost(() => chain.lose());
+		const stopListening = this.#connection.onLost(() => chain.lose("unanswered"));
+		const stopWatching = this.#watch(
+			() => chain.reached,
+			(cause) => chain.lose("stalled", cause),
+		);
 		for (const [k, write] of writes.entries()) {
 			const full = chain.underWay >= WINDOW;
 			if (full) await chain.drainTo(WINDOW / 2);
@@ -66,6 +79,7 @@ export class RuleLog {
 		}
 		await chain.drainTo(0);
 		stopListening();
+		stopWatching();
 		return chain.outcome();
 	}
 
@@ -82,23 +96,38 @@ export class RuleLog {
 			const base = lastSequence + BigInt(done);
 			const lost = Promise.withResolvers<never>();
 			const stopListening = this.#connection.onLost(() => lost.reject(new Error("the connection was lost")));
+			const stopWatching = this.#watch(() => base, lost.reject);
 			try {
 				const more = done + some.length < writes.length;
 				await Promise.race([batches.write(some, base, ACK_TIMEOUT_MS, more), lost.promise]);
 			} catch (cause) {
-				const interfered = isInterference(cause);
-				return {
-					written,
-					uncertain: interfered ? [] : some,
-					failure: interfered ? "interfered" : "unanswered",
-					cause,
-				};
+				const failure = failureOf(cause);
+				return { written, uncertain: failure === "interfered" ? [] : some, failure, cause };
 			} finally {
 				stopListening();
+				stopWatching();
 			}
 			for (const [k, write] of some.entries()) written.push({ write, revision: base + BigInt(k + 1) });
 		}
 		return { written, uncertain: [] };
+	}
+
+	/**
+	 * Newer servers do not answer a write that the disk refuses, nor any after it (ADR 0123). A slow disk keeps the server
+	 * from answering the question too.
+	 * @param reached the sequence up to which writes were answered.
+	 */
+	#watch(reached: () => bigint, onStall: (stall: Stall) => void): () => void {
+		let seen = reached();
+		const look = async () => {
+			const quiet = seen === reached();
+			seen = reached();
+			if (!quiet) return;
+			const stored = await this.#storedUpTo().catch(() => undefined);
+			if (stored !== undefined && stored <= seen && seen === reached()) onStall(new Stall("no answer"));
+		};
+		const timer = setInterval(() => void look(), QUIET_MS);
+		return () => clearInterval(timer);
 	}
 
 	async #write(chain: Chain, k: number, write: Write, more: boolean): Promise<void> {
@@ -119,6 +148,13 @@ export class RuleLog {
 	}
 }
 
+class Stall extends Error {}
+
+function failureOf(thrown: unknown): NonNullable<AppendOutcome["failure"]> {
+	if (thrown instanceof Stall) return "stalled";
+	return isInterference(thrown) ? "interfered" : "unanswered";
+}
+
 /** The writes of one append and what became of each. */
 class Chain {
 	readonly sent: Write[] = [];
@@ -136,6 +172,11 @@ class Chain {
 		readonly id: string,
 		readonly base: number,
 	) {}
+
+	/** Up to which all is answered. */
+	get reached(): bigint {
+		return BigInt(this.base + this.#written.size);
+	}
 
 	get broken(): boolean {
 		return this.#failure !== undefined;
@@ -162,15 +203,16 @@ class Chain {
 			this.#failure ??= "interfered";
 			this.#refused.add(k);
 		} else {
-			this.#failure = "unanswered";
+			if (this.#failure !== "stalled") this.#failure = "unanswered";
 			this.#unanswered += 1;
 		}
 		this.#settle();
 	}
 
-	/** The answers to everything under way are lost. */
-	lose(): void {
-		this.#failure = "unanswered";
+	/** The answers to everything under way never come. */
+	lose(failure: "unanswered" | "stalled", cause?: unknown): void {
+		this.#failure = failure;
+		this.#cause ??= cause;
 		this.#lost = true;
 		this.#settle();
 	}

@@ -95,6 +95,12 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 	return { settings, clusterId: stamped, batches };
 }
 
+/** The last sequence of the bucket of rules, asked now. */
+export async function rulesSequence(nc: NatsConnection): Promise<bigint> {
+	const jsm = await jetstreamManager(nc, { checkAPI: false });
+	return BigInt((await jsm.streams.info(`KV_${buckets.rules}`)).state.last_seq);
+}
+
 /** Hosts read there which version of the messages the cluster speaks. One that a later version wrote is not ours. */
 async function stampProtocol(jsm: JetStreamManager): Promise<void> {
 	const stream = `KV_${buckets.rules}`;

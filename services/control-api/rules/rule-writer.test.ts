@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { type JetStreamClient, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { JetStreamApiError, type JetStreamClient, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { call } from "@sluice/lib/client";
 import { followBucket } from "@sluice/lib/kv-snapshot";
 import {
@@ -13,6 +13,7 @@ import { requests } from "@sluice/proto/subjects";
 import type { RunningControlApi } from "../control-api.ts";
 import { ConnectionWatch } from "../nats/connection-watch.ts";
 import { RuleLog } from "../nats/rule-log.ts";
+import { rulesSequence } from "../nats/storage.ts";
 import { exampleRule, manyRules, quietLogger, type RuleInit, TestCluster } from "../testing/cluster.ts";
 import type { Edit } from "./plan.ts";
 import { RuleBook } from "./rule-book.ts";
@@ -32,7 +33,8 @@ async function storedNames(): Promise<string[]> {
 	return [...snapshot.entries.keys()].sort();
 }
 
-const ruleLog = (js: Pick<JetStreamClient, "publish">) => new RuleLog(js, { onLost: () => () => {} });
+const ruleLog = (js: Pick<JetStreamClient, "publish">) =>
+	new RuleLog(js, { onLost: () => () => {} }, () => rulesSequence(cluster.nc));
 
 const putAt = (api: RunningControlApi, rule: RuleInit) =>
 	api.rules.put(create(PutRuleRequestSchema, { rule })).then(
@@ -250,6 +252,7 @@ test("an apply that NATS left midway says how far it came, and applying again co
 			},
 		},
 		new ConnectionWatch(nc),
+		() => rulesSequence(nc),
 	);
 	const rules = manyRules(2_000);
 	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
@@ -292,6 +295,51 @@ test("a storage that refuses every write is said to be the reason, not others", 
 	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
 	await expect(writer.edit(() => edit([exampleRule("video")]))).rejects.toThrow(
 		/^the storage refuses writes \(insufficient storage resources available\): look at disk space/,
+	);
+}, 20_000);
+
+/** What 2.15 does after a write that the disk refused. */
+const unanswered = () => new Promise<never>(() => {});
+
+test("a storage that answers no write and stores none is said to refuse them, in time, an undo's too", async () => {
+	const api = await cluster.startApi();
+	const js = jetstream(cluster.nc);
+	let left = 30;
+	const log = ruleLog({ publish: (...sent) => (left-- > 0 ? js.publish(...sent) : unanswered()) });
+	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
+	const start = performance.now();
+	await expect(writer.edit(() => edit(manyRules(40)))).rejects.toThrow(
+		/^the storage refuses writes \(no answer\): look at disk space .*; could not be put back: .* and 25 more$/,
+	);
+	expect(performance.now() - start).toBeLessThan(4_500);
+	expect(await storedNames()).toHaveLength(30);
+}, 20_000);
+
+test("an undo that the storage stops answering ends", async () => {
+	const api = await cluster.startApi();
+	const js = jetstream(cluster.nc);
+	const foreign = create(StoredRuleSchema, { rule: exampleRule("foreign", "239.1.0.99"), uid: "foreign" });
+	let count = 0;
+	const log = ruleLog({
+		publish: async (...sent) => {
+			count += 1;
+			if (count === 60) await js.publish("$KV.sluice_rules.foreign", toBinary(StoredRuleSchema, foreign));
+			return await (count > 110 ? unanswered() : js.publish(...sent));
+		},
+	});
+	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
+	await expect(writer.edit(() => edit(manyRules(100)))).rejects.toThrow(
+		/ is taken by rule foreign: .*; could not be put back: /,
+	);
+}, 20_000);
+
+test("a wrong sequence that nobody made wrong is the storage's, not others'", async () => {
+	const api = await cluster.startApi();
+	const wrong = { code: 400, err_code: 10_071, description: "wrong last sequence: 7" };
+	const log = ruleLog({ publish: () => Promise.reject(new JetStreamApiError(wrong)) });
+	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
+	await expect(writer.edit(() => edit([exampleRule("video")]))).rejects.toThrow(
+		/^the storage refuses writes \(wrong last sequence: 7\): look at disk space/,
 	);
 }, 20_000);
 

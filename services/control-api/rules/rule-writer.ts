@@ -93,11 +93,12 @@ export class RuleWriter {
 			if (outcome.failure === undefined) return editResult(first, plan, done);
 			failed = outcome;
 			this.#logger.debug({ attempt, failure: outcome.failure, written: done.size }, "write met another");
+			if (outcome.failure === "stalled") break;
 			if (this.#confirmed > confirmed) progressMs = performance.now();
 			await Bun.sleep(Math.random() * Math.min(2 ** attempt, BACKOFF_LIMIT_MS));
 		}
 		const reason = stallReason(failed);
-		throw done.size === 0 ? reason : await this.#undo(done, reason);
+		throw done.size === 0 ? reason : await this.#undo(done, reason, failed.failure === "stalled");
 	}
 
 	/** All of the plan, with pauses for edits that have nothing to do with it. */
@@ -151,6 +152,9 @@ export class RuleWriter {
 			const revision = this.#revisionIfWritten(write, base);
 			if (revision !== undefined) this.#note(done, { write, revision });
 		}
+		// Nobody wrote: since a write of several failed, the server expects another sequence than it has.
+		if (outcome.failure === "interfered" && this.#book.snapshot.lastSequence === base)
+			return { ...outcome, failure: "unanswered" };
 		return outcome;
 	}
 
@@ -198,12 +202,14 @@ export class RuleWriter {
 	}
 
 	/** Puts back what was before, as far as nobody else has changed or taken it since. */
-	async #undo(done: ReadonlyMap<string, WrittenRule>, reason: unknown): Promise<unknown> {
+	async #undo(done: ReadonlyMap<string, WrittenRule>, reason: unknown, stalled = false): Promise<unknown> {
 		const left: string[] = [];
+		let stalls = stalled;
 		for (const written of [...done.values()].reverse()) {
-			// Without a connection each attempt would only run into its timeout.
-			const undone = this.#book.snapshot.current && (await this.#undoOne(written));
-			if (!undone) left.push(written.write.name);
+			// Without a connection, or a storage that stores, each attempt would only run into its timeout.
+			const outcome = !stalls && this.#book.snapshot.current ? await this.#undoOne(written) : "left";
+			if (outcome !== "undone") left.push(written.write.name);
+			stalls ||= outcome === "stalled";
 		}
 		this.#logger.warn({ undone: done.size - left.length, left, reason: errorText(reason) }, "edit undone");
 		if (left.length === 0) return reason;
@@ -212,22 +218,23 @@ export class RuleWriter {
 		return new SluiceError(code, `${errorText(reason)}; could not be put back: ${names}`, { cause: reason });
 	}
 
-	async #undoOne(written: WrittenRule): Promise<boolean> {
+	async #undoOne(written: WrittenRule): Promise<"undone" | "left" | "stalled"> {
 		const { write, revision } = written;
 		for (let attempt = 1; attempt <= UNDO_ATTEMPTS; attempt += 1) {
 			try {
 				const now = this.#book.entries.get(write.name);
 				const untouched = write.stored === undefined ? now === undefined : now?.revision === revision;
-				if (!untouched) return false;
+				if (!untouched) return "left";
 				const plan = this.#book.plan(undoEdit(write));
 				const outcome = await this.#write(plan, new Map());
-				if (outcome.failure === undefined) return true;
+				if (outcome.failure === undefined) return "undone";
+				if (outcome.failure === "stalled") return "stalled";
 			} catch (thrown) {
 				this.#logger.warn({ rule: write.name, reason: errorText(thrown) }, "write cannot be undone");
-				return false;
+				return "left";
 			}
 		}
-		return false;
+		return "left";
 	}
 
 	#requireCurrent(): void {
@@ -242,9 +249,11 @@ function stallReason({ failure, cause }: AppendOutcome): SluiceError {
 	if (failure === "interfered")
 		return new SluiceError("unavailable", "others write at the same time: try again");
 	const text = `the storage refuses writes (${errorText(cause ?? "no answer")})`;
+	// sluice up starts it anew; in containers, and elsewhere, nobody does.
+	const server = failure === "stalled" ? ", which may have to be started anew" : "";
 	return new SluiceError(
 		"unavailable",
-		`${text}: look at disk space and the log of nats-server, then try again`,
+		`${text}: look at disk space and the log of nats-server${server}, then try again`,
 		{
 			cause,
 		},

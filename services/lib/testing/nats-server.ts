@@ -33,17 +33,9 @@ export async function startNatsServer(
 	return server;
 }
 
-const TOOLS = join(import.meta.dir, "../../../.tools");
-
-/** The newest there is: `SLUICE_NATS_SERVER`, what the tests of compose have fetched, or the one for tests. */
-export function findNewestNatsServer(): string {
-	const fetched = join(TOOLS, "engine/bin/nats-server");
-	return process.env["SLUICE_NATS_SERVER"] ?? (existsSync(fetched) ? fetched : findNatsServer());
-}
-
 /** The binary for tests: `SLUICE_NATS_SERVER`, the checkout's own, or the one on PATH. */
 export function findNatsServer(): string {
-	const own = join(TOOLS, "bin/nats-server");
+	const own = join(import.meta.dir, "../../../.tools/bin/nats-server");
 	const found = process.env["SLUICE_NATS_SERVER"] ?? (existsSync(own) ? own : Bun.which("nats-server"));
 	if (found === null) {
 		throw new Error("no nats-server: run ./sluice once, or name one in SLUICE_NATS_SERVER");
