@@ -89,6 +89,9 @@ export function applyUploadSubject(instance: string): string {
 /** Asked of nats-server: the account's connections, and what they subscribe to. */
 export const connectionsSubject = "$SYS.REQ.ACCOUNT.PING.CONNZ";
 
+/** Likewise: how many of what kind there are. */
+export const accountSubject = "$SYS.REQ.ACCOUNT.PING.STATZ";
+
 /** Published each second by every aggregator to whoever listens, one message per rule: RuleStats in protobuf. */
 export function statsSubject(rule: string): string {
 	return `${ROOT}.stats.${rule}`;

@@ -47,7 +47,7 @@ test("a value that is not what its key says is left out, and told", async () => 
 	await bucket.put("b", rule("a"));
 	const troubles: string[] = [];
 	const snapshot = await followBucket(nc, "foreign", RuleSchema, {
-		belongs: (key, { name }) => name === key,
+		fault: (key, { name }) => (name === key ? undefined : "it speaks of another"),
 		onTrouble: (message) => troubles.push(message),
 	});
 	expect([...snapshot.entries.keys()]).toEqual(["a"]);

@@ -42,8 +42,8 @@ export interface SnapshotChange<Value> {
 export interface FollowOptions<Value = never> {
 	/** Only this key. */
 	readonly key?: string;
-	/** Whether a value is what its key says: the server's permissions guard keys, not what is written there. */
-	readonly belongs?: (key: string, value: Value) => boolean;
+	/** Why a value of so many bytes is left out: the server's permissions guard keys, not what is written there. */
+	readonly fault?: (key: string, value: Value, bytes: number) => string | undefined;
 	/** Changes say whether more of the same edit comes. */
 	readonly edits?: boolean;
 	/** Something to say to the log: the bucket is missing, an entry is unreadable, the watch starts anew. */
@@ -94,7 +94,8 @@ export async function followBucket<Schema extends DescMessage>(
 		bucket,
 		(key, payload) => {
 			const value = fromBinary(schema, payload);
-			if (options.belongs?.(key, value) === false) throw new Error("it speaks of another");
+			const fault = options.fault?.(key, value, payload.length);
+			if (fault !== undefined) throw new Error(fault);
 			return value;
 		},
 		options,
@@ -132,6 +133,8 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	/** Grows with every (re)start of the watch; messages of an older one are ignored. */
 	#session = 0;
 	#stopConsumer: () => void = () => {};
+	/** By key, what was said of a value that was left out: whoever may write it may do so all day. */
+	readonly #leftOut = new Map<string, string>();
 	readonly #listeners = new Set<(change: SnapshotChange<Value>) => void>();
 	readonly #waiters = new Set<() => void>();
 	readonly #nc: NatsConnection;
@@ -139,7 +142,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	readonly #bucket: string;
 	readonly #prefix: string;
 	readonly #decode: (key: string, payload: Uint8Array) => Value;
-	readonly #options: Omit<FollowOptions, "belongs">;
+	readonly #options: Omit<FollowOptions, "fault">;
 	#js: JetStreamClient | undefined;
 	#jsm: JetStreamManager | undefined;
 
@@ -147,7 +150,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		nc: NatsConnection,
 		bucket: string,
 		decode: (key: string, payload: Uint8Array) => Value,
-		options: Omit<FollowOptions, "belongs">,
+		options: Omit<FollowOptions, "fault">,
 	) {
 		this.#nc = nc;
 		this.#bucket = bucket;
@@ -441,11 +444,13 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		if (message.data.length === 0 && (message.headers?.get("KV-Operation") ?? "") !== "") return undefined;
 		try {
 			const writtenUnixMs = Math.floor(message.info.timestampNanos / 1_000_000);
-			return { value: this.#decode(key, message.data), revision, writtenUnixMs };
+			const value = this.#decode(key, message.data);
+			this.#leftOut.delete(key);
+			return { value, revision, writtenUnixMs };
 		} catch (thrown) {
-			this.#options.onTrouble?.(
-				`bucket ${this.#bucket}: ${key} is unreadable and left out: ${errorText(thrown)}`,
-			);
+			const text = `bucket ${this.#bucket}: ${key} is unreadable and left out: ${errorText(thrown)}`;
+			if (this.#leftOut.get(key) !== text) this.#options.onTrouble?.(text);
+			this.#leftOut.set(key, text);
 			return undefined;
 		}
 	}

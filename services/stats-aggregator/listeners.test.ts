@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
 import type { ServerInfo } from "@nats-io/transport-node";
+import { freePort, startNatsServer } from "@sluice/lib/testing/nats-server";
+import { until } from "@sluice/lib/testing/until";
 import { EVERYTHING, listened, listenedIn } from "./listeners.ts";
 
 /** As nats-server tells it. */
@@ -51,4 +53,17 @@ test("of several servers none is asked: each knows its own connections alone", a
 	const info = { cluster: "east" } as ServerInfo;
 	expect(await listened({ info, request })).toBe(EVERYTHING);
 	await expect(listened({ info: {} as ServerInfo, request })).rejects.toThrow("asked");
+});
+
+test("behind a leaf node all hear everything", async () => {
+	const port = await freePort();
+	const hub = await startNatsServer({ more: `leafnodes { listen: "127.0.0.1:${port}" }` });
+	const nc = await hub.connect();
+	expect((await listened(nc)).any).toBe(false);
+	const leaf = await startNatsServer({
+		more: `leafnodes { remotes: [{ url: "nats://127.0.0.1:${port}" }] }`,
+	});
+	await until(async () => (await listened(nc)) === EVERYTHING);
+	await leaf.stop();
+	await hub.stop();
 });

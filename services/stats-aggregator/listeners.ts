@@ -1,5 +1,5 @@
 import type { NatsConnection } from "@nats-io/transport-node";
-import { connectionsSubject, requests, statsSubjects } from "@sluice/proto/subjects";
+import { accountSubject, connectionsSubject, requests, statsSubjects } from "@sluice/proto/subjects";
 
 /** The server answers from memory; while it stands still nothing is lost by sending all. */
 const ANSWER_LIMIT_MS = 500;
@@ -30,8 +30,19 @@ export const EVERYTHING: Listened = { any: true, has: () => true };
 export async function listened(nc: Pick<NatsConnection, "info" | "request">): Promise<Listened> {
 	// One of several servers would tell of its own connections alone.
 	if (nc.info?.cluster !== undefined) return EVERYTHING;
-	const answer = await nc.request(connectionsSubject, ASKED, { timeout: ANSWER_LIMIT_MS });
-	return listenedIn(JSON.parse(answer.string()));
+	const ask = async (subject: string, asked?: string) =>
+		JSON.parse((await nc.request(subject, asked, { timeout: ANSWER_LIMIT_MS })).string());
+	const [account, connections] = await Promise.all([ask(accountSubject), ask(connectionsSubject, ASKED)]);
+	return hasLeaves(account) ? EVERYTHING : listenedIn(connections);
+}
+
+/** Who listens behind a leaf node is no connection of this server's. @param answer its account's STATZ. */
+function hasLeaves(answer: Statistics): boolean {
+	return answer.data?.account_statz?.some(({ leafnodes = 0 }) => leafnodes > 0) !== false;
+}
+
+interface Statistics {
+	readonly data?: { readonly account_statz?: readonly { readonly leafnodes?: number }[] };
 }
 
 /** @param answer a server's CONNZ. */

@@ -181,7 +181,7 @@ const publications: Row[] = [
 	["$JS.API.STREAM.LIST"],
 	["$JS.API.ACCOUNT.PURGE.SLUICE"],
 	["$SYS.REQ.ACCOUNT.PING.CONNZ", "stats-aggregator"],
-	["$SYS.REQ.ACCOUNT.PING.STATZ"],
+	["$SYS.REQ.ACCOUNT.PING.STATZ", "stats-aggregator"],
 	["$SYS.REQ.SERVER.PING.CONNZ"],
 	["$SYS.REQ.SERVER.PING"],
 	["$SYS.REQ.ACCOUNT.SLUICE.CONNZ"],

@@ -1,4 +1,5 @@
 import {
+	accountSubject,
 	applyUploadSubject,
 	buckets,
 	connectionsSubject,
@@ -144,6 +145,7 @@ function statsAggregator(): Permissions {
 				statsJsonSubject("*"),
 				// Who listens to them (ADR 0117).
 				connectionsSubject,
+				accountSubject,
 			],
 			// `*` matches the request subject as well, where only requesters speak.
 			deny: [requests.statsGet],

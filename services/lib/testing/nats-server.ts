@@ -24,11 +24,11 @@ const START_TIMEOUT_MS = 10_000;
 
 /** A real nats-server with JetStream on a free port of the loopback, with a store of its own. */
 export async function startNatsServer(
-	options: { readonly maxPayload?: string; readonly program?: string } = {},
+	options: { readonly maxPayload?: string; readonly program?: string; readonly more?: string } = {},
 ): Promise<TestNatsServer> {
 	const folder = await mkdtemp(join(tmpdir(), "sluice-nats-"));
 	const server = new Server(await freePort(), folder, options.program ?? findNatsServer());
-	await writeFile(server.configFile, configuration(server.port, server.folder, options.maxPayload ?? "4MB"));
+	await writeFile(server.configFile, configuration(server, options));
 	await server.start();
 	return server;
 }
@@ -53,8 +53,8 @@ export async function freePort(): Promise<number> {
 	return address.port;
 }
 
-function configuration(port: number, folder: string, maxPayload: string): string {
-	return `listen: "127.0.0.1:${port}"\nmax_payload: ${maxPayload}\njetstream { store_dir: "${folder}/store" }\n`;
+function configuration({ port, folder }: TestNatsServer, { maxPayload = "4MB", more = "" }): string {
+	return `listen: "127.0.0.1:${port}"\nmax_payload: ${maxPayload}\njetstream { store_dir: "${folder}/store" }\n${more}\n`;
 }
 
 class Server implements TestNatsServer {
