@@ -114,7 +114,7 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 			untrusted(url, thrown) ??
 			new SluiceError(
 				"unavailable",
-				`NATS at ${url} is not reachable: ${whyUnreachable(thrown, performance.now() - startedMs)}`,
+				`NATS at ${url} is not reachable: ${await whyUnreachable(url, thrown, performance.now() - startedMs)}`,
 				{
 					cause: thrown,
 				},
@@ -159,10 +159,29 @@ export function reconnectWait(isDistrusted: () => boolean): () => number {
 const NO_NEIGHBOUR_MS = 2_500;
 
 /** Bun says of every attempt that failed that it was refused; whoever refuses does so at once. */
-function whyUnreachable(thrown: unknown, tookMs: number): string {
-	const refused = thrown instanceof errors.ConnectionError && tookMs > NO_NEIGHBOUR_MS;
-	if (!refused && !(thrown instanceof errors.TimeoutError)) return errorText(thrown);
-	return `no answer within ${Math.round(tookMs / 100) / 10} s`;
+async function whyUnreachable(url: string, thrown: unknown, tookMs: number): Promise<string> {
+	const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
+	if (code === "ENOTFOUND") return "nobody knows that name";
+	if (code === "EAI_AGAIN") return "no name server answers for that name";
+	const refused = thrown instanceof errors.ConnectionError;
+	if (NO_ROUTE.includes(code) || (refused && !(await hasRoute(url)))) return "this host has no route there";
+	const late = refused && tookMs > NO_NEIGHBOUR_MS;
+	if (!late && !(thrown instanceof errors.TimeoutError)) return errorText(thrown);
+	return `no answer within ${tookMs < 1_000 ? `${Math.ceil(tookMs)} ms` : `${Math.round(tookMs / 100) / 10} s`}`;
+}
+
+const NO_ROUTE: readonly unknown[] = ["ENETUNREACH", "EAFNOSUPPORT", "EADDRNOTAVAIL"];
+
+/** Of several servers they are not asked about. A UDP socket that is connected sends nothing, and says why it cannot. */
+async function hasRoute(url: string): Promise<boolean> {
+	try {
+		const { hostname } = new URL(url.includes("://") ? url : `nats://${url}`);
+		const address = hostname.replace(/^\[|\]$/g, "");
+		(await Bun.udpSocket({ connect: { hostname: address, port: 9 } })).close();
+		return true;
+	} catch (thrown) {
+		return !(thrown instanceof Error && "code" in thrown && NO_ROUTE.includes(thrown.code));
+	}
 }
 
 async function follow(nc: NatsConnection, onThere: () => void, onAway: () => void): Promise<void> {

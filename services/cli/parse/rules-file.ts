@@ -17,7 +17,8 @@ export function parseRulesFile(fileName: string, text: string): Rule[] {
 		parsed = parseJson(text) ?? JSON5.parse(text);
 	} catch (error) {
 		if (!(error instanceof SyntaxError)) throw error;
-		throw refuse(error.message.replace(/^JSON5: (.*) at (\d+:\d+)$/, "line $2: $1"));
+		const [, complaint = error.message, at] = /^JSON5: (.*) at (\d+:\d+)$/.exec(error.message) ?? [];
+		throw refuse(`${at === undefined ? "" : `line ${at}: `}${complaint}: ${remedyOf(complaint)}`);
 	}
 	const twice = findDuplicateKey(text);
 	if (twice !== undefined) throw refuse(`${twice} stands twice in one object: remove one`);
@@ -32,6 +33,11 @@ export function parseRulesFile(fileName: string, text: string): Rule[] {
 		// Checked field by field above, so it is JSON of that shape.
 		return fromJson(RuleSchema, rule as JsonValue);
 	});
+}
+
+function remedyOf(complaint: string): string {
+	if (complaint === "invalid end of input") return "close what is still open, with ], } or a quote";
+	return "see whether a comma or bracket before it is wrong, and put texts such as addresses in quotes";
 }
 
 /** All JSON is JSON5, and read twenty times as fast by the engine itself. Undefined: it is not JSON. */

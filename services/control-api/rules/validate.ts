@@ -67,7 +67,8 @@ function canonicalSources(sources: readonly string[]): string[] {
 	const canonical = new Set<string>();
 	for (const [k, source] of sources.entries()) {
 		const path = `input.sources[${k}]`;
-		if (looksLikeIpv6(source)) throw wrong(path, `${quoted(source)}: IPv6 is not supported yet`);
+		if (looksLikeIpv6(source))
+			throw wrong(path, `${quoted(source)}: IPv6 is not supported yet: give an IPv4 one`);
 		const prefix = parsePrefix(source);
 		if (prefix === undefined) {
 			throw wrong(path, `${quoted(source)} is not an IPv4 address or prefix: write 10.0.0.5 or 10.0.0.0/24`);
@@ -187,7 +188,7 @@ function checkInterface(path: string, name: string): void {
 
 function checkAddress(path: string, text: string, wanted: string): void {
 	if (text === "") throw wrong(path, `missing: give ${wanted}`);
-	if (looksLikeIpv6(text)) throw wrong(path, `${quoted(text)}: IPv6 is not supported yet`);
+	if (looksLikeIpv6(text)) throw wrong(path, `${quoted(text)}: IPv6 is not supported yet: give an IPv4 one`);
 	const address = parseIpv4(text);
 	if (address === undefined) throw wrong(path, `${quoted(text)} is not an IPv4 address: give ${wanted}`);
 	if (address === 0xffff_ffff) throw wrong(path, `${text} is the broadcast address: give ${wanted}`);
