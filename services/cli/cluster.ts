@@ -8,6 +8,7 @@ import { SluiceError } from "@sluice/lib/errors";
 import { requests } from "@sluice/proto/subjects";
 import { CommandFailure, exitCodes, refusedHost } from "./failure.ts";
 import type { GlobalFlags } from "./global-flags.ts";
+import { whileServed } from "./served.ts";
 
 /** The cluster as a command sees it: requests and their answers. */
 export interface Cluster {
@@ -19,6 +20,8 @@ export interface Cluster {
 		message: MessageInitShape<Request>,
 		timeoutMs?: number,
 	): Promise<MessageShape<Response>>;
+	/** An edit that control-api is asked for; `ended` is said as soon as it is known to have ended amid it. */
+	edit<T>(begin: () => Promise<T>, ended: string): Promise<T>;
 }
 
 /** Connects with the operator's credentials, runs `body`, and closes the connection whatever happens. */
@@ -37,6 +40,10 @@ export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster
 					throw isAway() ? connectionLost(url, error) : withRemedy(error);
 				});
 			},
+			edit: (begin, ended) =>
+				whileServed(nc, "sluice-control-api", begin, () =>
+					isAway() ? connectionLost(url) : new CommandFailure(exitCodes.failed, ended),
+				),
 		});
 	} finally {
 		await nc.close();
@@ -55,7 +62,7 @@ function watchConnection(nc: NatsConnection): () => boolean {
 	return () => away;
 }
 
-function connectionLost(url: string, cause: unknown): SluiceError {
+function connectionLost(url: string, cause?: unknown): SluiceError {
 	const message = `the connection to NATS at ${url} is lost: is sluice up still running there?`;
 	return new SluiceError("unavailable", message, { cause });
 }

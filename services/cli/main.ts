@@ -65,7 +65,11 @@ function usageFailure(error: CommanderError, program: Command, argv: string[]): 
 	const command = findCommand(program, argv);
 	const path = pathOf(command);
 	if (error.code !== "commander.help") return describeUsage(error, path);
-	const names = command.commands.map((sub) => sub.name()).join(", ");
+	const shown = command.createHelp().visibleCommands(command);
+	const names = command.commands
+		.filter((sub) => shown.includes(sub))
+		.map((sub) => sub.name())
+		.join(", ");
 	return { exitCode: exitCodes.usage, line: `${path} needs a command: one of ${names}` };
 }
 

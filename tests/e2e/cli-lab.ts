@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { until } from "@sluice/lib/testing/until";
 import { HostRecordSchema } from "@sluice/proto/gen/host";
 import { buckets } from "@sluice/proto/subjects";
 
@@ -71,6 +72,22 @@ export class CliLab {
 		this.#services.delete(service);
 		await child.stdin.end();
 		await child.exited;
+	}
+
+	async killService(service: string): Promise<void> {
+		const child = this.#services.get(service);
+		this.#services.delete(service);
+		child?.kill("SIGKILL");
+		await child?.exited;
+	}
+
+	/** Until the bucket of rules holds some. */
+	async untilRulesAreStored(): Promise<void> {
+		const nc = await this.#nats.connect();
+		await until(async () => {
+			const info = await nc.request(`$JS.API.STREAM.INFO.KV_${buckets.rules}`);
+			return info.json<{ state: { messages: number } }>().state.messages > 0;
+		});
 	}
 
 	/** As when `up` ends: services and NATS are gone. */

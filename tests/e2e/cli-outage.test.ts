@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { CliLab } from "./cli-lab.ts";
+import { CliLab, rulesFile } from "./cli-lab.ts";
 
 test("stats --watch says clearly that the connection is lost, and goes on watching", async () => {
 	const lab = await CliLab.start();
@@ -21,6 +21,21 @@ test("stats --watch says clearly that the connection is lost, and goes on watchi
 		expect(child.exitCode).toBeNull();
 		child.kill("SIGINT");
 		expect(await child.exited).toBe(0);
+	} finally {
+		await lab.stop();
+	}
+}, 40_000);
+
+test("apply says at once that control-api was killed amid it, and that a part may stand", async () => {
+	const lab = await CliLab.start();
+	try {
+		const child = lab.spawn(["apply", "-f", "-", "--timeout", "60"], rulesFile(5_000));
+		await lab.untilRulesAreStored();
+		await lab.killService("control-api");
+		expect(await child.stderr.text()).toBe(
+			"sluice: control-api ended amid the apply, and a part of it may stand: run the same apply again\n",
+		);
+		expect(await child.exited).toBe(1);
 	} finally {
 		await lab.stop();
 	}
