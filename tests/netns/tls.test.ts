@@ -147,8 +147,8 @@ test("a host whose credentials were revoked is told so", async () => {
 	await first.sluice("credentials", "revoke", "host", "relay-b");
 	await until("its log says so", () =>
 		second.log.includes(
-			`NATS at ${URL} refuses the credentials of this host: make new ones there with sluice credentials host relay-b, ` +
-				"and start sluice up with them",
+			`NATS at ${URL} refuses the credentials of this host: make new ones on the cluster's first host with ` +
+				"sluice credentials host relay-b, and start sluice up with them",
 		)
 			? true
 			: undefined,
