@@ -1,3 +1,4 @@
+import type { BucketSnapshot } from "@sluice/lib/kv-snapshot";
 import type { Output, StoredRule } from "@sluice/proto/gen/rule";
 import { outputKey } from "@sluice/proto/output-key";
 
@@ -18,23 +19,39 @@ export interface CataloguedOutput {
 /** By the uids of all rules that there are, the keys of their outputs; undefined: nobody knows which there are. */
 export type Countable = ReadonlyMap<string, ReadonlySet<bigint>> | undefined;
 
-export function countableOf(stored: Iterable<StoredRule>): Countable {
-	const keys = new Map<string, ReadonlySet<bigint>>();
-	for (const one of stored) {
-		const rule = known.get(one) ?? catalogued(one);
-		if (rule !== undefined) keys.set(rule.uid, rule.keys);
-	}
-	return keys;
-}
+/** The rules of the bucket as they are now. */
+export class RuleCatalogue {
+	readonly #bucket: BucketSnapshot<StoredRule>;
+	#rules: CataloguedRule[] | undefined;
+	#countable: Countable;
 
-/** The rules in order of their names. */
-export function catalogue(stored: Iterable<StoredRule>): CataloguedRule[] {
-	const rules: CataloguedRule[] = [];
-	for (const one of stored) {
-		const rule = known.get(one) ?? catalogued(one);
-		if (rule !== undefined) rules.push(rule);
+	constructor(bucket: BucketSnapshot<StoredRule>) {
+		this.#bucket = bucket;
+		bucket.onChange(() => {
+			this.#rules = undefined;
+			this.#countable = undefined;
+		});
 	}
-	return rules.sort((a, b) => (a.name < b.name ? -1 : 1));
+
+	/** In order of their names. */
+	get rules(): CataloguedRule[] {
+		this.#rules ??= this.#all().sort((a, b) => (a.name < b.name ? -1 : 1));
+		return this.#rules;
+	}
+
+	get countable(): Countable {
+		const { current, stream, entries } = this.#bucket;
+		// Rules that were lost come back with their uids (ADR 0076).
+		if (!current || stream.damaged || entries.size === 0) return undefined;
+		this.#countable ??= new Map(this.#all().map(({ uid, keys }) => [uid, keys]));
+		return this.#countable;
+	}
+
+	#all() {
+		return [...this.#bucket.entries.values()].flatMap(
+			({ value }) => known.get(value) ?? catalogued(value) ?? [],
+		);
+	}
 }
 
 /** A change is another object: of many rules few are new at a time. */

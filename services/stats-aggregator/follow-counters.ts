@@ -7,6 +7,7 @@ import {
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText } from "@sluice/lib/errors";
 import { countersStream, countersSubjects } from "@sluice/proto/subjects";
+import { steadyNowMs } from "./clock.ts";
 
 export interface CountersListener {
 	/** `atMs`: when the message came, Unix milliseconds; for a stored one, came to the server. */
@@ -33,7 +34,7 @@ export function followCounters(nc: NatsConnection, listener: CountersListener): 
 	const subscription = nc.subscribe(countersSubjects, {
 		callback: (problem, message) => {
 			if (problem === null) {
-				listener.onMessage(message.subject, message.data, Date.now());
+				listener.onMessage(message.subject, message.data, steadyNowMs());
 			} else {
 				listener.onTrouble(`subscription to ${countersSubjects}: ${errorText(problem)}`);
 			}
@@ -83,6 +84,6 @@ async function readStored(nc: NatsConnection, listener: CountersListener): Promi
 async function readLast(jsm: JetStreamManager, subject: string, listener: CountersListener): Promise<void> {
 	const stored = await jsm.streams.getMessage(countersStream, { last_by_subj: subject });
 	if (stored !== null) {
-		listener.onMessage(subject, stored.data, Math.min(Date.now(), stored.time.getTime()));
+		listener.onMessage(subject, stored.data, Math.min(steadyNowMs(), stored.time.getTime()));
 	}
 }

@@ -1,4 +1,5 @@
-import { JetStreamApiCodes, JetStreamApiError, jetstream } from "@nats-io/jetstream";
+import { fromBinary } from "@bufbuild/protobuf";
+import { JetStreamApiCodes, JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText } from "@sluice/lib/errors";
 import { type BucketSnapshot, followBucket, type SnapshotEntry } from "@sluice/lib/kv-snapshot";
@@ -6,8 +7,9 @@ import type { ServiceLogger } from "@sluice/lib/log";
 import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
 import { buckets, ENDED_RUNS, endedRunKey, keptFiguresKey } from "@sluice/proto/subjects";
 import type { KnownHosts } from "./belongs.ts";
+import { steadyNowMs } from "./clock.ts";
 import { type Fold, foldEnded, foldKept, type HostFold } from "./fold.ts";
-import { keepLast, takeLost, type Wanted } from "./kept.ts";
+import { type Kept, keepLast, takeLost, type Wanted } from "./kept.ts";
 import { decodeEnded, decodeKept, encodeKept } from "./stored-figures.ts";
 
 const LOOK_EVERY_MS = 1000;
@@ -32,6 +34,8 @@ export class FigureKeeper {
 	/** By host: when the workers had been heard whose last words are kept. */
 	readonly #keptAt = new Map<string, number>();
 	#wanted: () => Wanted = () => () => true;
+	/** Written, and not yet come back as a change of the bucket. */
+	readonly #onTheirWay = new WeakSet<Kept>();
 	#writing = false;
 	#said = "";
 
@@ -48,7 +52,7 @@ export class FigureKeeper {
 		const snapshot = await followBucket(this.#nc, buckets.figures, KeptFiguresSchema, { onTrouble });
 		this.#snapshot = snapshot;
 		this.#takeAll(() => true);
-		snapshot.onChange(({ key, entry }) => this.#take(key, entry));
+		snapshot.onChange(({ key, entry, revision, lost }) => this.#take(key, entry, lost ? 0n : revision));
 	}
 
 	/** `wanted`: which rules there are now. */
@@ -62,7 +66,17 @@ export class FigureKeeper {
 		clearInterval(this.#timer);
 		while (this.#writing) await Bun.sleep(POLL_MS);
 		await this.#look(0);
+		// The first may have found out what stands in the bucket.
+		if (this.unkept > 0) await this.#look(0);
 		this.#snapshot?.stop();
+	}
+
+	/** Of how many rules, host by host, figures are to be kept and are not yet. */
+	get unkept(): number {
+		const waiting = this.#unwritten().filter(({ kept }) => !this.#onTheirWay.has(kept));
+		const rulesOf = ({ former, previous, last }: Kept) =>
+			Math.max(former.size, previous?.rows.size ?? 0, last?.latest?.rules.size ?? 0);
+		return waiting.reduce((sum, { kept }) => sum + rulesOf(kept), 0);
 	}
 
 	/** What was kept of a host, and nothing that was said since. */
@@ -77,19 +91,23 @@ export class FigureKeeper {
 			for (const [key, entry] of all) if (key.split(".").length > 2 === ofRuns) this.#take(key, entry);
 	}
 
-	#take(key: string, entry: SnapshotEntry<KeptFigures> | undefined): void {
+	/** `removedAt`: the sequence of the removal, where there is no entry; 0: nothing stands there. */
+	#take(key: string, entry: SnapshotEntry<KeptFigures> | undefined, removedAt = 0n): void {
 		const [id = "", part = "", run] = key.split(".");
-		if (run === undefined) this.#takeKept(key, id, Number(part), entry);
+		if (run === undefined) {
+			this.#keptAt.delete(id);
+			if (entry === undefined) this.#takeRemoved(id, Number(part), removedAt);
+			else this.#takeKept(key, id, Number(part), entry);
+		}
 		this.#takeEnded(id, Number(part));
 	}
 
-	#takeKept(key: string, id: string, part: number, entry: SnapshotEntry<KeptFigures> | undefined): void {
-		this.#keptAt.delete(id);
-		if (entry === undefined) {
-			const host = this.#fold.hosts.get(id);
-			if (host !== undefined) takeLost(host, part);
-			return;
-		}
+	#takeRemoved(id: string, part: number, removedAt: bigint): void {
+		const host = this.#fold.hosts.get(id);
+		if (host !== undefined) takeLost(host, part, removedAt);
+	}
+
+	#takeKept(key: string, id: string, part: number, entry: SnapshotEntry<KeptFigures>): void {
 		this.#reading(key, () =>
 			foldKept(this.#fold, id, part, decodeKept(entry.value, entry.revision, writtenMs(entry))),
 		);
@@ -118,7 +136,7 @@ export class FigureKeeper {
 
 	/** Keeps what is to be kept, hosts that were silent for so long among it. */
 	async #look(silentMs: number): Promise<void> {
-		const nowMs = Date.now();
+		const nowMs = steadyNowMs();
 		if (this.#snapshot?.current !== true) this.#currentSinceMs = Number.POSITIVE_INFINITY;
 		else this.#currentSinceMs = Math.min(nowMs, this.#currentSinceMs);
 		if (this.#writing || this.#currentSinceMs > nowMs) return;
@@ -155,40 +173,65 @@ export class FigureKeeper {
 		this.#keptAt.set(id, heardAtMs);
 	}
 
-	async #writeAll(nowMs: number): Promise<void> {
-		const writes = this.#hosts().flatMap(([id, host]) =>
-			[...host.kept].flatMap(([part, kept]) =>
-				kept.unwritten ? [{ key: keptFiguresKey(id, part), kept, incarnation: host.incarnation }] : [],
+	#unwritten(): { key: string; kept: Kept; incarnation: bigint }[] {
+		return this.#hosts().flatMap(([id, { kept: parts, incarnation }]) =>
+			[...parts].flatMap(([part, kept]) =>
+				kept.unwritten ? [{ key: keptFiguresKey(id, part), kept, incarnation }] : [],
 			),
 		);
+	}
+
+	async #writeAll(nowMs: number): Promise<void> {
+		const writes = this.#unwritten();
 		if (writes.length === 0) return;
 		const rules = this.#wanted();
 		for (let at = 0; at < writes.length; at += WRITES_AT_ONCE) {
 			const some = writes.slice(at, at + WRITES_AT_ONCE);
 			await Promise.all(
 				some.map(({ key, kept, incarnation }) =>
-					this.#write(key, kept.revision, encodeKept(incarnation, kept, rules, nowMs)),
+					this.#write(key, kept, encodeKept(incarnation, kept, rules, nowMs)),
 				),
 			);
 		}
 	}
 
 	/** What was written comes back as a change of the bucket: until then it stays unwritten. */
-	async #write(key: string, revision: bigint, value: Uint8Array): Promise<void> {
+	async #write(key: string, kept: Kept, value: Uint8Array): Promise<void> {
 		try {
-			await jetstream(this.#nc).publish(`$KV.${buckets.figures}.${key}`, value, {
+			await jetstream(this.#nc).publish(subjectOf(key), value, {
 				timeout: WRITE_TIMEOUT_MS,
-				expect: { lastSubjectSequence: Number(revision) },
+				expect: { lastSubjectSequence: Number(kept.revision) },
 			});
+			this.#onTheirWay.add(kept);
 		} catch (thrown) {
-			// Another aggregator was first, and its value is on the way.
 			const conflict =
 				thrown instanceof JetStreamApiError && thrown.code === JetStreamApiCodes.StreamWrongLastSequence;
 			if (!conflict) throw thrown;
+			await this.#takeWhatStands(key);
 		}
+	}
+
+	/** Another aggregator was first; or somebody has emptied the bucket, which nobody tells those who watch it. */
+	async #takeWhatStands(key: string): Promise<void> {
+		const jsm = await jetstreamManager(this.#nc, { checkAPI: false, timeout: WRITE_TIMEOUT_MS });
+		const stored = await jsm.streams.getMessage(`KV_${buckets.figures}`, { last_by_subj: subjectOf(key) });
+		if (stored === null) {
+			this.#log.warn("the bucket of kept figures was emptied: what is known of them is written again");
+			for (const host of this.#fold.hosts.values())
+				for (const part of host.kept.keys()) takeLost(host, part, 0n);
+			return;
+		}
+		const revision = BigInt(stored.seq);
+		if (stored.data.length === 0) return this.#take(key, undefined, revision);
+		const value = fromBinary(KeptFiguresSchema, stored.data);
+		this.#take(key, { value, revision, writtenUnixMs: stored.time.getTime() });
 	}
 }
 
+function subjectOf(key: string): string {
+	return `$KV.${buckets.figures}.${key}`;
+}
+
 function writtenMs({ writtenUnixMs }: SnapshotEntry<KeptFigures>): number {
-	return Math.min(Date.now(), writtenUnixMs);
+	return Math.min(steadyNowMs(), writtenUnixMs);
 }

@@ -115,10 +115,10 @@ export function takeStored(host: HostFold, part: number, stored: StoredFigures):
 	host.kept.set(part, { ...kept, revision, unwritten: ours !== undefined || last !== undefined });
 }
 
-/** The bucket is another one than before, and lacks it. */
-export function takeLost({ kept }: HostFold, part: number): void {
+/** The bucket lacks it. `revision`: of its removal; 0: the bucket is another one than before, or was emptied. */
+export function takeLost({ kept }: HostFold, part: number, revision: bigint): void {
 	const known = kept.get(part);
-	if (known !== undefined) kept.set(part, { ...known, revision: 0n, unwritten: true });
+	if (known !== undefined) kept.set(part, { ...known, revision, unwritten: true });
 }
 
 /** The host is gone: what its workers said last is kept. */

@@ -392,6 +392,21 @@ describe("the aggregator on a real nats-server", () => {
 		await until(async () => (await received()) === 110n);
 	});
 
+	test("figures that it cannot keep when it is stopped are counted in one line", async () => {
+		const log = await startAggregator();
+		await begin("relay-b", 100n);
+		publish({ host: "relay-b", rules: [{ uid: uid(1), received: 10n }] });
+		await until(async () => (await received()) === 10n);
+		const jsm = await jetstreamManager(nc);
+		const { config } = await jsm.streams.info(`KV_${buckets.figures}`);
+		await jsm.streams.update(config.name, { ...config, max_msg_size: 10 });
+		const child = processes.pop();
+		child?.kill("SIGTERM");
+		expect(await child?.exited).toBe(0);
+		await until(() => log().includes("figures were not kept in time"));
+		expect(log()).toContain('"figures":1,');
+	});
+
 	test("publishes the same figures in JSON, for whoever watches from a shell", async () => {
 		const heard: Msg[] = [];
 		nc.subscribe("sluice.v1.stats.>", { callback: (_, message) => void heard.push(message) });

@@ -22,7 +22,8 @@ import {
 } from "@sluice/proto/gen/stats";
 import { buckets, requests, statsJsonSubject, statsSubject } from "@sluice/proto/subjects";
 import { KnownHosts } from "./belongs.ts";
-import { type CataloguedRule, type Countable, catalogue, countableOf } from "./catalogue.ts";
+import { type CataloguedRule, type Countable, RuleCatalogue } from "./catalogue.ts";
+import { steadyNowMs } from "./clock.ts";
 import { CountersDecoder } from "./counters-decoder.ts";
 import { emptyFold, type Fold, foldChunk } from "./fold.ts";
 import { type CountersListener, followCounters } from "./follow-counters.ts";
@@ -91,26 +92,11 @@ async function main(): Promise<void> {
 		() => feed.stop(),
 	);
 
-	let known: CataloguedRule[] | undefined;
-	let knownKeys: Countable;
-	rules.onChange(() => {
-		known = undefined;
-		knownKeys = undefined;
-	});
-	const stored = () => [...rules.entries.values()].map(({ value }) => value);
-	const currentRules = () => {
-		known ??= catalogue(stored());
-		return known;
-	};
-	keepFigures = () => keeper.stop();
-	countable = () => {
-		// Rules that were lost come back with their uids (ADR 0076).
-		if (!rules.current || rules.stream.damaged || rules.entries.size === 0) return undefined;
-		knownKeys ??= countableOf(stored());
-		return knownKeys;
-	};
+	const catalogue = new RuleCatalogue(rules);
+	countable = () => catalogue.countable;
+	keepFigures = () => keepLast(keeper, logger);
 	keeper.start(() => {
-		const keys = countable();
+		const keys = catalogue.countable;
 		return (uid) => keys?.has(uid) !== false;
 	});
 	const isWarm = warmUp(
@@ -121,11 +107,20 @@ async function main(): Promise<void> {
 	await serveQueries(nc, logger, isStopping, async (request) => {
 		// Soon after the start an answer takes up to WARM_UP_MS: better than none, or one that steps back.
 		while (!isWarm()) await Bun.sleep(WARM_UP_POLL_MS);
-		return getStats(fold, currentRules(), request, Date.now());
+		return getStats(fold, catalogue.rules, request, steadyNowMs());
 	});
-	publishEachSecond(nc, logger, fold, () => (isWarm() ? currentRules() : []));
+	publishEachSecond(nc, logger, fold, () => (isWarm() ? catalogue.rules : []));
 	keepAliveFile(config.aliveFile, () => rules.current && hosts.current);
 	logger.facility("main").info({ ready: true }, "ready");
+}
+
+/** Before the process leaves. */
+async function keepLast(keeper: FigureKeeper, logger: ServiceLogger): Promise<void> {
+	await settlesWithin(keeper.stop(), KEEP_LIMIT_MS);
+	const { unkept } = keeper;
+	if (unkept === 0) return;
+	const line = "figures were not kept in time: totals lack them if their hosts begin anew";
+	logger.facility("fold").warn({ figures: unkept }, line);
 }
 
 /** Folds what comes; what is malformed is dropped with one line per interval. */
@@ -244,7 +239,7 @@ function publishEachSecond(
 	});
 	setInterval(async () => {
 		try {
-			log.debug({ rules: await publication.run(rules(), Date.now()) }, "published");
+			log.debug({ rules: await publication.run(rules(), steadyNowMs()) }, "published");
 		} catch (thrown) {
 			log.warn({ error: errorText(thrown) }, "statistics were not published");
 		}
@@ -280,7 +275,6 @@ function jsonHeaders(): MsgHdrs {
 function stopOnce(
 	nc: NatsConnection,
 	followers: readonly (() => void)[],
-	/** No longer than KEEP_LIMIT_MS. */
 	lastWork: () => Promise<void>,
 ): { readonly stop: () => void; readonly isStopping: () => boolean } {
 	let stopping = false;
@@ -296,7 +290,7 @@ function stopOnce(
 				setTimeout(exit, DRAIN_LIMIT_MS);
 				void nc.drain().then(exit, exit);
 			};
-			void settlesWithin(lastWork(), KEEP_LIMIT_MS).then(drain, drain);
+			void lastWork().then(drain, drain);
 		},
 	};
 }

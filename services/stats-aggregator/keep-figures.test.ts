@@ -1,0 +1,96 @@
+import { afterEach, beforeEach, expect, setSystemTime, test } from "bun:test";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { createLogger } from "@sluice/lib/log";
+import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { until } from "@sluice/lib/testing/until";
+import { HostRecordSchema } from "@sluice/proto/gen/host";
+import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
+import { buckets, keptFiguresKey } from "@sluice/proto/subjects";
+import { KnownHosts } from "./belongs.ts";
+import { steadyNowMs } from "./clock.ts";
+import { emptyFold, type Fold } from "./fold.ts";
+import { FigureKeeper } from "./keep-figures.ts";
+import { foldReading, uid } from "./testing/counters.ts";
+
+const STREAM = `KV_${buckets.figures}`;
+let server: TestNatsServer;
+let nc: NatsConnection;
+let jsm: JetStreamManager;
+let fold: Fold;
+let keeper: FigureKeeper;
+
+beforeEach(async () => {
+	server = await startNatsServer();
+	nc = await server.connect();
+	jsm = await jetstreamManager(nc);
+	await jsm.streams.add({ name: STREAM, subjects: [`$KV.${buckets.figures}.>`], max_msgs_per_subject: 1 });
+	fold = emptyFold();
+	const known = new KnownHosts();
+	for (const host of ["relay-b", "relay-c"])
+		known.take(create(HostRecordSchema, { host, incarnation: 1_000n, workers: [{ worker: 0 }] }));
+	keeper = new FigureKeeper(nc, fold, known, createLogger({ service: "test", level: "error" }));
+	await keeper.read();
+	keeper.start(() => () => true);
+});
+
+afterEach(async () => {
+	setSystemTime();
+	await keeper.stop();
+	await server.stop();
+});
+
+function hear(host: string, incarnation: bigint, received: bigint): void {
+	foldReading(fold, { host, incarnation, rules: [{ uid: uid(1), received }] }, steadyNowMs());
+}
+
+function subject(host: string): string {
+	return `$KV.${buckets.figures}.${keptFiguresKey(host, 0)}`;
+}
+
+async function kept(host: string): Promise<KeptFigures | undefined> {
+	const stored = await jsm.streams.getMessage(STREAM, { last_by_subj: subject(host) });
+	return stored === null ? undefined : fromBinary(KeptFiguresSchema, stored.data);
+}
+
+async function keptIs(host: string, packets: bigint): Promise<void> {
+	await until(async () => {
+		const { former, previous } = (await kept(host)) ?? {};
+		return (former?.ruleReceivedPackets[0] ?? 0n) + (previous?.ruleReceivedPackets[0] ?? 0n) === packets;
+	});
+}
+
+test("after somebody emptied the bucket, what is known of all hosts is written again", async () => {
+	for (const host of ["relay-b", "relay-c"]) for (const run of [100n, 200n]) hear(host, run, 10n);
+	for (const host of ["relay-b", "relay-c"]) await keptIs(host, 10n);
+	await jsm.streams.purge(STREAM);
+	hear("relay-b", 300n, 1n);
+	await keptIs("relay-b", 20n);
+	await keptIs("relay-c", 10n);
+});
+
+test("after somebody removed a host's figures, they are written again", async () => {
+	for (const run of [100n, 200n]) hear("relay-b", run, 10n);
+	await keptIs("relay-b", 10n);
+	const removal = headers();
+	removal.set("KV-Operation", "DEL");
+	await nc.request(subject("relay-b"), "", { headers: removal, timeout: 2_000 });
+	hear("relay-b", 300n, 1n);
+	await keptIs("relay-b", 20n);
+});
+
+test("a clock that is set back makes nobody seem to have been heard later than now", async () => {
+	hear("relay-b", 100n, 10n);
+	setSystemTime(new Date(Date.now() - 3_600_000));
+	await keeper.stop();
+	expect((await kept("relay-b"))?.last?.ruleReceivedPackets).toEqual([10n]);
+});
+
+test("what could not be kept is counted", async () => {
+	for (const host of ["relay-b", "relay-c"]) hear(host, 100n, 10n);
+	const { config } = await jsm.streams.info(STREAM);
+	await jsm.streams.update(STREAM, { ...config, max_msg_size: 10 });
+	await keeper.stop();
+	expect(keeper.unkept).toBe(2);
+});
