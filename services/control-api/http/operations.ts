@@ -46,8 +46,7 @@ export function operations(parts: OperationParts): Operation[] {
 		...writeRules(parts),
 		applyRules(parts),
 		...observe(parts),
-		forgetHost(parts),
-		restartWorker(parts),
+		...changeHosts(parts),
 		...expose(parts),
 		...probes(parts),
 	];
@@ -184,37 +183,36 @@ function observe({ api, stats }: OperationParts): Operation[] {
 	];
 }
 
-function forgetHost({ api }: OperationParts): Operation {
-	return operation({
-		method: "DELETE",
-		path: "/v1/hosts/{host}",
-		summary: "Leave out a host that is gone; refused while it is there",
-		query: schemas.noQuery,
-		answer: { description: "Forgotten", schema: schemas.forgetHostResponse },
-		handle: async ({ parameters }) => {
-			const { host = "" } = parameters;
-			const response = await api.forgetting.handle(create(ForgetHostRequestSchema, { host }));
-			return respondMessage(ForgetHostResponseSchema, response);
-		},
-	});
-}
-
-function restartWorker({ api }: OperationParts): Operation {
-	return operation({
-		method: "POST",
-		path: "/v1/hosts/{host}/workers/{worker}/restart",
-		summary: "Replace one worker without loss; answers when its successor runs",
-		query: schemas.noQuery,
-		answer: { description: "The successor", schema: schemas.restartWorkerResponse },
-		handle: async ({ parameters }) => {
-			const { host = "", worker = "" } = parameters;
-			if (!/^[0-9]{1,4}$/.test(worker)) {
-				throw new SluiceError("invalid", `worker: ${JSON.stringify(worker)} is not the number of a worker`);
-			}
-			const request = create(RestartWorkerRequestSchema, { host, worker: Number(worker) });
-			return respondMessage(RestartWorkerResponseSchema, await api.workerRestart.handle(request));
-		},
-	});
+function changeHosts({ api }: OperationParts): Operation[] {
+	return [
+		operation({
+			method: "DELETE",
+			path: "/v1/hosts/{host}",
+			summary: "Leave out a host that is gone; refused while it is there",
+			query: schemas.noQuery,
+			answer: { description: "Forgotten", schema: schemas.forgetHostResponse },
+			handle: async ({ parameters }) => {
+				const { host = "" } = parameters;
+				const response = await api.forgetting.handle(create(ForgetHostRequestSchema, { host }));
+				return respondMessage(ForgetHostResponseSchema, response);
+			},
+		}),
+		operation({
+			method: "POST",
+			path: "/v1/hosts/{host}/workers/{worker}/restart",
+			summary: "Replace one worker without loss; answers when its successor runs",
+			query: schemas.noQuery,
+			answer: { description: "The successor", schema: schemas.restartWorkerResponse },
+			handle: async ({ parameters }) => {
+				const { host = "", worker = "" } = parameters;
+				if (!/^[0-9]{1,4}$/.test(worker)) {
+					throw new SluiceError("invalid", `worker: ${JSON.stringify(worker)} is not the number of a worker`);
+				}
+				const request = create(RestartWorkerRequestSchema, { host, worker: Number(worker) });
+				return respondMessage(RestartWorkerResponseSchema, await api.workerRestart.handle(request));
+			},
+		}),
+	];
 }
 
 function expose({ api, stats, events }: OperationParts): Operation[] {
