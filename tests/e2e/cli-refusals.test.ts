@@ -151,7 +151,13 @@ const cases: [what: string, exitCode: number, words: string[], line: string, std
 		"rules[1] (b): input: r0:239.1.1.9:5001 from any source is taken by rule a: change one of the two, or give them different hosts",
 		file({ name: "a", input, outputs }, { name: "b", input, outputs }),
 	],
-	["half a file", 1, apply, "standard input: line 1:24: invalid end of input: close what is still open, with ], } or a quote", '{ rules: [ { name: "a",'],
+	[
+		"half a file",
+		1,
+		apply,
+		"standard input: line 1:24: invalid end of input: close what is still open, with ], } or a quote",
+		'{ rules: [ { name: "a",',
+	],
 ];
 
 for (const [what, exitCode, words, line, stdin] of cases) {

@@ -1,46 +1,31 @@
 // Servers before 2.12 have no batches; with them every test here is skipped.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { create } from "@bufbuild/protobuf";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { MORE_HEADER } from "@sluice/lib/headers";
-import { findNatsServer, startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
-import { StoredRuleSchema } from "@sluice/proto/gen/rule";
+import { findNatsServer } from "@sluice/lib/testing/nats-server";
 import type { Write } from "../rules/plan.ts";
-import { manyRules } from "../testing/cluster.ts";
+import { RuleStore, writes } from "../testing/rule-store.ts";
 import { ConnectionWatch } from "./connection-watch.ts";
 import { RuleBatches } from "./rule-batches.ts";
 import { RuleLog } from "./rule-log.ts";
 import { isAtLeast, knowsBatches, openStorage, rulesSequence } from "./storage.ts";
 
-const program = findNatsServer();
-const version = /v(\d\S*)/.exec(Bun.spawnSync([program, "--version"]).stdout.toString())?.[1] ?? "";
+const version = /v(\d\S*)/.exec(Bun.spawnSync([findNatsServer(), "--version"]).stdout.toString())?.[1] ?? "";
 const withBatches = test.skipIf(!isAtLeast(version, "2.12.0"));
 
-let server: TestNatsServer;
+let store: RuleStore;
 let nc: NatsConnection;
 beforeAll(async () => {
-	server = await startNatsServer({ program });
-	nc = await server.connect();
+	store = await RuleStore.start();
+	({ nc } = store);
 });
 afterAll(async () => {
-	await server.stop();
+	await store.stop();
 });
-
-const writes = (count: number, prefix: string): Write[] =>
-	manyRules(count, prefix).map((rule) => ({
-		name: rule.name ?? "",
-		stored: create(StoredRuleSchema, { rule, uid: "u" }),
-		previous: undefined,
-	}));
 
 const removals = (some: readonly Write[]): Write[] =>
 	some.map(({ name }) => ({ name, stored: undefined, previous: undefined }));
-
-async function state() {
-	const { last_seq, messages } = (await (await jetstreamManager(nc)).streams.info("KV_sluice_rules")).state;
-	return { last: BigInt(last_seq), messages };
-}
 
 /** Whoever publishes one by one fails the test: with batches nothing does. */
 const noSingles = { publish: () => Promise.reject(new Error("published alone")) };
@@ -66,14 +51,14 @@ withBatches("a bucket that was made without them gets them", async () => {
 });
 
 withBatches("many writes are stored in order with consecutive revisions, and removed again", async () => {
-	const base = (await state()).last;
+	const base = (await store.state()).last;
 	const many = writes(1_300, "plain");
 	const outcome = await ruleLog().append(many, base);
 	expect(outcome.failure).toBeUndefined();
 	expect(outcome.written.map(({ revision }) => revision - base)).toEqual(
 		Array.from({ length: 1_300 }, (_, k) => BigInt(k + 1)),
 	);
-	expect((await state()).last).toBe(base + 1_300n);
+	expect((await store.state()).last).toBe(base + 1_300n);
 	const stored = await jetstream(nc).streams.get("KV_sluice_rules");
 	expect((await stored.getMessage({ last_by_subj: "$KV.sluice_rules.plain-01299" }))?.seq).toBe(
 		Number(base) + 1_300,
@@ -87,14 +72,14 @@ withBatches("many writes are stored in order with consecutive revisions, and rem
 });
 
 withBatches("a stale sequence writes nothing at all", async () => {
-	const before = await state();
+	const before = await store.state();
 	const outcome = await ruleLog().append(writes(100, "stale"), before.last - 1n);
 	expect([outcome.failure, outcome.written.length]).toEqual(["interfered", 0]);
-	expect(await state()).toEqual(before);
+	expect(await store.state()).toEqual(before);
 });
 
 withBatches("somebody else's write before the commit stops the batch and everything after it", async () => {
-	const base = (await state()).last;
+	const base = (await store.state()).last;
 	let commits = 0;
 	const interfered: Pick<NatsConnection, "publish" | "request"> = {
 		publish: (...sent) => nc.publish(...sent),
@@ -106,17 +91,17 @@ withBatches("somebody else's write before the commit stops the batch and everyth
 	};
 	const outcome = await ruleLog(interfered).append(writes(1_300, "middle"), base);
 	expect([outcome.failure, outcome.written.length, outcome.uncertain.length]).toEqual(["interfered", 512, 0]);
-	expect((await state()).last).toBe(base + 513n);
+	expect((await store.state()).last).toBe(base + 513n);
 });
 
 withBatches("after a pause nothing more is sent", async () => {
-	const base = (await state()).last;
+	const base = (await store.state()).last;
 	const outcome = await ruleLog().append(writes(1_300, "pause"), base, () => true);
 	expect([outcome.failure, outcome.written.length]).toEqual([undefined, 512]);
 });
 
 withBatches("a batch whose answer is lost is uncertain as a whole", async () => {
-	const base = (await state()).last;
+	const base = (await store.state()).last;
 	const lossy: Pick<NatsConnection, "publish" | "request"> = {
 		publish: (...sent) => nc.publish(...sent),
 		request: async (...sent) => {
@@ -129,7 +114,7 @@ withBatches("a batch whose answer is lost is uncertain as a whole", async () => 
 });
 
 withBatches("a batch that gets no answer, nor is stored, is known before its time is up", async () => {
-	const { last } = await state();
+	const { last } = await store.state();
 	const silent = { publish: () => {}, request: () => new Promise<never>(() => {}) };
 	const outcome = await ruleLog(silent).append(writes(2, "silent"), last);
 	expect([outcome.failure, outcome.written.length, outcome.uncertain.length]).toEqual(["stalled", 0, 2]);

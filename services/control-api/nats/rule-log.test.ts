@@ -1,44 +1,26 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { type JetStreamClient, jetstream, jetstreamManager } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
-import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { type JetStreamClient, jetstream } from "@nats-io/jetstream";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
-import type { Write } from "../rules/plan.ts";
-import { manyRules } from "../testing/cluster.ts";
+import { RuleStore, writes } from "../testing/rule-store.ts";
 import { ConnectionWatch } from "./connection-watch.ts";
 import { RuleLog } from "./rule-log.ts";
-import { openStorage, rulesSequence } from "./storage.ts";
+import { rulesSequence } from "./storage.ts";
 
-let server: TestNatsServer;
-let nc: NatsConnection;
+let store: RuleStore;
 beforeAll(async () => {
-	server = await startNatsServer();
-	nc = await server.connect();
-	await openStorage(nc, undefined);
+	store = await RuleStore.start();
 });
 afterAll(async () => {
-	await server.stop();
+	await store.stop();
 });
 
 const ruleLog = (js: Pick<JetStreamClient, "publish">) =>
-	new RuleLog(js, new ConnectionWatch(nc), () => rulesSequence(nc));
-
-const writes = (count: number, prefix: string): Write[] =>
-	manyRules(count, prefix).map((rule) => ({
-		name: rule.name ?? "",
-		stored: create(StoredRuleSchema, { rule, uid: "u" }),
-		previous: undefined,
-	}));
-
-async function lastSequence(): Promise<bigint> {
-	const jsm = await jetstreamManager(nc);
-	return BigInt((await jsm.streams.info("KV_sluice_rules")).state.last_seq);
-}
+	new RuleLog(js, new ConnectionWatch(store.nc), () => rulesSequence(store.nc));
 
 test("writes are appended in order with consecutive revisions", async () => {
-	const base = await lastSequence();
-	const outcome = await ruleLog(jetstream(nc)).append(writes(1_000, "plain"), base);
+	const base = (await store.state()).last;
+	const outcome = await ruleLog(jetstream(store.nc)).append(writes(1_000, "plain"), base);
 	expect(outcome.failure).toBeUndefined();
 	expect(outcome.written.map((written) => written.revision - base)).toEqual(
 		Array.from({ length: 1_000 }, (_, k) => BigInt(k + 1)),
@@ -46,16 +28,16 @@ test("writes are appended in order with consecutive revisions", async () => {
 });
 
 test("a stale sequence writes nothing at all", async () => {
-	const base = await lastSequence();
-	const outcome = await ruleLog(jetstream(nc)).append(writes(100, "stale"), base - 1n);
+	const base = (await store.state()).last;
+	const outcome = await ruleLog(jetstream(store.nc)).append(writes(100, "stale"), base - 1n);
 	expect([outcome.failure, outcome.written.length]).toEqual(["interfered", 0]);
-	expect(await lastSequence()).toBe(base);
+	expect((await store.state()).last).toBe(base);
 });
 
 test("somebody else's write in the middle stops everything after it", async () => {
-	const js = jetstream(nc);
-	const other = jetstream(await server.connect());
-	const base = await lastSequence();
+	const js = jetstream(store.nc);
+	const other = jetstream(await store.server.connect());
+	const base = (await store.state()).last;
 	// Everything from our 40th on waits until our first 39, and then the other's message, are
 	// stored: two connections alone keep no order. By its sequence our 41st would then be right again.
 	const sent: Promise<unknown>[] = [];
@@ -82,5 +64,5 @@ test("somebody else's write in the middle stops everything after it", async () =
 	expect(outcome.written.map((written) => written.revision - base)).toEqual(
 		Array.from({ length: 39 }, (_, k) => BigInt(k + 1)),
 	);
-	expect(await lastSequence()).toBe(base + 40n);
+	expect((await store.state()).last).toBe(base + 40n);
 });
