@@ -40,8 +40,11 @@ test("an exception is told with its reason", () => {
 	}
 });
 
-test("a host that is gone, one that is unknown and one that need not be there", () => {
+test("a host that is gone, one that was stopped, one that is unknown and one that need not be there", () => {
 	expect(states([observed({ appliedSequence: 7n }, 4.9)])).toEqual([["a", PENDING, "host not seen for 4 s"]]);
+	expect(states([observed({ appliedSequence: 7n, stopped: true })])).toEqual([
+		["a", PENDING, "host was stopped"],
+	]);
 	expect(states([], ["z"])).toEqual([["z", PENDING, "host is not known: start sluice there"]]);
 	expect(states([observed({ appliedSequence: 7n, interfaces: [] })])).toEqual([
 		["a", PENDING, "no interface r0 here"],

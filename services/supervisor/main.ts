@@ -18,6 +18,7 @@ import { DesiredState } from "./keep/desired-state.ts";
 import { EndedRuns } from "./keep/ended-runs.ts";
 import { serveHostCommands } from "./keep/host-commands.ts";
 import { KeptFile, readKept } from "./keep/kept-file.ts";
+import { parentOf } from "./parent-of.ts";
 import { comeBeforeOthers } from "./priority.ts";
 import { hostRecord } from "./record/host-record.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -57,6 +58,8 @@ async function run(): Promise<void> {
 	const supervisor = new Supervisor(config, logger);
 	let keepCounted: () => Promise<unknown> = async () => {};
 	let finish: () => Promise<unknown> = async () => {};
+	const keeper = process.ppid;
+	const starter = parentOf(keeper);
 	let stopping = false;
 	const stop = (reason: string) => {
 		if (stopping) return;
@@ -66,7 +69,11 @@ async function run(): Promise<void> {
 		void supervisor
 			.stop()
 			.then(() => keepCounted())
-			.then(() => finish())
+			.then(() => {
+				// The keeper stops us as well when whoever started it has died.
+				stopped = parentOf(keeper) === starter;
+				return finish();
+			})
 			.then(() => process.exit(0), fail);
 	};
 	process.on("SIGTERM", () => stop("SIGTERM"));
@@ -124,6 +131,9 @@ async function run(): Promise<void> {
 	await file?.flush();
 	log.info({ ready: true, workers: config.workers }, "ready");
 }
+
+/** In order: nothing runs any more, and the record that is written now says so. */
+let stopped = false;
 
 /** NATS is there, and does not let us in: it was told to. */
 let refused = false;
@@ -201,7 +211,7 @@ async function connectCluster(supervisor: Supervisor) {
 	let refusal = "";
 	const record = () => {
 		state = supervisor.state();
-		const record = hostRecord(identity, state);
+		const record = { ...hostRecord(identity, state), stopped };
 		// In the list, and in no rule's way.
 		return refusal === ""
 			? record

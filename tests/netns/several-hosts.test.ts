@@ -383,9 +383,10 @@ test("a joined host that dies, or is started anew while NATS is away, takes noth
 	await again.end();
 });
 
-test("a host that died is gone from every list, only its rules wait, and it comes back as the same", async () => {
+test("a host whose up is killed is gone from every list, only its rules wait, and it comes back as the same", async () => {
 	const dead = relayOf("relay-b");
-	await dead.kill();
+	// What ends with it ends in order, and does not say that anybody wanted it.
+	process.kill(dead.pid, "SIGKILL");
 	await until("relay-c says that relay-b is gone", async () => {
 		const { stderr } = await relayOf("relay-c").cli("host", "list");
 		return /relay-b not seen for \d+ s/.test(stderr) ? true : undefined;
@@ -406,6 +407,11 @@ test("a machine that is replaced leaves its id to the new one, and is refused wh
 	const old = relayOf("relay-d");
 	const { file } = await issue("host", "relay-d");
 	await old.down();
+	const rule = (await first.rules()).find(({ hosts }) => hosts[0]?.host === "relay-d");
+	expect(rule?.hosts[0]).toMatchObject({ state: "PENDING", reason: "host was stopped" });
+	expect((await first.sluice("host", "list")).split("\n")).toContainEqual(
+		expect.stringMatching(/^relay-d .* stopped, \d+s ago /),
+	);
 	const fresh = new Relay(lab.d, "relay-d");
 	try {
 		await fresh.up("--credentials", file, "--workers", "1");

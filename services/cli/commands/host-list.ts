@@ -1,11 +1,10 @@
 import { toJsonText } from "@sluice/lib/json";
-import { HOST_GONE_SECONDS } from "@sluice/lib/rule-status";
 import { ListHostsRequestSchema, ListHostsResponseSchema } from "@sluice/proto/gen/host";
 import { requests } from "@sluice/proto/subjects";
 import { withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
 import { formatHosts } from "../format/hosts.ts";
-import { formatSilentHosts } from "../format/silent-hosts.ts";
+import { formatSilentHosts, isSilent } from "../format/silent-hosts.ts";
 
 /** Only for who may read what this host's own nats-server lets in. */
 async function refusedHere(dataDir: string): Promise<((host: string) => boolean) | undefined> {
@@ -27,7 +26,7 @@ export async function hostList({ flags, terminal }: Context): Promise<void> {
 			return;
 		}
 		await terminal.write(formatHosts(answer.hosts, terminal.colors));
-		const gone = answer.hosts.some(({ lastSeenSeconds }) => lastSeenSeconds > HOST_GONE_SECONDS);
+		const gone = answer.hosts.some(isSilent);
 		const isRefused = gone ? await refusedHere(flags.dataDir) : undefined;
 		for (const line of formatSilentHosts(answer.hosts, isRefused)) terminal.note(`sluice: ${line}`);
 	});

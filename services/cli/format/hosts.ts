@@ -38,8 +38,9 @@ export function formatHosts(hosts: Host[], colors: Colors): string {
 	return `${table}${holds}\n${formatInterfaceTable(hosts, colors)}`;
 }
 
-function formatSeen({ lastSeenSeconds }: Host, colors: Colors): string {
+function formatSeen({ lastSeenSeconds, stopped }: Host, colors: Colors): string {
 	const ago = `${formatDuration(lastSeenSeconds)} ago`;
+	if (stopped) return colors.yellow(`stopped, ${ago}`);
 	return lastSeenSeconds > HOST_GONE_SECONDS ? colors.red(`gone, ${ago}`) : ago;
 }
 

@@ -13,7 +13,12 @@ const stored = create(StoredRuleSchema, {
 });
 
 function statusWith(
-	observed: Partial<ObservedHost> & { applied?: bigint; pending?: string; failed?: string },
+	observed: Partial<ObservedHost> & {
+		applied?: bigint;
+		pending?: string;
+		failed?: string;
+		stopped?: boolean;
+	},
 ) {
 	const exceptions = [
 		...(observed.pending
@@ -26,6 +31,7 @@ function statusWith(
 		appliedSequence: observed.applied ?? 7n,
 		exceptions,
 		interfaces: [{ name: "r0" }],
+		stopped: observed.stopped ?? false,
 	});
 	const hosts = new Map([["relay-a", { record, lastSeenSeconds: observed.lastSeenSeconds ?? 0 }]]);
 	return ruleStatus("video", stored, 7n, hosts);
@@ -47,8 +53,9 @@ test("PENDING with a reason of the host's own settles a write", () => {
 	expect(isSettled(awaited, statusWith({ pending: "no interface r9 here" }))).toBe(true);
 });
 
-test("a silent host has not answered", () => {
+test("neither a silent host has answered nor one that was stopped", () => {
 	expect(isSettled(awaited, statusWith({ lastSeenSeconds: 60 }))).toBe(false);
+	expect(isSettled(awaited, statusWith({ stopped: true }))).toBe(false);
 });
 
 test("FAILED settles a write and is named", () => {

@@ -34,5 +34,6 @@ export function isSettled(awaited: Awaited, status: RuleStatus): boolean {
 
 function isUnanswered(host: RuleStatus_HostState): boolean {
 	if (host.state !== RuleStatus_State.PENDING) return false;
-	return host.reason === "not applied yet" || host.reason.startsWith("host not seen");
+	const { reason } = host;
+	return reason === "not applied yet" || reason === "host was stopped" || reason.startsWith("host not seen");
 }

@@ -36,7 +36,7 @@ async function listed(): Promise<string[]> {
 
 const isListed = (host: string) => until(async () => (await listed()).includes(host));
 
-test("a host that is there is not forgotten, one that is gone is, and may come back", async () => {
+test("a host that is there is not forgotten, one that is gone is, and may come back; one that was stopped at once", async () => {
 	await cluster.writeHost({ host: "relay-b" });
 	await cluster.writeHost({ host: "relay-c" });
 	await isListed("relay-c");
@@ -48,6 +48,8 @@ test("a host that is there is not forgotten, one that is gone is, and may come b
 	expect(await listed()).toEqual(["relay-c"]);
 	await cluster.writeHost({ host: "relay-b" });
 	await isListed("relay-b");
+	await cluster.writeHost({ host: "relay-b", stopped: true });
+	await until(async () => (await forget("relay-b").catch(() => undefined))?.known === true, 2_000);
 });
 
 test("one that stands in no list is told to those who remember it", async () => {

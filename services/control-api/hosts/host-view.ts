@@ -64,6 +64,7 @@ export class HostView {
 				cores: record.cores,
 				// One of an earlier version does not say so itself.
 				holding: record.holding || (protocolComplaint(record.protocolVersion, PROTOCOL_VERSION) ?? ""),
+				stopped: record.stopped,
 			}),
 		);
 		return create(ListHostsResponseSchema, { hosts });
@@ -84,6 +85,8 @@ export class HostView {
 		const entry = this.snapshot.entries.get(host);
 		if (entry === undefined)
 			throw new SluiceError("not_found", `there is no host ${JSON.stringify(host)}: see sluice host list`);
+		if (entry.value.stopped)
+			throw new SluiceError("timeout", `host ${host} was stopped: start sluice up there`);
 		const silentSeconds = this.#lastSeenSeconds(host);
 		if (silentSeconds > HOST_GONE_SECONDS) {
 			const text = `host ${host} was not seen for ${Math.floor(silentSeconds)} s: look at sluice up there`;
@@ -97,7 +100,7 @@ export class HostView {
 		this.#requireCurrent();
 		const entry = this.snapshot.entries.get(host);
 		const silentSeconds = this.#lastSeenSeconds(host);
-		if (entry === undefined || silentSeconds > HOST_GONE_SECONDS) return entry;
+		if (entry === undefined || entry.value.stopped || silentSeconds > HOST_GONE_SECONDS) return entry;
 		const text = `host ${host} is there, seen ${silentSeconds.toFixed(1)} s ago: stop sluice up there first`;
 		throw new SluiceError("conflict", text);
 	}

@@ -136,6 +136,7 @@ export const listHostsResponse = z.strictObject({
 			protocolVersion: uint32,
 			cores: uint32,
 			holding: z.string(),
+			stopped: z.boolean(),
 		}),
 	),
 });
