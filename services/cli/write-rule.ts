@@ -10,7 +10,7 @@ import {
 import { requests } from "@sluice/proto/subjects";
 import type { Cluster } from "./cluster.ts";
 import type { Context } from "./context.ts";
-import { formatStates } from "./format/states.ts";
+import { formatStates, formatWaiting } from "./format/states.ts";
 import { awaitHosts, requireAnswers } from "./wait/await-hosts.ts";
 
 /** The rule as it stands; undefined: there is none. */
@@ -44,6 +44,8 @@ export async function finishWrite(
 	if (flags.json) await terminal.write(`${toJsonText(PutRuleResponseSchema, written)}\n`);
 	else await terminal.write(formatOutcome(status, name, context));
 	requireAnswers(awaited, statuses, flags.timeoutMs);
+	// Scripts keep the answer and look at the exit code, which is 0: a host id may be misspelt.
+	if (flags.json && status) for (const line of formatWaiting([status])) terminal.note(`sluice: ${line}`);
 }
 
 function formatOutcome(status: RuleStatus | undefined, name: string, { terminal }: Context): string {

@@ -32,6 +32,11 @@ describe("a rule", () => {
 		expect(await lab.must(["rule", "list"])).toContain(
 			"video  r0:239.1.1.1:5001  r1:239.10.1.1:6001  PENDING on nobody",
 		);
+		expect(await lab.run(["rule", "set", "video", ...video, ...nobody, "--json"])).toMatchObject({
+			exitCode: 0,
+			stdout: expect.stringContaining('"reason":"host is not known: start sluice there"'),
+			stderr: "sluice: rule video: PENDING on nobody: host is not known: start sluice there\n",
+		});
 		const before = await lab.json<{ rule: { uid: string; revision: string } }>(["rule", "show", "video"]);
 		await lab.must(["rule", "set", "video", ...video.slice(0, 3), "r1:239.10.1.1:6001,ttl=32", ...nobody]);
 		const after = await lab.json<typeof before>(["rule", "show", "video"]);

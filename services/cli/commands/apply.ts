@@ -6,14 +6,12 @@ import {
 	type ApplyResponse,
 	ApplyResponseSchema,
 	type RuleStatus,
-	RuleStatus_State,
 } from "@sluice/proto/gen/rule";
-import { createColors } from "picocolors";
 import { type Cluster, withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import { formatChanges } from "../format/changes.ts";
-import { formatStates } from "../format/states.ts";
+import { formatStates, formatWaiting, isActive } from "../format/states.ts";
 import { parseRulesFile } from "../parse/rules-file.ts";
 import { uploadRules } from "../upload-rules.ts";
 import { awaitHosts, requireAnswers } from "../wait/await-hosts.ts";
@@ -26,8 +24,6 @@ export interface ApplyOptions {
 
 /** Below this many rules nobody has to be told that it goes on. */
 const PROGRESS_FROM = 50;
-/** Rules that are named on stderr beside a JSON answer; the others are counted. */
-const WAITING_LINES = 20;
 
 export async function apply(context: Context, options: ApplyOptions): Promise<void> {
 	const { flags, terminal } = context;
@@ -70,10 +66,6 @@ async function settle(
 	requireAnswers(awaited, statuses, flags.timeoutMs);
 }
 
-function isActive(status: RuleStatus): boolean {
-	return status.hosts.length > 0 && status.hosts.every((host) => host.state === RuleStatus_State.ACTIVE);
-}
-
 /** The rules that forward are counted, the others named. */
 function formatOutcome(statuses: RuleStatus[], colors: Context["terminal"]["colors"]): string {
 	const others = statuses.filter((status) => !isActive(status));
@@ -82,17 +74,6 @@ function formatOutcome(statuses: RuleStatus[], colors: Context["terminal"]["colo
 	);
 	const active = statuses.length - others.length;
 	return `${lines.join("")}${active} of ${statuses.length} written rules ${colors.green("ACTIVE")}\n`;
-}
-
-/** With --json stdout is the answer's alone, and says nothing of the hosts: one line for each rule that waits. */
-export function formatWaiting(statuses: RuleStatus[]): string[] {
-	const waiting = statuses.filter((status) => !isActive(status));
-	const lines = waiting
-		.slice(0, WAITING_LINES)
-		.map((status) => `rule ${status.name}: ${formatStates(status, createColors(false)).join("; ")}`);
-	const more = waiting.length - lines.length;
-	if (more > 0) lines.push(`${more} more rules are not ACTIVE everywhere: see sluice rule list`);
-	return lines;
 }
 
 /** More than 20,000 rules with many outputs each. */

@@ -1,5 +1,9 @@
 import { type RuleStatus, type RuleStatus_HostState, RuleStatus_State } from "@sluice/proto/gen/rule";
+import { createColors } from "picocolors";
 import type { Colors } from "../terminal.ts";
+
+/** Rules that are named on stderr beside a JSON answer; the others are counted. */
+const WAITING_LINES = 20;
 
 /** One line per state and reason, each with its hosts: "ACTIVE on relay-a, relay-b". */
 export function formatStates(status: RuleStatus, colors: Colors): string[] {
@@ -8,6 +12,21 @@ export function formatStates(status: RuleStatus, colors: Colors): string[] {
 		return [`${colorState(RuleStatus_State.PENDING, colors)}: no host is known yet`];
 	const groups = Map.groupBy(status.hosts, (host) => `${host.state} ${host.reason}`);
 	return Array.from(groups.values(), (hosts) => formatGroup(hosts, colors));
+}
+
+export function isActive(status: RuleStatus): boolean {
+	return status.hosts.length > 0 && status.hosts.every((host) => host.state === RuleStatus_State.ACTIVE);
+}
+
+/** For stderr beside a JSON answer: one line for each rule that waits. */
+export function formatWaiting(statuses: RuleStatus[]): string[] {
+	const waiting = statuses.filter((status) => !isActive(status));
+	const lines = waiting
+		.slice(0, WAITING_LINES)
+		.map((status) => `rule ${status.name}: ${formatStates(status, createColors(false)).join("; ")}`);
+	const more = waiting.length - lines.length;
+	if (more > 0) lines.push(`${more} more rules are not ACTIVE everywhere: see sluice rule list`);
+	return lines;
 }
 
 function formatGroup(hosts: RuleStatus_HostState[], colors: Colors): string {

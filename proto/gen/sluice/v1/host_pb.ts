@@ -448,7 +448,8 @@ export const HostService: GenService<{
     output: typeof ListHostsResponseSchema;
   },
   /**
-   * sluice.v1.host.forget: for a host that will not come back. 409: it is there.
+   * sluice.v1.host.forget: for a host that will not come back. 409: it is there. One that stands in no list
+   * is no error: `known` is false.
    *
    * @generated from rpc sluice.v1.HostService.ForgetHost
    */
