@@ -45,7 +45,9 @@ test("a host that is gone, one that was stopped, one that is unknown and one tha
 	expect(states([observed({ appliedSequence: 7n, stopped: true })])).toEqual([
 		["a", PENDING, "host was stopped"],
 	]);
-	expect(states([], ["z"])).toEqual([["z", PENDING, "host is not known: start sluice there"]]);
+	expect(states([], ["z"])).toEqual([
+		["z", PENDING, "host is not known: start sluice there, or look at its log"],
+	]);
 	expect(states([observed({ appliedSequence: 7n, interfaces: [] })])).toEqual([
 		["a", PENDING, "no interface r0 here"],
 	]);

@@ -51,7 +51,8 @@ function hostStates(
 	);
 	return placement.hosts.map((host) => {
 		const observed = hosts.get(host);
-		if (observed === undefined) return pendingOn(host, "host is not known: start sluice there");
+		if (observed === undefined)
+			return pendingOn(host, "host is not known: start sluice there, or look at its log");
 		if (observed.record.stopped) return pendingOn(host, "host was stopped");
 		if (observed.lastSeenSeconds > HOST_GONE_SECONDS) {
 			return pendingOn(host, `host not seen for ${Math.floor(observed.lastSeenSeconds)} s`);

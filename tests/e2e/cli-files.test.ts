@@ -51,7 +51,7 @@ describe("a file", () => {
 		const lines = outcome.stderr.trimEnd().split("\n");
 		expect(lines).toHaveLength(21);
 		expect(lines[0]).toBe(
-			"sluice: rule rule-00000: PENDING on nobody: host is not known: start sluice there",
+			"sluice: rule rule-00000: PENDING on nobody: host is not known: start sluice there, or look at its log",
 		);
 		expect(lines[20]).toBe("sluice: 2 more rules are not ACTIVE everywhere: see sluice rule list");
 	});

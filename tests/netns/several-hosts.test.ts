@@ -191,7 +191,7 @@ test("a rule runs where it says; without hosts on the one that has the interface
 	]);
 	expect(await states(...at("from-a"), "--host", "relay-b", "--host", "relay-x")).toEqual([
 		active("relay-b"),
-		pending("relay-x", "host is not known: start sluice there"),
+		pending("relay-x", "host is not known: start sluice there, or look at its log"),
 	]);
 });
 

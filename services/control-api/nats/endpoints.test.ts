@@ -140,7 +140,7 @@ test("states come from the hosts' records: not applied, active, exception, unkno
 	await until(async () => (await state())?.[0]?.[2] === "no memory");
 	await cluster.put(exampleRule("video", "239.1.1.1", { hosts: ["relay-z"] }));
 	expect(await state()).toEqual([
-		["relay-z", RuleStatus_State.PENDING, "host is not known: start sluice there"],
+		["relay-z", RuleStatus_State.PENDING, "host is not known: start sluice there, or look at its log"],
 	]);
 });
 
