@@ -1,4 +1,5 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, jest, test } from "bun:test";
+import { pass } from "@sluice/lib/testing/clock";
 import { until } from "@sluice/lib/testing/until";
 import { silentLog } from "./apply/testing/fake-host.ts";
 import { rule, World } from "./reconcile/testing/world.ts";
@@ -34,7 +35,10 @@ function make(look: () => void = () => {}) {
 		},
 		log: silentLog,
 	});
-	void reconciler.run();
+	const ended = reconciler.run();
+	const told = async (so: () => boolean) => {
+		while (!so()) await new Promise<void>((resolve) => (wake = resolve));
+	};
 	return {
 		world,
 		gate,
@@ -49,12 +53,13 @@ function make(look: () => void = () => {}) {
 			reconciler.rulesChanged(more);
 		},
 		/** Waits until that sequence is applied. */
-		applied: async (sequence: bigint) => {
-			while (settled.at(-1)?.sequence !== sequence) await new Promise<void>((resolve) => (wake = resolve));
-		},
+		applied: (sequence: bigint) => told(() => settled.at(-1)?.sequence === sequence),
 		reconciler,
+		ended,
 	};
 }
+
+afterEach(() => void jest.useRealTimers());
 
 test("a sequence counts as applied once everything up to it is in place", async () => {
 	const { world, desire, applied, settled } = make();
@@ -98,86 +103,83 @@ test("what changes during a round is not part of what that round applied, and ma
 });
 
 test("a refused command is retried by itself when its time has come", async () => {
-	const { world, desire, applied, settled } = make();
+	jest.useFakeTimers();
+	const { world, desire, settled } = make();
+	const states = () => settled.map(({ rules }) => rules[0]?.state);
 	world.nowMs = performance.now();
 	world.refuse.set("shards/2", "refused");
 	desire({ sequence: 5n, rules: [rule("a")] });
-	await applied(5n);
-	expect(settled.at(-1)?.rules[0]?.state).toBe("FAILED");
+	await pass(0);
 	world.refuse.clear();
-	// The world's clock stands still unless told; the timer's does not.
 	world.nowMs += 250;
-	const deadline = performance.now() + 10_000;
-	while (settled.at(-1)?.rules[0]?.state !== "ACTIVE" && performance.now() < deadline) await Bun.sleep(10);
-	expect(settled.at(-1)?.rules[0]?.state).toBe("ACTIVE");
+	await pass(249);
+	expect(states()).toEqual(["FAILED"]);
+	await pass(1);
+	expect(states()).toEqual(["FAILED", "ACTIVE"]);
 });
 
 test("a stopped reconciler begins no further round", async () => {
-	const { desire, applied, settled, reconciler } = make();
+	const { desire, applied, settled, reconciler, ended } = make();
 	desire({ sequence: 1n, rules: [] });
 	await applied(1n);
 	reconciler.stop();
 	desire({ sequence: 2n, rules: [] });
-	// Time enough for a round that must not come.
-	await Bun.sleep(5);
+	await ended;
 	expect(settled).toHaveLength(1);
 });
 
-/** As with very many rules: a look at them takes its time. */
+const LOOK_MS = 20;
+
+/** As with very many rules: a look at them takes its time, which the clock stands still but for. */
 function slowLook() {
-	const spent = { looks: 0, ms: 0 };
+	jest.useFakeTimers();
+	const spent = { looks: 0 };
 	const look = () => {
-		const beganMs = performance.now();
-		while (performance.now() < beganMs + 20);
 		spent.looks += 1;
-		spent.ms += performance.now() - beganMs;
+		jest.advanceTimersByTime(LOOK_MS);
 	};
 	return { spent, look };
 }
 
-test("while rules keep coming, most of the time is not spent looking at them", async () => {
+test("while rules keep coming each look is followed by four times as long without one, and after them by twice", async () => {
 	const { spent, look } = slowLook();
-	const { change, applied, reconciler } = make(look);
-	const beganMs = performance.now();
-	let sequence = 0n;
-	while (performance.now() < beganMs + 600) {
-		sequence += 1n;
+	const { change, settled, reconciler } = make(look);
+	for (let sequence = 1n; sequence <= 330n; sequence += 1n) {
 		change({ sequence, rules: [rule("a")] });
-		await Bun.sleep(1);
+		await pass(1);
 	}
-	expect(spent.looks).toBeGreaterThan(1);
-	expect(spent.ms / (performance.now() - beganMs)).toBeLessThan(0.5);
-	await applied(sequence);
+	expect(settled.map(({ sequence }) => sequence)).toEqual([1n, 81n, 161n, 241n, 321n]);
+	await pass(2 * LOOK_MS - 2);
+	expect(spent.looks).toBe(5);
+	await pass(1);
+	expect([spent.looks, settled.at(-1)?.sequence]).toEqual([6, 330n]);
 	reconciler.stop();
 });
 
-test("amid an edit of which more is announced rules are looked at seldom, and at its end at once", async () => {
+test("amid an edit of which more is announced rules are looked at once a second, and at its end at once", async () => {
 	const { spent, look } = slowLook();
-	const { change, applied, settled, reconciler } = make(look);
-	const beganMs = performance.now();
+	const { change, settled, reconciler } = make(look);
 	change({ sequence: 1n, rules: [] });
-	await applied(1n);
-	// So many that a guess by how long none has come, or a rest by how long a look takes, would end in between.
-	for (let sequence = 2n; sequence <= 6n; sequence += 1n) {
+	await pass(0);
+	// So far apart that a guess by how long none has come, or a rest by how long a look takes, would end in between.
+	for (let sequence = 2n; sequence <= 26n; sequence += 1n) {
 		change({ sequence, rules: [rule("a")] }, true);
-		await Bun.sleep(100);
+		await pass(100);
 	}
-	expect(spent.looks).toBeLessThanOrEqual(2 + Math.floor((performance.now() - beganMs) / 1_000));
-	change({ sequence: 7n, rules: [rule("a")] }, false);
-	await applied(7n);
-	expect(settled.map(({ sequence }) => sequence)).toContain(7n);
+	expect(spent.looks).toBe(3);
+	change({ sequence: 27n, rules: [rule("a")] }, false);
+	await pass(0);
+	expect(settled.map(({ sequence }) => sequence)).toEqual([1n, 11n, 21n, 27n]);
 	reconciler.stop();
 });
 
 test("what is not a rule's change does not wait for that rest", async () => {
 	const { spent, look } = slowLook();
-	const { desire, applied, reconciler } = make(look);
-	// With a rest of four times as long before each it would be less than a quarter.
-	const beganMs = performance.now();
-	for (let sequence = 1n; sequence < 12n; sequence += 1n) {
+	const { desire, settled, reconciler } = make(look);
+	for (let sequence = 1n; sequence <= 11n; sequence += 1n) {
 		desire({ sequence, rules: [] });
-		await applied(sequence);
+		await pass(0);
 	}
-	expect(spent.ms / (performance.now() - beganMs)).toBeGreaterThan(0.4);
+	expect([spent.looks, settled.length]).toEqual([11, 11]);
 	reconciler.stop();
 });

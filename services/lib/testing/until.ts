@@ -1,8 +1,9 @@
 /** Waits for a condition; throws after the deadline. */
 export async function until(condition: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
-	const deadline = Date.now() + timeoutMs;
+	const deadline = performance.now() + timeoutMs;
 	while (!(await condition())) {
-		if (Date.now() > deadline) throw new Error(`not so after ${timeoutMs} ms: ${condition.toString()}`);
+		if (performance.now() > deadline)
+			throw new Error(`not so after ${timeoutMs} ms: ${condition.toString()}`);
 		await Bun.sleep(5);
 	}
 }

@@ -1,5 +1,7 @@
-import { afterEach, describe, expect, setSystemTime, test } from "bun:test";
+import { afterEach, describe, expect, jest, setSystemTime, test } from "bun:test";
 import type { HangsEvent } from "@sluice/dataplane/events";
+import { pass } from "@sluice/lib/testing/clock";
+import { until } from "@sluice/lib/testing/until";
 import { silentLog } from "../apply/testing/fake-host.ts";
 import { Fleet, type FleetOptions } from "./fleet.ts";
 import { WorkerChannel } from "./worker-channel.ts";
@@ -47,15 +49,10 @@ function hangs(connection: number): HangsEvent {
 	return { kind: "hangs", connection, stopped: false, heartbeat: 0n };
 }
 
-async function until(condition: () => boolean): Promise<void> {
-	const deadline = performance.now() + 10_000;
-	while (!condition()) {
-		if (performance.now() > deadline) throw new Error("did not happen");
-		await Bun.sleep(2);
-	}
-}
-
-afterEach(() => setSystemTime());
+afterEach(() => {
+	jest.useRealTimers();
+	setSystemTime();
+});
 
 describe("fleet", () => {
 	test("restarts go on where a supervisor before it was, and the last end is the last that was seen", async () => {
@@ -108,14 +105,16 @@ describe("fleet", () => {
 	});
 
 	test("a worker that dies waits, is started again, and how it ended stays to be seen", async () => {
+		jest.useFakeTimers();
 		const { fleet, starts, end, run } = make();
 		fleet.startAll();
 		run(0);
 		end(0, "SIGSEGV");
 		expect(fleet.statuses()[0]).toMatchObject({ state: "BACKOFF", pid: 0, restarts: 0, lastExit: "SIGSEGV" });
-		const died = performance.now();
-		await until(() => starts.length === 3);
-		expect(performance.now() - died).toBeGreaterThan(240);
+		await pass(249);
+		expect(starts).toHaveLength(2);
+		await pass(1);
+		expect(starts).toHaveLength(3);
 		expect(fleet.statuses()[0]).toMatchObject({ state: "STARTING", restarts: 1, lastExit: "SIGSEGV" });
 	});
 
@@ -144,24 +143,27 @@ describe("fleet", () => {
 	});
 
 	test("one that does not say hello in time is ended", async () => {
+		jest.useFakeTimers();
 		const { fleet, alive } = make();
 		fleet.startAll();
-		fleet.checkDeadlines(performance.now() + 14_000);
-		// Time enough for an end that must not come.
-		await Bun.sleep(1);
+		await pass(14_000);
+		fleet.checkDeadlines(performance.now());
+		await pass(0);
 		expect(alive.size).toBe(2);
-		fleet.checkDeadlines(performance.now() + 16_000);
-		await until(() => alive.size === 0);
+		await pass(2_000);
+		fleet.checkDeadlines(performance.now());
+		await pass(0);
+		expect(alive.size).toBe(0);
 	});
 
 	test("one that closed its channel is not taken for one that never said hello", async () => {
+		jest.useFakeTimers();
 		const { fleet, alive, run } = make();
 		fleet.startAll();
 		for (const slot of [0, 1]) run(slot);
 		fleet.disconnect(fleet.running()[0]?.channel.connection ?? 0);
 		fleet.checkDeadlines(performance.now() + 16_000);
-		// Time enough for an end that must not come.
-		await Bun.sleep(1);
+		await pass(0);
 		expect(alive.size).toBe(2);
 	});
 
@@ -180,6 +182,7 @@ describe("fleet", () => {
 	});
 
 	test("a supervisor that stood still blames nobody for answers that it has not read yet", async () => {
+		jest.useFakeTimers();
 		const { fleet, alive, run } = make();
 		fleet.startAll();
 		run(0);
@@ -187,13 +190,15 @@ describe("fleet", () => {
 			.running()[0]
 			?.channel.command(() => new Uint8Array(16))
 			.catch(() => {});
-		const now = performance.now();
-		fleet.checkDeadlines(now);
-		fleet.checkDeadlines(now + 6_000);
-		await Bun.sleep(1);
+		fleet.checkDeadlines(performance.now());
+		await pass(6_000);
+		fleet.checkDeadlines(performance.now());
+		await pass(0);
 		expect(alive.size).toBe(2);
-		fleet.checkDeadlines(now + 7_000);
-		await until(() => alive.size === 1);
+		await pass(1_000);
+		fleet.checkDeadlines(performance.now());
+		await pass(0);
+		expect(alive.size).toBe(1);
 	});
 
 	test("one that hangs is ended; its shards are free when it has ended", async () => {
@@ -214,25 +219,28 @@ describe("fleet", () => {
 	});
 
 	test("the end of a channel is an end too, and is told once", async () => {
+		jest.useFakeTimers();
 		const { fleet, alive, ended, pidOf, run } = make();
 		fleet.startAll();
 		run(0);
 		const pid = pidOf(0);
 		fleet.disconnect(pid);
 		expect(ended).toEqual([pid]);
-		await until(() => alive.size === 1);
+		await pass(1_000);
+		expect(alive.size).toBe(1);
 		expect(ended).toEqual([pid]);
 	});
 
 	test("one that lost its channel has time for its last words, then is ended", async () => {
+		jest.useFakeTimers();
 		const { fleet, alive, connect, pidOf } = make();
 		fleet.startAll();
 		connect(0);
 		fleet.disconnect(pidOf(0));
-		// Time enough for an end that must not come yet.
-		await Bun.sleep(5);
+		await pass(999);
 		expect(alive.size).toBe(2);
-		await until(() => alive.size === 1);
+		await pass(1);
+		expect(alive.size).toBe(1);
 	});
 
 	test("one that drains takes commands as before, and its successor is started without delay", () => {

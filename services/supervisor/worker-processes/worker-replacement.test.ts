@@ -8,6 +8,7 @@ import { WorkerReplacement } from "./worker-replacement.ts";
 /** Two workers; what is done with them is told in order, and their states are the test's. */
 function make() {
 	const done: string[] = [];
+	const seen = { looks: 0 };
 	const workers = [0, 1].map((slot) => ({
 		slot,
 		core: slot,
@@ -24,7 +25,10 @@ function make() {
 	const replacement = new WorkerReplacement({
 		host: "relay-a",
 		fleet: {
-			statuses: () => [...workers],
+			statuses: () => {
+				seen.looks += 1;
+				return [...workers];
+			},
 			drain: (slot) => {
 				done.push(`drain ${slot}`);
 				set(slot, { state: "DRAINING" });
@@ -40,7 +44,7 @@ function make() {
 		},
 		log: silentLog,
 	});
-	return { replacement, workers, set, done, vacated };
+	return { replacement, seen, set, done, vacated };
 }
 
 async function refusal(promise: Promise<unknown>): Promise<unknown> {
@@ -52,7 +56,7 @@ async function refusal(promise: Promise<unknown>): Promise<unknown> {
 
 describe("replacing a worker", () => {
 	test("stops it when its shards are with others, and ends when its successor runs", async () => {
-		const { replacement, set, done, vacated } = make();
+		const { replacement, seen, set, done, vacated } = make();
 		let ended = false;
 		const replaced = replacement.replace(0).finally(() => {
 			ended = true;
@@ -63,8 +67,9 @@ describe("replacing a worker", () => {
 		await until(() => done.includes("stop 0"));
 		expect(done).toEqual(["drain 0", "vacate", "stop 0"]);
 		set(0, { pid: 200, restarts: 1, state: "STARTING" });
-		// Time enough to take a successor for running that is not.
-		await Bun.sleep(20);
+		const { looks } = seen;
+		// With the second look the first one's word is known.
+		await until(() => seen.looks >= looks + 2);
 		expect(ended).toBe(false);
 		set(0, { state: "RUNNING" });
 		expect(await replaced).toMatchObject({ formerPid: 100, worker: { slot: 0, pid: 200 } });
