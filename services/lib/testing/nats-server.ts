@@ -24,10 +24,10 @@ const START_TIMEOUT_MS = 10_000;
 
 /** A real nats-server with JetStream on a free port of the loopback, with a store of its own. */
 export async function startNatsServer(
-	options: { readonly maxPayload?: string; readonly program?: string; readonly more?: string } = {},
+	options: { readonly maxPayload?: string; readonly more?: string } = {},
 ): Promise<TestNatsServer> {
 	const folder = await mkdtemp(join(tmpdir(), "sluice-nats-"));
-	const server = new Server(await freePort(), folder, options.program ?? findNatsServer());
+	const server = new Server(await freePort(), folder);
 	await writeFile(server.configFile, configuration(server, options));
 	await server.start();
 	return server;
@@ -62,12 +62,10 @@ class Server implements TestNatsServer {
 	readonly folder: string;
 	readonly configFile: string;
 	readonly url: string;
-	readonly #program: string;
 	#process: Bun.Subprocess | undefined;
 	readonly #connections: NatsConnection[] = [];
 
-	constructor(port: number, folder: string, program: string) {
-		this.#program = program;
+	constructor(port: number, folder: string) {
 		this.port = port;
 		this.folder = folder;
 		this.configFile = join(folder, "nats.conf");
@@ -75,9 +73,8 @@ class Server implements TestNatsServer {
 	}
 
 	async start(): Promise<void> {
-		this.#process = Bun.spawn([this.#program, "-c", this.configFile, "-l", join(this.folder, "nats.log")], {
-			stdio: ["ignore", "ignore", "ignore"],
-		});
+		const argv = [findNatsServer(), "-c", this.configFile, "-l", join(this.folder, "nats.log")];
+		this.#process = Bun.spawn(argv, { stdio: ["ignore", "ignore", "ignore"] });
 		const deadline = Date.now() + START_TIMEOUT_MS;
 		while (!(await accepts(this.port))) {
 			if (Date.now() > deadline || this.#process.exitCode !== null) {
