@@ -1,8 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { egressKey, membershipKey, shardsKey, TABLE_KEY } from "./keys.ts";
-import { ip, LIMITS, link, rule, World } from "./testing/world.ts";
-
-const MEBIBYTE = 2 ** 20;
+import { egressKey } from "./keys.ts";
+import { ip, link, rule, World } from "./testing/world.ts";
 
 describe("adding and removing", () => {
 	test("a first rule opens what it needs in the order in which nothing is lost", () => {
@@ -126,73 +124,6 @@ describe("adding and removing", () => {
 			state: "PENDING",
 			reason: "address 10.9.9.9 is not on an interface here",
 		});
-	});
-});
-
-describe("memberships", () => {
-	const joins = (lines: readonly string[]) => lines.filter((line) => /^(re)?join|^leave/.test(line));
-
-	test("single sources are joined as (S,G)", () => {
-		const { text } = new World().settle(rule("a", { sources: ["10.0.2.8", "10.0.2.7"] }));
-		expect(joins(text)).toEqual(["join #2 (10.0.2.7,239.1.1.1)", "join #2 (10.0.2.8,239.1.1.1)"]);
-	});
-
-	test("a range is joined as (*,G)", () => {
-		expect(joins(new World().settle(rule("a", { sources: ["10.0.2.0/24"] })).text)).toEqual([
-			"join #2 (*,239.1.1.1)",
-		]);
-	});
-
-	test("more sources than the kernel allows on a socket are joined as (*,G)", () => {
-		const sources = Array.from({ length: 11 }, (_, index) => `10.0.2.${index + 1}`);
-		expect(joins(new World().settle(rule("a", { sources })).text)).toEqual(["join #2 (*,239.1.1.1)"]);
-		expect(joins(new World().settle(rule("a", { sources: sources.slice(0, 10) })).text)).toHaveLength(10);
-	});
-
-	test("the sources of all rules of a group are joined together", () => {
-		const world = new World();
-		const a = rule("a", { sources: ["10.0.2.7"] });
-		const b = rule("b", { port: 5002, sources: ["10.0.2.8"] });
-		expect(joins(world.settle(a, b).text)).toHaveLength(2);
-		expect(joins(world.settle(a).text)).toEqual(["leave #2 (10.0.2.8,239.1.1.1)"]);
-	});
-
-	test("to any source: the new membership is joined before the old ones are left", () => {
-		const world = new World();
-		world.settle(rule("a", { sources: ["10.0.2.7", "10.0.2.8"] }));
-		expect(world.settle(rule("a")).text).toEqual([
-			"table uid-a",
-			"join #2 (*,239.1.1.1)",
-			"leave #2 (10.0.2.7,239.1.1.1)",
-			"leave #2 (10.0.2.8,239.1.1.1)",
-		]);
-	});
-
-	test("to single sources: the new memberships are joined before the old one is left", () => {
-		const world = new World();
-		world.settle(rule("a"));
-		expect(joins(world.settle(rule("a", { sources: ["10.0.2.7"] })).text)).toEqual([
-			"join #2 (10.0.2.7,239.1.1.1)",
-			"leave #2 (*,239.1.1.1)",
-		]);
-	});
-
-	test("when the new mode is refused the old membership stays", () => {
-		const world = new World();
-		world.settle(rule("a"));
-		const key = membershipKey(2, ip("239.1.1.1"), ip("10.0.2.7"));
-		world.refuse.set(key, "join: refused");
-		const { rules } = world.settle(rule("a", { sources: ["10.0.2.7"] }));
-		expect(rules[0]).toEqual({ name: "a", state: "FAILED", reason: "join: refused" });
-		expect([...world.open.memberships.keys()]).toEqual([membershipKey(2, ip("239.1.1.1"), 0)]);
-	});
-
-	test("one group on two interfaces is joined on both, and each has its own life", () => {
-		const world = new World();
-		const there = rule("a", { out: ["r1:239.1.1.1:5001"] });
-		const back = rule("b", { in: "r1", out: ["r0:239.1.1.1:5001"] });
-		expect(joins(world.settle(there, back).text)).toEqual(["join #2 (*,239.1.1.1)", "join #3 (*,239.1.1.1)"]);
-		expect(joins(world.settle(there).text)).toEqual(["leave #3 (*,239.1.1.1)"]);
 	});
 });
 
@@ -355,105 +286,6 @@ describe("outputs", () => {
 	});
 });
 
-describe("refusals", () => {
-	test("a refused command is not tried again before its time, then succeeds and is forgotten", () => {
-		const world = new World();
-		world.refuse.set(shardsKey(2), "capture on r0: refused");
-		const first = world.settle(rule("a"));
-		expect(first.rules[0]).toEqual({ name: "a", state: "FAILED", reason: "capture on r0: refused" });
-		expect(world.settle(rule("a")).text).toEqual([]);
-		expect(world.plan([rule("a")]).retryAtMs).toBe(world.nowMs + 250);
-		world.refuse.clear();
-		world.nowMs += 250;
-		expect(world.settle(rule("a")).rules[0]?.state).toBe("ACTIVE");
-		expect(world.open.failures.size).toBe(0);
-	});
-
-	test("a refusal of what nobody wants any more is forgotten", () => {
-		const world = new World();
-		world.refuse.set(shardsKey(2), "refused");
-		world.settle(rule("a"));
-		expect(world.settle().text).toContain(`forget ${shardsKey(2)}`);
-		expect(world.plan([]).retryAtMs).toBeUndefined();
-	});
-
-	test("rules on other interfaces start though one interface is refused", () => {
-		const world = new World();
-		world.refuse.set(shardsKey(2), "refused");
-		const { rules } = world.settle(rule("a"), rule("b", { in: "r2" }));
-		expect(rules.map(({ state }) => state)).toEqual(["FAILED", "ACTIVE"]);
-	});
-
-	test("while a table is refused the old one stands, and nothing that it uses is closed", () => {
-		const world = new World();
-		world.settle(rule("a"));
-		world.refuse.set(TABLE_KEY, "table: refused");
-		const { rules } = world.settle(rule("a", { out: ["r2:239.10.1.1:6009"] }));
-		expect(rules[0]).toEqual({ name: "a", state: "FAILED", reason: "table: refused" });
-		expect(world.open.egress.has(egressKey(3, 6001, 0))).toBe(true);
-	});
-
-	test("two rules with one input: the second is refused and names the first", () => {
-		const { rules } = new World().settle(rule("a"), rule("b"));
-		expect(rules[1]).toEqual({ name: "b", state: "FAILED", reason: "same input as rule a" });
-	});
-
-	test("rules that differ in source prefix or VLAN have different inputs", () => {
-		const { rules } = new World().settle(
-			rule("a"),
-			rule("b", { sources: ["10.0.0.0/8"] }),
-			rule("c", { sources: ["10.0.0.1"] }),
-			rule("d", { vlan: 7 }),
-		);
-		expect(rules.every(({ state }) => state === "ACTIVE")).toBe(true);
-	});
-
-	test("a malformed record fails alone", () => {
-		const { rules } = new World().settle(rule("a", { malformed: "malformed" }), rule("b"));
-		expect(rules.map(({ state }) => state)).toEqual(["FAILED", "ACTIVE"]);
-	});
-
-	test("more rules than a table holds: those beyond are refused", () => {
-		const world = new World();
-		world.limits = { ...LIMITS, rules: 2 };
-		const { rules } = world.settle(rule("a"), rule("b", { port: 1 }), rule("c", { port: 2 }));
-		expect(rules.map(({ state }) => state)).toEqual(["ACTIVE", "ACTIVE", "FAILED"]);
-		expect(rules[2]?.reason).toBe("more than 2 rules on one host");
-	});
-
-	test("rings shrink by halves to fit the limit, and are refused below the minimum", () => {
-		const world = new World();
-		world.limits = { ...LIMITS, ringLimitBytes: 76 * MEBIBYTE };
-		const { rules } = world.settle(
-			rule("a"),
-			rule("b", { in: "r2" }),
-			rule("c", { in: "r1", out: ["r0:239.9.9.9:1"] }),
-		);
-		const mebibytes = (ifindex: number) => (world.open.shards.get(ifindex)?.ringBytes ?? 0) / MEBIBYTE;
-		expect([2, 3, 4].map(mebibytes)).toEqual([16, 8, 4]);
-		expect(rules.every(({ state }) => state === "ACTIVE")).toBe(true);
-		const small = new World();
-		small.limits = { ...LIMITS, ringLimitBytes: 7 * MEBIBYTE };
-		expect(small.settle(rule("a"), rule("b", { in: "r2" })).rules[1]).toMatchObject({
-			state: "FAILED",
-			reason: "ring memory limit 7 MiB reached: raise --ring-memory or remove rules from other interfaces",
-		});
-	});
-
-	test("many workers leave memory for other interfaces", () => {
-		const world = new World();
-		world.limits = { ...LIMITS, workers: 16 };
-		const { rules } = world.settle(
-			rule("a"),
-			rule("b", { in: "r2" }),
-			rule("c", { in: "r1", out: ["r0:239.9.9.9:1"] }),
-		);
-		expect(rules.map(({ state }) => state)).toEqual(["ACTIVE", "ACTIVE", "ACTIVE"]);
-		const bytes = [...world.open.shards.values()].map(({ ringBytes }) => 16 * ringBytes);
-		expect(bytes.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(LIMITS.ringLimitBytes);
-	});
-});
-
 describe("placement", () => {
 	test("a held rule waits with the reason of its placement, and starts when it is let go", () => {
 		const world = new World();
@@ -525,40 +357,4 @@ describe("workers", () => {
 			reason: "no worker is running",
 		});
 	});
-});
-
-let reads = 0;
-
-/** The same, with every look at a property counted, whichever part of it that is in. */
-function counted<Value extends object>(value: Value): Value {
-	return new Proxy(value, {
-		get(target, key) {
-			reads += 1;
-			const found: unknown = Reflect.get(target, key);
-			return typeof found === "object" && found !== null ? counted(found) : found;
-		},
-	});
-}
-
-/** How often rules are looked at until so many are open in a new world, and then to find that nothing changed. */
-function looks(count: number): { opening: number; again: number } {
-	const rules = Array.from({ length: count }, (_, index) => {
-		const address = `${(index >> 8) & 255}.${index & 255}`;
-		return counted(rule(`rule-${index}`, { group: `239.1.${address}`, out: [`r1:239.2.${address}:6001`] }));
-	});
-	const world = new World();
-	reads = 0;
-	world.settle(...rules);
-	const opening = reads;
-	expect(world.plan(rules).commands).toEqual([]);
-	return { opening, again: reads - opening };
-}
-
-test("ten times the rules take ten times the work, not a hundred times", () => {
-	const few = looks(1_000);
-	const many = looks(10_000);
-	// A hundred times would be what it grows to when each rule is looked for among all.
-	expect(many.opening).toBeLessThan(15 * few.opening);
-	expect(many.again).toBeLessThan(15 * few.again);
-	expect(many.again).toBeLessThanOrEqual(many.opening);
 });
