@@ -123,15 +123,17 @@ func video(name, input, output string) object {
 
 // Waits for the event that says so of this revision. It was subscribed to before the rule was put: nothing is missed.
 func untilState(events *nats.Subscription, fits func(stateChanged) bool) (stateChanged, error) {
+	var last stateChanged
 	for {
 		message, err := events.NextMsg(timeout)
 		if err != nil {
-			return stateChanged{}, err
+			return last, fmt.Errorf("%w: %s last: %s %s", err, last.Host, last.State, last.Reason)
 		}
 		var event stateChanged
 		if err := json.Unmarshal(message.Data, &event); err != nil {
 			return event, err
 		}
+		last = event
 		if event.State == "FAILED" {
 			return event, fmt.Errorf("%s: %s on %s", event.Reason, event.State, event.Host)
 		}

@@ -29,7 +29,7 @@ test("a credentials file is read; what is wrong with one is said without its see
 	expect(await readCredentials(await file(JSON.stringify(right)))).toEqual({ ...right, kind: "nkey" });
 	await expect(readCredentials("/nowhere/operator.json")).rejects.toThrow("cannot be read");
 	await expect(readCredentials(await file(`{"seed":"${seed}"`))).rejects.toThrow(
-		/^credentials \S+: not JSON: name another file, or stop and start sluice up, which writes its own anew$/,
+		/^credentials \S+: not JSON: name another file, or, if it is one that sluice up wrote, stop and start that$/,
 	);
 	await expect(readCredentials(await file('{"kind":"host","host":"relay-b"}'))).rejects.toThrow(
 		"a host's, for sluice up: give an operator's or orchestrator's",

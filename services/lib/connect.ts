@@ -85,7 +85,7 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 			waitOnFirstConnect,
 			reconnect: true,
 			maxReconnectAttempts: -1,
-			reconnectDelayHandler: reconnectWait(() => distrusted),
+			reconnectDelayHandler: reconnectWait(() => distrusted || asked >= ASKED_IN_VAIN),
 			pingInterval: 5_000,
 			maxPingOut: 2,
 			ignoreAuthErrorAbort: true,
@@ -136,14 +136,14 @@ async function whyUntrusted(url: string, options: ConnectionOptions): Promise<st
 
 const RECONNECT_MS = 250;
 const RECONNECT_JITTER_MS = 100;
-/** Whoever does not believe the server only fills its log until somebody does something. */
-const RECONNECT_DISTRUSTED_MS = 5_000;
+/** Whoever is refused, or does not believe the server, only fills its log until somebody does something. */
+const RECONNECT_IN_VAIN_MS = 5_000;
 
 /**
  * How long after the last attempt the next one comes. The client takes that from the wall clock: when this was set
  * back by an hour it would wait an hour, so that then the next attempt comes at once.
  */
-export function reconnectWait(isDistrusted: () => boolean): () => number {
+export function reconnectWait(isInVain: () => boolean): () => number {
 	const ahead = () => Date.now() - performance.now();
 	let before = ahead();
 	return () => {
@@ -151,7 +151,7 @@ export function reconnectWait(isDistrusted: () => boolean): () => number {
 		const wasSetBack = now < before - RECONNECT_MS;
 		before = now;
 		if (wasSetBack) return Number.NEGATIVE_INFINITY;
-		return isDistrusted() ? RECONNECT_DISTRUSTED_MS : RECONNECT_MS + Math.random() * RECONNECT_JITTER_MS;
+		return isInVain() ? RECONNECT_IN_VAIN_MS : RECONNECT_MS + Math.random() * RECONNECT_JITTER_MS;
 	};
 }
 
@@ -220,7 +220,7 @@ export async function readCredentials(path: string): Promise<CredentialsFile> {
 	} catch {
 		throw new SluiceError(
 			"invalid",
-			`credentials ${path}: not JSON: name another file, or stop and start sluice up, which writes its own anew`,
+			`credentials ${path}: not JSON: name another file, or, if it is one that sluice up wrote, stop and start that`,
 		);
 	}
 	const parsed = credentialsFile.safeParse(value);

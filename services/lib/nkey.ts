@@ -31,7 +31,11 @@ function privateKey(seed: string): KeyObject {
 		bytes.length === end + CHECK_BYTES &&
 		SEED_PREFIX.every((byte, index) => bytes[index] === byte) &&
 		bytes.readUInt16LE(end) === crc16(bytes.subarray(0, end));
-	if (!isSeed) throw new SluiceError("invalid", "the seed of the credentials is not one of a NATS user");
+	if (!isSeed)
+		throw new SluiceError(
+			"invalid",
+			"the seed of the credentials is damaged: have them made anew by sluice credentials, or copy them again",
+		);
 	const der = Buffer.concat([PKCS8_HEAD, bytes.subarray(SEED_PREFIX.length, end)]);
 	return createPrivateKey({ key: der, format: "der", type: "pkcs8" });
 }

@@ -106,6 +106,10 @@ export async function credentialsRevoke({ flags, terminal }: Context, kind: stri
 	const takenUp = await untilForgotten(dataDir, keys, flags.timeoutMs);
 	await terminal.write(flags.json ? `${JSON.stringify({ kind, name })}\n` : `${kind} ${name} is refused\n`);
 	if (takenUp !== "now") terminal.note(LATER);
+	if (kind === "host")
+		terminal.note(
+			`it relays the rules it knows until sluice up is stopped there; then sluice host forget ${name}`,
+		);
 }
 
 /** Whom this host's nats-server lets in besides what `up` started here. */

@@ -16,8 +16,10 @@ export function formatSilentHosts(
 	return hosts.filter(isSilent).map(({ host, lastSeenSeconds, stopped }) => {
 		const silence = formatSilence(lastSeenSeconds);
 		const state = stopped ? `was stopped ${silence} ago` : `not seen for ${silence}`;
-		if (isRefused(host))
-			return `host ${host} ${state}: nats-server refuses it, since it has no credentials here: make some with sluice credentials host ${host}`;
+		if (isRefused(host)) {
+			const forget = `${stopped ? "" : "stop sluice up there, which relays on, and then "}sluice host forget ${host}`;
+			return `host ${host} ${state}: nats-server refuses it, since it has no credentials here: make some with sluice credentials host ${host}, or ${forget}`;
+		}
 		const remedy = stopped ? "start sluice up there" : "look at sluice up there, and whether it reaches NATS";
 		return `host ${host} ${state}: ${remedy}`;
 	});
