@@ -27,6 +27,7 @@ function make(changes: Partial<FleetOptions> = {}) {
 			return { pid, kill: () => queueMicrotask(() => end("SIGKILL")) };
 		},
 		heartbeat: () => 0n,
+		isStopped: () => true,
 		onEnded: ({ connection }) => ended.push(connection),
 		onConnected: () => {},
 		onRunning: () => {},
@@ -216,6 +217,22 @@ describe("fleet", () => {
 		expect([fleet.running().length, ended]).toEqual([0, []]);
 		await until(() => alive.size === 1);
 		expect(ended).toEqual([pid]);
+	});
+
+	test("one that was stopped is ended unless it goes on at once, though it idles and does not beat", async () => {
+		let stopped = true;
+		const { fleet, alive, pidOf, run } = make({ isStopped: () => stopped });
+		fleet.startAll();
+		run(0);
+		const event = { ...hangs(pidOf(0)), stopped: true };
+		fleet.hangs(event);
+		stopped = false;
+		// Time enough for an end that must not come.
+		await Bun.sleep(50);
+		expect(fleet.running()).toHaveLength(1);
+		stopped = true;
+		fleet.hangs(event);
+		await until(() => alive.size === 1);
 	});
 
 	test("the end of a channel is an end too, and is told once", async () => {

@@ -33,6 +33,8 @@ export interface FleetOptions {
 	readonly onHolds?: (worker: ConnectedWorker, shard: number) => void;
 	/** Moves as long as the worker's packet thread works. */
 	readonly heartbeat: (slot: number) => bigint;
+	/** By a signal. */
+	readonly isStopped: (pid: number) => boolean;
 	/** The process behind a channel touches nothing any more. Once for each. */
 	readonly onEnded: (channel: WorkerChannel) => void;
 	/** It said hello, and gets what is open. */
@@ -75,6 +77,9 @@ const STOOD_STILL_MS = 2_500;
 const LAST_WORDS_MS = 1_000;
 /** A restart takes less; after this long without any worker its rules are not ACTIVE. */
 const DOWN_AFTER_MS = 1_500;
+
+/** Who traces it, or takes its stacks, stops it for less; longer, and its rings fill. */
+const BRIEF_STOP_MS = 10;
 
 const ADOPTED_LOOK_MS = 5;
 /** ENGINE_MAX_SHARDS: who says more is no worker of ours. */
@@ -292,7 +297,15 @@ export class Fleet implements Workers {
 		const slot = this.#slots.find((candidate) => candidate.channel?.connection === connection);
 		if (slot === undefined || !holdsEverything(slot)) return;
 		if (this.#options.heartbeat(slot.slot) !== heartbeat) return;
-		this.restart(slot.slot, stopped ? "it was stopped" : "its packet thread stands still");
+		if (stopped) setTimeout(() => this.#endStopped(slot, connection, heartbeat), BRIEF_STOP_MS).unref();
+		else this.restart(slot.slot, "its packet thread stands still");
+	}
+
+	/** Its heart alone does not tell: one that idles, and goes on, need not beat for 100 ms. */
+	#endStopped(slot: Slot, connection: number, heartbeat: bigint): void {
+		if (slot.channel?.connection !== connection || slot.process === undefined) return;
+		if (!this.#options.isStopped(slot.process.pid)) return;
+		if (this.#options.heartbeat(slot.slot) === heartbeat) this.restart(slot.slot, "it was stopped");
 	}
 
 	/** Ends workers that don't answer; to be called about each second. */

@@ -10,6 +10,7 @@ function make() {
 		coreOf: () => 0,
 		start: () => ({ pid: 77, kill: () => {} }),
 		heartbeat: () => 0n,
+		isStopped: () => true,
 		onEnded: () => {},
 		onConnected: () => {},
 		onRunning: () => {},
