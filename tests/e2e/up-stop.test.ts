@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { until } from "../netns/lab/commands.ts";
 import { Namespace } from "../netns/lab/namespace.ts";
 import { Relay } from "../netns/lab/relay.ts";
 import { childrenOf, parentOf, processesIn, socketsIn } from "./up-processes.ts";
@@ -107,16 +106,16 @@ describe("sluice up, stopped", () => {
 		expect(stdout).toBe("no rules yet: add one with sluice rule add\n");
 	});
 
-	test("a second signal does not wait for a process that hangs", async () => {
+	test("a later signal does not wait for a process that hangs", async () => {
 		await relay.up();
 		const hanging = childrenOf(relay.pid).get("stats-aggregator") ?? 0;
 		process.kill(hanging, "SIGSTOP");
 		const keeper = relay.pid;
 		const stoppedAt = performance.now();
 		const gone = relay.down();
-		await until("the first signal has arrived", () => (relay.log.includes('"stopping"') ? true : undefined));
-		process.kill(keeper, "SIGINT");
-		expect(await gone).toBe(0);
+		// What comes within half a second is the same wish.
+		const again = setInterval(() => isAlive(keeper) && process.kill(keeper, "SIGINT"), 100);
+		expect(await gone.finally(() => clearInterval(again))).toBe(0);
 		// Waiting for it would have taken 5 s.
 		expect(performance.now() - stoppedAt).toBeLessThan(4000);
 		expect(await processesIn(namespace)).toEqual([]);

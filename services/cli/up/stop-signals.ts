@@ -3,23 +3,26 @@ import { readFileSync } from "node:fs";
 export interface StopSignals {
 	/** Resolves at the first signal that asks us to stop. */
 	readonly stop: Promise<void>;
-	/** Resolves at the second one: somebody is in a hurry. */
+	/** Resolves at a later one: somebody is in a hurry. */
 	readonly hasten: Promise<void>;
 	readonly stopping: boolean;
 	/** Gives the signals back to their defaults. */
 	[Symbol.dispose](): void;
 }
 
-/** What is pressed once may come twice: from the terminal to its whole process group, and passed on by sudo. */
+/**
+ * One wish may come as several signals: Ctrl-C from the terminal to its whole process group and passed on by sudo,
+ * a session's end as SIGHUP and SIGTERM.
+ */
 const ONCE_MS = 500;
 
 export function stopSignals(now = () => performance.now()): StopSignals {
 	const stop = Promise.withResolvers<void>();
 	const hasten = Promise.withResolvers<void>();
-	let first: { readonly signal: NodeJS.Signals; readonly atMs: number } | undefined;
-	const onSignal = (signal: NodeJS.Signals) => {
-		first ??= { signal, atMs: now() };
-		if (signal !== first.signal || now() - first.atMs > ONCE_MS) hasten.resolve();
+	let firstMs: number | undefined;
+	const onSignal = () => {
+		firstMs ??= now();
+		if (now() - firstMs > ONCE_MS) hasten.resolve();
 		stop.resolve();
 	};
 	const signals: NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
@@ -30,7 +33,7 @@ export function stopSignals(now = () => performance.now()): StopSignals {
 		stop: stop.promise,
 		hasten: hasten.promise,
 		get stopping() {
-			return first !== undefined;
+			return firstMs !== undefined;
 		},
 		[Symbol.dispose]() {
 			for (const signal of signals) process.off(signal, onSignal);
