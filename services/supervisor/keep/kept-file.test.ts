@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -79,6 +79,16 @@ test("every damage is seen, said in one line, and put aside", async () => {
 		expect(await readdir(join(folder, "supervisor"))).toEqual(["desired.corrupt"]);
 		expect(await readFile(`${path}.corrupt`)).toEqual(Buffer.from(bytes));
 	}
+});
+
+test("what is no file is put aside as well, and a pipe is not waited for", async () => {
+	await mkdir(join(folder, "supervisor"));
+	await Bun.$`mkfifo ${path}`;
+	expect(await readKept(path, KeptDesiredSchema, log())).toBeUndefined();
+	expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual([
+		`${path} is ignored and put aside: it is no file`,
+	]);
+	expect(await readdir(join(folder, "supervisor"))).toEqual(["desired.corrupt"]);
 });
 
 test("a place that cannot be written is said once, and nothing half written stays", async () => {

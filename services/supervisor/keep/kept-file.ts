@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
@@ -29,10 +30,12 @@ export async function readKept<Schema extends DescMessage>(
 }
 
 async function readBounded(path: string): Promise<Uint8Array> {
-	const file = await open(path, "r");
+	// A pipe without a writer would be waited for.
+	const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
 	try {
-		const { size } = await file.stat();
-		if (size > KEPT_LIMIT_BYTES) throw new Error(`it has ${size} bytes`);
+		const is = await file.stat();
+		if (!is.isFile()) throw new Error("it is no file");
+		if (is.size > KEPT_LIMIT_BYTES) throw new Error(`it has ${is.size} bytes`);
 		return await file.readFile();
 	} finally {
 		await file.close();
