@@ -1,4 +1,4 @@
-import { access, constants } from "node:fs/promises";
+import { access, constants, lstat } from "node:fs/promises";
 import { join } from "node:path";
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -142,7 +142,8 @@ async function credentialsPath(flags: GlobalFlags): Promise<string> {
 	const folder = join(flags.dataDir, "credentials");
 	const reader = join(folder, `${READER}.json`);
 	const joined = joinedPath(flags);
-	if (flags.credentialsPath === undefined && (await isReadable(joined))) return joined;
+	if (flags.credentialsPath === undefined && (await isFile(joined)) && (await isReadable(joined)))
+		return joined;
 	const path = flags.credentialsPath ?? join(folder, "operator.json");
 	try {
 		await access(path, constants.R_OK);
@@ -155,6 +156,14 @@ async function credentialsPath(flags: GlobalFlags): Promise<string> {
 
 function joinedPath({ dataDir }: GlobalFlags): string {
 	return join(dataDir, "credentials", "joined.json");
+}
+
+/** @throws CommandFailure for what would not end, or leads elsewhere. */
+async function isFile(path: string): Promise<boolean> {
+	const is = await lstat(path).catch(() => undefined);
+	if (is === undefined || is.isFile()) return is !== undefined;
+	const remedy = "remove it, and start sluice up with --credentials FILE, which writes it anew";
+	throw new CommandFailure(exitCodes.failed, `${path} is no file: ${remedy}`);
 }
 
 async function isReadable(path: string): Promise<boolean> {

@@ -37,6 +37,9 @@ test("a credentials file is read; what is wrong with one is said without its see
 	await expect(readCredentials(await file(JSON.stringify({ ...right, seed: "SUx" })))).rejects.toThrow(
 		"seed: is not an nkey user seed",
 	);
+	await expect(readCredentials(await file("null"))).rejects.toThrow(
+		/^credentials \S+: .*received null: name another file, or stop and start sluice up, which writes its own anew$/,
+	);
 });
 
 test("a credentials file without an end is refused", async () => {

@@ -201,6 +201,8 @@ const credentialsFile = z.strictObject({
 });
 export type CredentialsFile = z.output<typeof credentialsFile>;
 
+const REMEDY = "name another file, or, if it is one that sluice up wrote, stop and start that";
+
 const CREDENTIALS_LIMIT_BYTES = 64 * 1024;
 
 /** Reads a credentials file as `sluice up` writes it. */
@@ -210,24 +212,25 @@ export async function readCredentials(path: string): Promise<CredentialsFile> {
 		text = await readBoundedFile(path, CREDENTIALS_LIMIT_BYTES);
 	} catch (thrown) {
 		if (thrown instanceof SluiceError) throw new SluiceError(thrown.code, `credentials ${thrown.message}`);
-		throw new SluiceError("forbidden", `credentials ${path} cannot be read: ${errorText(thrown)}`, {
-			cause: thrown,
-		});
+		throw new SluiceError(
+			"forbidden",
+			`credentials ${path} cannot be read: ${errorText(thrown)}: ${REMEDY}`,
+			{
+				cause: thrown,
+			},
+		);
 	}
 	let value: unknown;
 	try {
 		value = JSON.parse(text);
 	} catch {
-		throw new SluiceError(
-			"invalid",
-			`credentials ${path}: not JSON: name another file, or, if it is one that sluice up wrote, stop and start that`,
-		);
+		throw new SluiceError("invalid", `credentials ${path}: not JSON: ${REMEDY}`);
 	}
 	const parsed = credentialsFile.safeParse(value);
 	if (parsed.success) return parsed.data;
 	const complaint = isHostFile(value)
 		? "a host's, for sluice up: give an operator's or orchestrator's, or leave it out where that host runs"
-		: describeIssue(parsed.error.issues[0]);
+		: `${describeIssue(parsed.error.issues[0])}: ${REMEDY}`;
 	throw new SluiceError("invalid", `credentials ${path}: ${complaint}`);
 }
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
-import type { Outcome } from "../netns/lab/commands.ts";
+import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { type Outcome, until } from "../netns/lab/commands.ts";
 import { Namespace } from "../netns/lab/namespace.ts";
 import { Relay } from "../netns/lab/relay.ts";
 
@@ -104,4 +104,25 @@ test("a joined directory starts a cluster of its own on purpose only, and then t
 	await second.up("--workers", "1", ...ELSEWHERE);
 	expect(await hostsSeenBy(second)).toEqual(["relay-b"]);
 	await second.down();
+});
+
+test("a first join marks the directory when it was let in, or starts from kept rules, not only when it serves", async () => {
+	const marker = `${second.dataDir}/credentials/joined.json`;
+	// As if no cluster of its own had ever run there.
+	rmSync(`${second.dataDir}/nats.conf`);
+	for (const nats of [FIRST, "nats://127.0.0.1:9"]) {
+		rmSync(marker, { force: true });
+		const up = second.up("--workers", "1", "--credentials", file, "--nats", nats).catch(String);
+		await until("it is marked", () => existsSync(marker) || undefined, 20_000, 1);
+		process.kill(second.pid, "SIGKILL");
+		expect(await up).toContain("ended with");
+		expect((await second.cli("up", ...ELSEWHERE)).stderr).toContain(`has joined the cluster at ${nats}: `);
+	}
+	rmSync(marker);
+	symlinkSync("nowhere", marker);
+	expect(await second.cli("rule", "list")).toEqual(
+		refusal(
+			`${marker} is no file: remove it, and start sluice up with --credentials FILE, which writes it anew`,
+		),
+	);
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { until } from "./lab/commands.ts";
 import { type Hosts, severalHosts } from "./lab/hosts.ts";
@@ -114,6 +115,7 @@ test("a cluster that goes on to a later protocol leaves a host behind, which rel
 	await expect(join(c)).rejects.toThrow("ended with 1");
 	expect(c.log).toContain(`\nsluice: supervisor does not start: ${line}`);
 	await holds(c, line);
+	expect(existsSync(`${c.dataDir}/credentials/joined.json`)).toBeFalse();
 });
 
 test("it follows the cluster again when both speak the same, and a later host waits for an earlier cluster", async () => {

@@ -1,4 +1,5 @@
 import { closeSync, existsSync, openSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import type { ServerTrust } from "@sluice/lib/config";
 import { errorText } from "@sluice/lib/errors";
 import type { Accounts } from "./accounts.ts";
@@ -11,7 +12,7 @@ import { followCertificate } from "./follow-certificate.ts";
 import { readHostCredentials } from "./host-credentials.ts";
 import { readOrMakeHttpToken, readOrMakeIdentities, readOrMakeInstallation } from "./identities.ts";
 import { nextIncarnation } from "./incarnation.ts";
-import { joinedText } from "./joined.ts";
+import { hasJoined, joinedText } from "./joined.ts";
 import { formatListenAddress, reachableOnThisHost } from "./listen-address.ts";
 import type { KeeperLog } from "./log-stream.ts";
 import { serverNameOf } from "./nats-conf.ts";
@@ -28,8 +29,9 @@ export interface Household {
 	readonly where: string;
 	/** Why the cluster could not be joined at once. */
 	readonly waitsSince?: string;
-	/** What an `up` that was refused must not have done. */
 	readonly onServing?: () => Promise<void>;
+	/** An `up` that was refused leaves nothing. */
+	readonly onRefused?: () => Promise<void>;
 }
 
 export interface HouseholdParts {
@@ -115,16 +117,24 @@ async function joinedCluster(parts: HouseholdParts, cluster: JoinedCluster): Pro
 		...trust,
 	});
 	const home = await homeOf(parts, cluster.natsUrl, trust, Promise.resolve());
+	const relay = adopt(relayOf(home, parts, await readOrMakeInstallation(dataDir), credentials));
 	// So that `sluice host list` works here as well, and without root for group sluice.
 	const joined = joinedText(credentials, cluster.natsUrl, flagsOf(cluster));
+	const mark = () =>
+		dataDir
+			.write(dataDir.joined, joined, 0o640, accounts.operatorsGid)
+			// A full disk keeps nobody from relaying.
+			.catch((thrown) => log.warn(`${dataDir.joined} is missing, or an old one: ${errorText(thrown)}`));
+	// Rules that are kept where no cluster of its own ever ran are those of one that it joined.
+	const isLetIn = waitsSince === undefined || !existsSync(dataDir.natsConf);
+	const isFirst = isLetIn && !(await hasJoined(dataDir));
+	// Before it serves: whatever ends it meanwhile, the next `up` knows.
+	if (isFirst) await mark();
 	return {
-		steps: [[adopt(relayOf(home, parts, await readOrMakeInstallation(dataDir), credentials))]],
+		steps: [[relay]],
 		where: `NATS ${cluster.natsUrl}`,
-		// A full disk keeps nobody from relaying.
-		onServing: () =>
-			dataDir
-				.write(dataDir.joined, joined, 0o640, accounts.operatorsGid)
-				.catch((thrown) => log.warn(`${dataDir.joined} is missing, or an old one: ${errorText(thrown)}`)),
+		onServing: mark,
+		...(isFirst ? { onRefused: () => rm(dataDir.joined, { force: true }).catch(() => {}) } : {}),
 		...(waitsSince === undefined ? {} : { waitsSince }),
 	};
 }

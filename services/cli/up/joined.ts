@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { lstat, readFile } from "node:fs/promises";
 import { hostConnectionName } from "@sluice/proto/subjects";
 import { z } from "zod";
 import { CommandFailure, exitCodes } from "../failure.ts";
@@ -23,19 +23,23 @@ export function joinedText(
 	return nkeyFile(hostConnectionName("reader", host), reader.seed, { url, ca, serverName }, joinedWith);
 }
 
-const NOT_THERE: readonly (string | undefined)[] = ["ENOENT", "ENOTDIR", "EACCES"];
+const NOT_THERE: readonly unknown[] = ["ENOENT", "ENOTDIR", "EACCES"];
 
 /** Undefined: it joined none, or who asks may not look into it. */
 async function readJoined(path: string): Promise<Joined | undefined> {
-	const text = await readFile(path, "utf8").catch(({ code }: NodeJS.ErrnoException) =>
-		NOT_THERE.includes(code) ? undefined : "",
-	);
-	if (text === undefined) return undefined;
 	try {
-		return joined.parse(JSON.parse(text));
-	} catch {
-		return {};
+		// Whatever has the name counts, a link to nowhere as well; a pipe would be read for ever.
+		const isFile = (await lstat(path)).isFile();
+		return isFile ? joined.parse(JSON.parse(await readFile(path, "utf8"))) : {};
+	} catch (thrown) {
+		const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
+		return NOT_THERE.includes(code) ? undefined : {};
 	}
+}
+
+/** Whether the directory has joined a cluster, and is marked so. */
+export async function hasJoined(dataDir: DataDir): Promise<boolean> {
+	return (await readJoined(dataDir.joined)) !== undefined;
 }
 
 /**

@@ -82,7 +82,7 @@ async function checkPorts({ cluster }: UpPlan): Promise<void> {
 
 /** Starts all, says when they serve, waits for the signal, stops all. */
 async function keep(
-	{ steps, waitsSince }: Household,
+	{ steps, waitsSince, onRefused }: Household,
 	signals: StopSignals,
 	log: KeeperLog,
 	onReady: () => Promise<void>,
@@ -100,6 +100,7 @@ async function keep(
 		await signals.stop;
 		log.info("stopping");
 	} catch (error) {
+		await onRefused?.();
 		const why = error instanceof Error ? error.message : String(error);
 		throw new CommandFailure(exitCodes.failed, `${why}: the log above says more`, { cause: error });
 	} finally {
