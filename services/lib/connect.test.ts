@@ -38,7 +38,7 @@ test("a credentials file is read; what is wrong with one is said without its see
 		"seed: is not an nkey user seed",
 	);
 	await expect(readCredentials(await file("null"))).rejects.toThrow(
-		/^credentials \S+: .*received null: name another file, or stop and start sluice up, which writes its own anew$/,
+		/^credentials \S+: .*received null: name another file, or, if it is one that sluice up wrote, stop and start that$/,
 	);
 });
 
