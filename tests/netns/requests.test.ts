@@ -152,8 +152,8 @@ test("a level changed at run time shows in the next lines of every process, work
 		const quiet = relay.log.length;
 		await relay.sluice("stats");
 		await relay.sluice("rule", "list");
-		// Time enough for what workers and aggregator say each second.
-		await Bun.sleep(1_200);
+		// Whatever workers and aggregator say each second they have said by then.
+		await relay.publications(2);
 		return linesSince(quiet).every((line) => line.level !== "debug") ? true : undefined;
 	});
 });

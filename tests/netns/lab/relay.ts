@@ -236,6 +236,21 @@ export class Relay {
 		});
 	}
 
+	/** Waits until each worker has published so many times more, as it does each second. */
+	async publications(count: number): Promise<void> {
+		const heard: { ageSeconds: number; times: number }[] = [];
+		await until(`each worker has published ${count} times more`, async () => {
+			const text = await this.sluice("stats", "--json");
+			// Since each was last heard.
+			const { workers } = JSON.parse(text) as { workers: { ageSeconds: number }[] };
+			for (const [k, { ageSeconds }] of workers.entries()) {
+				const { times, ...before } = heard[k] ?? { ageSeconds, times: 0 };
+				heard[k] = { ageSeconds, times: ageSeconds < before.ageSeconds ? times + 1 : times };
+			}
+			return heard.length > 0 && heard.every(({ times }) => times >= count) ? true : undefined;
+		});
+	}
+
 	async workers(): Promise<WorkerFigures[]> {
 		const text = await this.sluice("worker", "list", "--json");
 		return (JSON.parse(text) as { workers: WorkerFigures[] }).workers;
