@@ -118,7 +118,7 @@ export class FigureKeeper {
 		const wanted = this.#wanted();
 		const keys = Array.from({ length: ENDED_RUNS }, (_, run) => endedRunKey(id, part, run));
 		const entries = keys.flatMap((key) => this.#snapshot?.entries.get(key) ?? []);
-		// Oldest first: whoever is followed by another is not asked any more.
+		// Oldest first: what was heard of one is in the sums once a newer one is told.
 		for (const entry of entries.toSorted((a, b) => Number(a.value.incarnation - b.value.incarnation)))
 			this.#reading(`${id}.${part}`, () => {
 				const run = decodeEnded(entry.value, writtenMs(entry), wanted);

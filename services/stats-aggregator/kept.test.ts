@@ -25,6 +25,14 @@ function counted(fold: Fold, incarnation: bigint, received: bigint, worker = 0, 
 	foldReading(fold, { host: "relay-b", incarnation, sequence, worker, rules });
 }
 
+/** The same, which the host says of a run that ended. */
+function told(folds: readonly Fold[], incarnation: bigint, received: bigint): void {
+	const said = emptyFold();
+	counted(said, incarnation, received);
+	const rows = [...(said.hosts.get("relay-b")?.workers.values() ?? [])][0]?.latest?.rules ?? new Map();
+	for (const fold of folds) foldEnded(fold, "relay-b", PART, { incarnation, rows }, T0);
+}
+
 function kept(fold: Fold): Kept {
 	const value = fold.hosts.get("relay-b")?.kept.get(PART);
 	if (value === undefined) throw new Error("nothing is kept");
@@ -140,12 +148,8 @@ describe("what hosts counted before", () => {
 
 	test("what the host says of ended runs comes late and again, from runs that nobody heard too, and counts once", () => {
 		const [first, later] = [emptyFold(), emptyFold()];
-		const says = (incarnation: bigint, received: bigint, folds = [first, later]) => {
-			const said = emptyFold();
-			counted(said, incarnation, received);
-			const rows = [...(said.hosts.get("relay-b")?.workers.values() ?? [])][0]?.latest?.rules ?? new Map();
-			for (const fold of folds) foldEnded(fold, "relay-b", PART, { incarnation, rows }, T0);
-		};
+		const says = (incarnation: bigint, received: bigint, folds = [first, later]) =>
+			told(folds, incarnation, received);
 		const received = () => [first, later].map((fold) => ruleStats(fold, video, T0).receivedPackets);
 		counted(first, 9n, 100n);
 		counted(first, 11n, 5n);
@@ -171,6 +175,25 @@ describe("what hosts counted before", () => {
 		expect(received()).toEqual([181n, 181n]);
 		says(12n, 1n);
 		expect(kept(later).unwritten).toBeFalse();
+	});
+
+	test("a run that nobody heard counts once, though it is told when later ones were heard", () => {
+		const [first, second, third] = [emptyFold(), emptyFold(), emptyFold()];
+		const received = (...folds: Fold[]) => folds.map((fold) => ruleStats(fold, video, T0).receivedPackets);
+		for (const fold of [first, second]) for (const run of [9n, 11n, 12n, 13n]) counted(fold, run, 100n);
+		told([first], 10n, 30n);
+		passOn(first, second, 1n);
+		passOn(first, third, 1n);
+		for (const run of [9n, 10n, 11n]) told([first, second, third], run, run === 10n ? 30n : 100n);
+		expect([first, second, third].map((fold) => kept(fold).unwritten)).toEqual([true, false, false]);
+		counted(third, 13n, 100n);
+		expect(received(first, second, third)).toEqual([430n, 430n, 430n]);
+		assertAdds(ruleStats(third, video, T0));
+		// Of more runs than are remembered nobody can tell which were counted.
+		for (let run = 14n; run < 40n; run += 1n) counted(third, run, 1n);
+		passOn(third, third, 2n);
+		for (const run of [8n, 9n, 10n, 37n, 38n]) told([third], run, run < 37n ? 30n : 1n);
+		expect(received(third)).toEqual([456n]);
 	});
 
 	test("of two readings the later one holds, though it had received no more", () => {

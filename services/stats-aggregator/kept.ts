@@ -1,4 +1,4 @@
-import { keptPart } from "@sluice/proto/subjects";
+import { ENDED_RUNS, keptPart } from "@sluice/proto/subjects";
 import type { HostFold, WorkerFold } from "./fold.ts";
 import type { OutputSample, RuleSample, Sample } from "./sample.ts";
 import { plus } from "./saturating.ts";
@@ -17,8 +17,10 @@ export interface Run {
 }
 
 interface Before {
-	/** Over all runs before `previous`. */
+	/** Over all runs before `previous` that are known of. */
 	readonly former: Rows;
+	/** The newest of those, in order, at most REMEMBERED_RUNS: what the host says of them is in `former` already. */
+	readonly formerRuns: readonly bigint[];
 	/** By itself, since the host may know more of it than anybody heard. */
 	readonly previous: Run | undefined;
 }
@@ -37,9 +39,13 @@ export interface StoredFigures extends Omit<Kept, "unwritten"> {
 	readonly incarnation: bigint;
 }
 
+/** More than a host remembers: those that NATS heard until they were killed are in no file of the host's. */
+const REMEMBERED_RUNS = 2 * ENDED_RUNS;
+
 const NO_ROWS: Rows = new Map();
 const NOTHING: Kept = {
 	former: NO_ROWS,
+	formerRuns: [],
 	previous: undefined,
 	last: undefined,
 	revision: 0n,
@@ -73,9 +79,23 @@ export function keptAfter(ended: HostFold): Map<number, Kept> {
 	return all;
 }
 
-function followedBy({ former, previous }: Before, run: Run): Before {
-	if (run.rows.size === 0) return { former, previous };
-	return { former: joined(former, previous?.rows ?? NO_ROWS), previous: run };
+function followedBy(before: Before, run: Run): Before {
+	const { previous } = before;
+	const counted = run.rows.size > 0;
+	const { former, formerRuns } = counted && previous !== undefined ? withFormer(before, previous) : before;
+	return { former, formerRuns, previous: counted ? run : previous };
+}
+
+function withFormer({ former, formerRuns, previous }: Before, { incarnation, rows }: Run): Before {
+	const runs = [...formerRuns, incarnation].toSorted((a, b) => (a < b ? -1 : 1));
+	return { former: joined(former, rows), formerRuns: runs.slice(-REMEMBERED_RUNS), previous };
+}
+
+/** Where as many are remembered as can be, of older ones nobody can tell: they are taken for summed. */
+function isSummed({ formerRuns }: Before, incarnation: bigint): boolean {
+	const [oldest] = formerRuns;
+	const tooOld = formerRuns.length === REMEMBERED_RUNS && oldest !== undefined && incarnation < oldest;
+	return tooOld || formerRuns.includes(incarnation);
 }
 
 /**
@@ -86,9 +106,13 @@ export function takeEnded(host: HostFold, part: number, run: Run, heardAtMs: num
 	const known = host.kept.get(part) ?? NOTHING;
 	const { incarnation } = run;
 	const isThis = incarnation === host.incarnation;
-	const before = isThis ? rowsIn(known.last) : known.previous?.rows;
 	const isOlder = !isThis && known.previous !== undefined && incarnation < known.previous.incarnation;
-	if (isOlder || run.rows.size === 0) return;
+	if (run.rows.size === 0 || (isOlder && isSummed(known, incarnation))) return;
+	if (isOlder) {
+		host.kept.set(part, { ...known, ...withFormer(known, run), unwritten: true });
+		return;
+	}
+	const before = isThis ? rowsIn(known.last) : known.previous?.rows;
 	const isSame = isThis || known.previous?.incarnation === incarnation;
 	const rows = isSame ? laterOf(before ?? NO_ROWS, run.rows) : run.rows;
 	if (isSame && areSame(rows, before)) return;

@@ -22,12 +22,16 @@ const FAILURE_REASONS = Failure_ReasonSchema.values.length;
 /** A value of the bucket, of those rules that `wanted` says. */
 export function encodeKept(
 	incarnation: bigint,
-	{ former, previous, last }: Kept,
+	{ former, formerRuns, previous, last }: Kept,
 	wanted: Wanted,
 	nowMs: number,
 ): Uint8Array {
 	const latest = last?.latest;
-	const message = create(KeptFiguresSchema, { incarnation, former: columnsOf(former, wanted) });
+	const message = create(KeptFiguresSchema, {
+		incarnation,
+		former: columnsOf(former, wanted),
+		formerIncarnations: [...formerRuns],
+	});
 	if (previous !== undefined) {
 		message.previous = columnsOf(previous.rows, wanted);
 		message.previous.incarnation = previous.incarnation;
@@ -41,11 +45,12 @@ export function encodeKept(
 
 /** @throws when its columns do not fit each other. */
 export function decodeKept(message: KeptFigures, revision: bigint, writtenMs: number): StoredFigures {
-	const { incarnation, former, previous, last, lastAgeMs } = message;
+	const { incarnation, former, formerIncarnations: formerRuns, previous, last, lastAgeMs } = message;
 	const heardAtMs = writtenMs - Number(lastAgeMs);
 	return {
 		incarnation,
 		former: former === undefined ? new Map() : rowsOf(former),
+		formerRuns,
 		previous: previous && { incarnation: previous.incarnation, rows: rowsOf(previous) },
 		last: last === undefined ? undefined : lastOf(incarnation, rowsOf(last), heardAtMs),
 		revision,
