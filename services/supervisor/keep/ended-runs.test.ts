@@ -39,10 +39,12 @@ test("what was counted is kept by run, of as many as are remembered, and a super
 	expect(existsSync(path)).toBeFalse();
 	for (let k = 1n; k <= ENDED_RUNS + 2; k += 1n) await run(k, 10n * k);
 	await run(BigInt(ENDED_RUNS + 2), 500n);
+	const before = await kept();
 	await run(BigInt(ENDED_RUNS + 3), 0n);
 	const last = BigInt(ENDED_RUNS + 2);
 	const runs = await kept();
-	expect(runs).toHaveLength(ENDED_RUNS - 1);
+	expect(runs).toEqual(before);
+	expect(runs).toHaveLength(ENDED_RUNS);
 	expect(runs.slice(-2)).toEqual([
 		[last - 1n, 10n * (last - 1n)],
 		[last, 500n],

@@ -42,8 +42,7 @@ export class EndedRuns {
 		const stored = await readKept(path, CountedRunsSchema, log);
 		// Of this run another supervisor may have written it, and memory knows more.
 		const former = stored?.runs.filter((run) => run.incarnation < incarnation) ?? [];
-		// The present one needs a place as well, should it end unheard.
-		return new EndedRuns(options, former.slice(1 - ENDED_RUNS));
+		return new EndedRuns(options, former.slice(-ENDED_RUNS));
 	}
 
 	/** Writes down what this run has counted so far, beside those before it. */
@@ -56,7 +55,7 @@ export class EndedRuns {
 	async handOver(nc: NatsConnection): Promise<void> {
 		if (this.#former.length === 0) return;
 		const js = jetstream(nc);
-		// One run after the other: aggregators take no older one after a newer.
+		// One run after the other: what was heard of one is in the sums once a newer one is told.
 		for (const [run, { incarnation, parts }] of this.#former.entries()) {
 			const all = Object.entries(parts);
 			for (let at = 0; at < all.length; at += WRITES_AT_ONCE) {
@@ -82,7 +81,9 @@ export class EndedRuns {
 		try {
 			const parts = Object.fromEntries(counted());
 			const own = create(CountedRuns_RunSchema, { incarnation, parts });
-			const runs = Object.keys(parts).length === 0 ? [...this.#former] : [...this.#former, own];
+			// It needs a place beside them, should it end unheard.
+			const counts = Object.keys(parts).length > 0;
+			const runs = counts ? [...this.#former.slice(1 - ENDED_RUNS), own] : [...this.#former];
 			if (runs.length === 0) await rm(path, { force: true });
 			else await replaceFile(path, encodeKept(CountedRunsSchema, create(CountedRunsSchema, { runs })));
 			this.#said = "";
