@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, setSystemTime, test } from "bun:test";
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { createLogger } from "@sluice/lib/log";
@@ -7,18 +7,19 @@ import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-s
 import { until } from "@sluice/lib/testing/until";
 import { HostRecordSchema } from "@sluice/proto/gen/host";
 import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
-import { buckets, keptFiguresKey } from "@sluice/proto/subjects";
+import { buckets, endedRunKey, keptFiguresKey } from "@sluice/proto/subjects";
 import { KnownHosts } from "./belongs.ts";
 import { steadyNowMs } from "./clock.ts";
 import { emptyFold, type Fold } from "./fold.ts";
 import { FigureKeeper } from "./keep-figures.ts";
-import { foldReading, uid } from "./testing/counters.ts";
+import { foldReading, uid, workerCounters } from "./testing/counters.ts";
 
 const STREAM = `KV_${buckets.figures}`;
 let server: TestNatsServer;
 let nc: NatsConnection;
 let jsm: JetStreamManager;
 let fold: Fold;
+let known: KnownHosts;
 let keeper: FigureKeeper;
 
 beforeEach(async () => {
@@ -27,9 +28,8 @@ beforeEach(async () => {
 	jsm = await jetstreamManager(nc);
 	await jsm.streams.add({ name: STREAM, subjects: [`$KV.${buckets.figures}.>`], max_msgs_per_subject: 1 });
 	fold = emptyFold();
-	const known = new KnownHosts();
-	for (const host of ["relay-b", "relay-c"])
-		known.take(create(HostRecordSchema, { host, incarnation: 1_000n, workers: [{ worker: 0 }] }));
+	known = new KnownHosts();
+	for (const host of ["relay-b", "relay-c"]) begin(host, 1_000n);
 	keeper = new FigureKeeper(nc, fold, known, createLogger({ service: "test", level: "error" }));
 	await keeper.read();
 	keeper.start(() => () => true);
@@ -41,8 +41,19 @@ afterEach(async () => {
 	await server.stop();
 });
 
+function begin(host: string, incarnation: bigint): void {
+	known.take(create(HostRecordSchema, { host, incarnation, workers: [{ worker: 0 }] }));
+}
+
 function hear(host: string, incarnation: bigint, received: bigint): void {
 	foldReading(fold, { host, incarnation, rules: [{ uid: uid(1), received }] }, steadyNowMs());
+}
+
+/** What its supervisor says of a run that ended. */
+async function tell(key: string, incarnation: bigint, received: bigint): Promise<void> {
+	const last = workerCounters({ rules: [{ uid: uid(1), received }] });
+	const value = toBinary(KeptFiguresSchema, create(KeptFiguresSchema, { incarnation, last }));
+	await nc.request(`$KV.${buckets.figures}.${key}`, value, { timeout: 2_000 });
 }
 
 function subject(host: string): string {
@@ -78,6 +89,18 @@ test("after somebody removed a host's figures, they are written again", async ()
 	await nc.request(subject("relay-b"), "", { headers: removal, timeout: 2_000 });
 	hear("relay-b", 300n, 1n);
 	await keptIs("relay-b", 20n);
+});
+
+test("a run that its host has not begun stops nobody's figures, and is taken when it has", async () => {
+	await tell(endedRunKey("relay-b", 0, 1), 2_000n, 7n);
+	await tell(endedRunKey("relay-b", 0, 0), 500n, 4n);
+	await until(() => fold.hosts.has("relay-b"));
+	hear("relay-b", 1_000n, 10n);
+	await keptIs("relay-b", 4n);
+	begin("relay-b", 3_000n);
+	keeper.takeBegun("relay-b");
+	hear("relay-b", 3_000n, 1n);
+	await keptIs("relay-b", 21n);
 });
 
 test("a clock that is set back makes nobody seem to have been heard later than now", async () => {

@@ -5,7 +5,7 @@ import { errorText } from "@sluice/lib/errors";
 import { type BucketSnapshot, followBucket, type SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
 import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
-import { buckets, ENDED_RUNS, endedRunKey, keptFiguresKey } from "@sluice/proto/subjects";
+import { buckets, ENDED_RUNS, endedRunKey, KEPT_PARTS, keptFiguresKey } from "@sluice/proto/subjects";
 import type { KnownHosts } from "./belongs.ts";
 import { steadyNowMs } from "./clock.ts";
 import { type Fold, foldEnded, foldKept, type HostFold } from "./fold.ts";
@@ -33,6 +33,8 @@ export class FigureKeeper {
 	#currentSinceMs = Number.POSITIVE_INFINITY;
 	/** By host: when the workers had been heard whose last words are kept. */
 	readonly #keptAt = new Map<string, number>();
+	/** By host: the oldest run that it said ended, and has not said began. */
+	readonly #unbegun = new Map<string, bigint>();
 	#wanted: () => Wanted = () => () => true;
 	/** Written, and not yet come back as a change of the bucket. */
 	readonly #onTheirWay = new WeakSet<Kept>();
@@ -84,6 +86,14 @@ export class FigureKeeper {
 		this.#takeAll((key) => key.startsWith(`${host}.`));
 	}
 
+	/** The host's record came. */
+	takeBegun(host: string): void {
+		const run = this.#unbegun.get(host);
+		if (run === undefined || !this.#known.vouchesFor(host, run)) return;
+		this.#unbegun.delete(host);
+		for (let part = 0; part < KEPT_PARTS; part++) this.#takeEnded(host, part);
+	}
+
 	/** What was kept first: what ended runs say is held against it. */
 	#takeAll(isMeant: (key: string) => boolean): void {
 		const all = [...(this.#snapshot?.entries ?? [])].filter(([key]) => isMeant(key));
@@ -119,11 +129,23 @@ export class FigureKeeper {
 		const keys = Array.from({ length: ENDED_RUNS }, (_, run) => endedRunKey(id, part, run));
 		const entries = keys.flatMap((key) => this.#snapshot?.entries.get(key) ?? []);
 		// Oldest first: what was heard of one is in the sums once a newer one is told.
-		for (const entry of entries.toSorted((a, b) => Number(a.value.incarnation - b.value.incarnation)))
+		for (const entry of entries.toSorted((a, b) => Number(a.value.incarnation - b.value.incarnation))) {
+			const { incarnation } = entry.value;
+			if (!this.#hasBegun(id, incarnation)) {
+				if ((this.#unbegun.get(id) ?? incarnation) >= incarnation) this.#unbegun.set(id, incarnation);
+				return;
+			}
 			this.#reading(`${id}.${part}`, () => {
 				const run = decodeEnded(entry.value, writtenMs(entry), wanted);
 				foldEnded(this.#fold, id, part, run, writtenMs(entry));
 			});
+		}
+	}
+
+	/** Else its workers would not be heard until that run is reached. */
+	#hasBegun(id: string, incarnation: bigint): boolean {
+		const known = this.#fold.hosts.get(id)?.incarnation ?? -1n;
+		return incarnation <= known || this.#known.vouchesFor(id, incarnation);
 	}
 
 	#reading(key: string, read: () => void): void {

@@ -12,6 +12,7 @@ import { createLogger, type ServiceLogger } from "@sluice/lib/log";
 import { followLogLevels } from "@sluice/lib/log-levels";
 import { endpoint, serve } from "@sluice/lib/service";
 import { settlesWithin } from "@sluice/lib/settles-within";
+import type { HostRecord } from "@sluice/proto/gen/host";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import {
 	type GetStatsRequest,
@@ -65,11 +66,15 @@ async function main(): Promise<void> {
 	const onTrouble = (message: string) => logger.facility("nats").warn(message);
 	// Before the counters, which are measured by them.
 	const hosts = await followHostRecords(nc, { onTrouble });
-	for (const { value } of hosts.entries.values()) knownHosts.take(value);
+	const take = (record: HostRecord) => {
+		knownHosts.take(record);
+		keeper.takeBegun(record.host);
+	};
+	for (const { value } of hosts.entries.values()) take(value);
 	hosts.onChange(({ entry }) => {
 		if (entry === undefined) return;
 		const { host, incarnation } = entry.value;
-		knownHosts.take(entry.value);
+		take(entry.value);
 		// Somebody had spoken of an up that never was, while the host itself had not spoken yet.
 		if ((fold.hosts.get(host)?.incarnation ?? 0n) <= incarnation) return;
 		fold.hosts.delete(host);
