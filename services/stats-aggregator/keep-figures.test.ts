@@ -103,6 +103,14 @@ test("a run that its host has not begun stops nobody's figures, and is taken whe
 	await keptIs("relay-b", 21n);
 });
 
+test("parts and runs that there are not are left out", async () => {
+	for (const key of ["9999.3", "NaN.0", "00.0", "0.99"]) await tell(`relay-b.${key}`, 400n, 5n);
+	await tell(endedRunKey("relay-b", 0, 0), 500n, 4n);
+	const parts = () => [...(fold.hosts.get("relay-b")?.kept.keys() ?? [])];
+	await until(() => parts().includes(0));
+	expect(parts()).toEqual([0]);
+});
+
 test("a clock that is set back makes nobody seem to have been heard later than now", async () => {
 	hear("relay-b", 100n, 10n);
 	setSystemTime(new Date(Date.now() - 3_600_000));

@@ -51,7 +51,10 @@ export class FigureKeeper {
 	/** Resolves when what is kept stands in the fold: before any counters do. */
 	async read(): Promise<void> {
 		const onTrouble = (message: string) => this.#log.warn(message);
-		const snapshot = await followBucket(this.#nc, buckets.figures, KeptFiguresSchema, { onTrouble });
+		const snapshot = await followBucket(this.#nc, buckets.figures, KeptFiguresSchema, {
+			onTrouble,
+			fault: (key) => (isFiguresKey(key) ? undefined : "no such part, or run"),
+		});
 		this.#snapshot = snapshot;
 		this.#takeAll(() => true);
 		snapshot.onChange(({ key, entry, revision, lost }) => this.#take(key, entry, lost ? 0n : revision));
@@ -248,6 +251,16 @@ export class FigureKeeper {
 		const value = fromBinary(KeptFiguresSchema, stored.data);
 		this.#take(key, { value, revision, writtenUnixMs: stored.time.getTime() });
 	}
+}
+
+/** A supervisor's permissions leave the part open. */
+function isFiguresKey(key: string): boolean {
+	const [, part = "", run = "0"] = key.split(".");
+	return isBelow(KEPT_PARTS, part) && isBelow(ENDED_RUNS, run);
+}
+
+function isBelow(limit: number, token: string): boolean {
+	return /^(0|[1-9]\d?)$/.test(token) && Number(token) < limit;
 }
 
 function subjectOf(key: string): string {

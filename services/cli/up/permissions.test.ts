@@ -159,8 +159,12 @@ const publications: Row[] = [
 	[`$KV.sluice_hosts.${HOST}`, "control-api", "supervisor"],
 	[`$KV.sluice_hosts.${OTHER_HOST}`, "control-api", "supervisor of relay-b"],
 	[`$KV.sluice_figures.${HOST}.0`, "stats-aggregator"],
-	[`$KV.sluice_figures.${HOST}.0.0`, "supervisor"],
-	[`$KV.sluice_figures.${OTHER_HOST}.0.0`, "supervisor of relay-b"],
+	...Array.from({ length: 8 }, (_, run): Row[] => [
+		[`$KV.sluice_figures.${HOST}.0.${run}`, "supervisor"],
+		[`$KV.sluice_figures.${OTHER_HOST}.0.${run}`, "supervisor of relay-b"],
+	]).flat(),
+	[`$KV.sluice_figures.${HOST}.0.8`],
+	[`$KV.sluice_figures.${HOST}.0.x`],
 	["$KV.sluice_figures.x"],
 	...Object.values(buckets).flatMap((bucket): Row[] => [
 		[`$JS.API.STREAM.INFO.KV_${bucket}`, ...inspectorsOf(bucket)],

@@ -5,6 +5,7 @@ import {
 	connectionsSubject,
 	countersStream,
 	countersSubjects,
+	ENDED_RUNS,
 	endedRunKey,
 	eventSubjects,
 	hostAcceptSubject,
@@ -165,7 +166,9 @@ function supervisor(host: string): Permissions {
 				...shared.flatMap(readBucket),
 				writeBucket(buckets.hosts, host),
 				// What earlier runs of its up counted (ADR 0126).
-				writeBucket(buckets.figures, endedRunKey(host, "*", "*")),
+				...Array.from({ length: ENDED_RUNS }, (_, run) =>
+					writeBucket(buckets.figures, endedRunKey(host, "*", run)),
+				),
 				ruleStateEventSubject(host, "*"),
 				workerEventSubject(host, "*"),
 			],

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { jetstreamManager, StorageType } from "@nats-io/jetstream";
+import { DiscardPolicy, jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { until } from "@sluice/lib/testing/until";
@@ -85,6 +85,22 @@ test("counters take no more memory than is theirs, after an update too: hosts' r
 	// `up` gives JetStream 512 MB of memory.
 	expect(state.bytes).toBeLessThanOrEqual(256_000_000);
 	await jsm.streams.purge("sluice_counters");
+});
+
+test("kept figures leave half of the disk to the rules, after an update of the cluster too", async () => {
+	const jsm = await jetstreamManager(nc);
+	const limits = async () => {
+		const { config } = await jsm.streams.info("KV_sluice_figures");
+		return [config.max_bytes, config.max_msgs, config.discard, config.allow_rollup_hdrs];
+	};
+	// `up` gives JetStream 4 GB of disk. What is there must not go for what is new.
+	const wanted = [2_000_000_000, 576_000, DiscardPolicy.New, false];
+	await openStorage(nc, undefined);
+	expect(await limits()).toEqual(wanted);
+	const { config } = await jsm.streams.info("KV_sluice_figures");
+	await jsm.streams.update("KV_sluice_figures", { ...config, max_bytes: -1, max_msgs: -1 });
+	await openStorage(nc, undefined);
+	expect(await limits()).toEqual(wanted);
 });
 
 test("no host can take others' records out of the bucket, after an update of the cluster too", async () => {

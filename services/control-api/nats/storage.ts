@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import {
 	DiscardPolicy,
 	type JetStreamManager,
@@ -15,6 +16,8 @@ import {
 	CLUSTER_ID_METADATA,
 	countersStream,
 	countersSubjects,
+	ENDED_RUNS,
+	KEPT_PARTS,
 	PROTOCOL_METADATA,
 	PROTOCOL_VERSION,
 } from "@sluice/proto/subjects";
@@ -78,10 +81,10 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 	);
 	const batches = knowsBatches(nc) && (await allowBatches(jsm, `KV_${buckets.rules}`));
 	await tolerateRace(() => kvm.create(buckets.hosts, IN_MEMORY));
-	await forbidRollup(jsm, `KV_${buckets.hosts}`);
+	await limit(jsm, `KV_${buckets.hosts}`, NO_ROLLUP);
 	const settings = await tolerateRace(() => kvm.create(buckets.settings, onDisk()));
 	await tolerateRace(() => kvm.create(buckets.figures, onDisk()));
-	await forbidRollup(jsm, `KV_${buckets.figures}`);
+	await limit(jsm, `KV_${buckets.figures}`, FIGURES_LIMITS);
 	await tolerateRace(() => ensureStream(jsm, counters));
 	const stamped =
 		(await jsm.streams.info(`KV_${buckets.rules}`)).config.metadata?.[CLUSTER_ID_METADATA] ?? "";
@@ -186,11 +189,30 @@ async function ensureStream(jsm: JetStreamManager, config: NamedStream): Promise
 
 /**
  * The client makes every bucket with it: a write whose header says so takes everything else out of the
- * stream. Each host may write one key, and would have every other host's record at its mercy.
+ * stream. Each host may write keys of its own, and would have every other host's at its mercy.
  */
-async function forbidRollup(jsm: JetStreamManager, stream: string): Promise<void> {
+const NO_ROLLUP = { allow_rollup_hdrs: false };
+
+/**
+ * Half of the disk that JetStream has, and all keys of 1,000 hosts: a supervisor may write under any part, and rules are on
+ * the same disk. 10,000 rules with 64 outputs take 20 MB for each run: up to three in what aggregators write of a host, and
+ * those that it told. Full, it takes nothing new.
+ */
+const FIGURES_LIMITS = {
+	...NO_ROLLUP,
+	max_bytes: 2_000_000_000,
+	max_msgs: 1_000 * KEPT_PARTS * (1 + ENDED_RUNS),
+};
+
+/** Buckets that an earlier version made as well. */
+async function limit(
+	jsm: JetStreamManager,
+	stream: string,
+	limits: typeof NO_ROLLUP | typeof FIGURES_LIMITS,
+): Promise<void> {
 	const { config } = await jsm.streams.info(stream);
-	if (config.allow_rollup_hdrs) await jsm.streams.update(stream, { ...config, allow_rollup_hdrs: false });
+	const wanted = { ...config, ...limits };
+	if (!isDeepStrictEqual(wanted, config)) await jsm.streams.update(stream, wanted);
 }
 
 /** False: its server does not have them, whatever version we are connected to. */
