@@ -20,7 +20,7 @@ import { logStates } from "./log-states.ts";
 import { readCounted } from "./observe/counted.ts";
 import { readHeartbeat } from "./observe/heartbeat.ts";
 import { LinkObserver } from "./observe/links.ts";
-import { isStopped } from "./observe/stopped.ts";
+import { stopOf } from "./observe/stopped.ts";
 import { workerBeforeOthers } from "./priority.ts";
 import type { Desired, Observed, RuleState } from "./reconcile/types.ts";
 import { Reconciler } from "./reconciler.ts";
@@ -86,7 +86,7 @@ export class Supervisor {
 			endedBefore: (slot) => this.#inheritance && (this.#inheritance.ended.get(slot) ?? ""),
 			onHolds: (worker, shard) => this.#relay.drivers.adopt(worker, shard),
 			heartbeat: (slot) => readHeartbeat(this.#relay.counterMemories[slot]),
-			isStopped,
+			stopOf,
 			onEnded: (channel) => this.#relay.drivers.ended(channel),
 			onConnected: (pid) => workerBeforeOthers(pid, logger.facility("workers")),
 			onRunning: (worker) => sendLevels(worker, this.#levels, logger.facility("workers")),

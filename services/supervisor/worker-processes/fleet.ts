@@ -33,8 +33,8 @@ export interface FleetOptions {
 	readonly onHolds?: (worker: ConnectedWorker, shard: number) => void;
 	/** Moves as long as the worker's packet thread works. */
 	readonly heartbeat: (slot: number) => bigint;
-	/** By a signal. */
-	readonly isStopped: (pid: number) => boolean;
+	/** By a signal; each stop of a process is another number. Undefined: it is not stopped. */
+	readonly stopOf: (pid: number) => number | undefined;
 	/** The process behind a channel touches nothing any more. Once for each. */
 	readonly onEnded: (channel: WorkerChannel) => void;
 	/** It said hello, and gets what is open. */
@@ -297,15 +297,19 @@ export class Fleet implements Workers {
 		const slot = this.#slots.find((candidate) => candidate.channel?.connection === connection);
 		if (slot === undefined || !holdsEverything(slot)) return;
 		if (this.#options.heartbeat(slot.slot) !== heartbeat) return;
-		if (stopped) setTimeout(() => this.#endStopped(slot, connection, heartbeat), BRIEF_STOP_MS).unref();
+		if (stopped) this.#endUnlessBrief(slot, connection);
 		else this.restart(slot.slot, "its packet thread stands still");
 	}
 
-	/** Its heart alone does not tell: one that idles, and goes on, need not beat for 100 ms. */
-	#endStopped(slot: Slot, connection: number, heartbeat: bigint): void {
-		if (slot.channel?.connection !== connection || slot.process === undefined) return;
-		if (!this.#options.isStopped(slot.process.pid)) return;
-		if (this.#options.heartbeat(slot.slot) === heartbeat) this.restart(slot.slot, "it was stopped");
+	/** Its heart does not tell: one that idles, and goes on, need not beat for 100 ms. */
+	#endUnlessBrief(slot: Slot, connection: number): void {
+		const { pid } = slot.process ?? {};
+		const stop = pid === undefined ? undefined : this.#options.stopOf(pid);
+		if (pid === undefined || stop === undefined) return;
+		setTimeout(() => {
+			if (slot.channel?.connection !== connection || this.#options.stopOf(pid) !== stop) return;
+			this.restart(slot.slot, "it was stopped");
+		}, BRIEF_STOP_MS).unref();
 	}
 
 	/** Ends workers that don't answer; to be called about each second. */

@@ -10,7 +10,7 @@ function make() {
 		coreOf: () => 0,
 		start: () => ({ pid: 77, kill: () => {} }),
 		heartbeat: () => 0n,
-		isStopped: () => true,
+		stopOf: () => 1,
 		onEnded: () => {},
 		onConnected: () => {},
 		onRunning: () => {},
