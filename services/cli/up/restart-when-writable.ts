@@ -15,6 +15,11 @@ export interface WriteWatch {
 	stop(): void;
 }
 
+/** What an atomic batch collects has a store of its own: the stream goes on, and a restart would only come amid an undo. */
+function ofBatch(msg: string): boolean {
+	return msg.includes("/batches/");
+}
+
 /**
  * After one failed write nats-server 2.14 and newer takes none of that stream any more, whatever room the disk has
  * by then, until it is started anew (ADR 0123): that is done as soon as its folder can be written.
@@ -48,7 +53,7 @@ export function restartWhenWritable(
 	};
 	return {
 		see({ msg }) {
-			if (timer !== undefined || !/critical write error/i.test(msg)) return;
+			if (timer !== undefined || !/critical write error/i.test(msg) || ofBatch(msg)) return;
 			log.warn(
 				"nats-server could not write: rules flow, but cannot be changed until the data directory has room, " +
 					"or is writable, again; nats-server is started anew then",
