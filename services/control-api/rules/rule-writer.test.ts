@@ -333,6 +333,33 @@ test("an undo that the storage stops answering ends", async () => {
 	);
 }, 20_000);
 
+test("an undo that NATS leaves midway goes on when it is back, and counts what was stored without an answer", async () => {
+	await cluster.startApi();
+	const nc = await cluster.server.connect();
+	const book = new RuleBook(await followBucket(nc, "sluice_rules", StoredRuleSchema));
+	const js = jetstream(nc);
+	let count = 0;
+	const log = new RuleLog(
+		{
+			publish: async (...sent) => {
+				count += 1;
+				if (count === 60) await foreignWrite(exampleRule("foreign", "239.1.0.99"));
+				const answer = await js.publish(...sent);
+				if (count !== 130) return answer;
+				await cluster.server.kill();
+				// Longer than the snapshot is waited for.
+				setTimeout(() => void cluster.server.start(), 3_500);
+				return await unanswered();
+			},
+		},
+		new ConnectionWatch(nc),
+		() => rulesSequence(nc),
+	);
+	const writer = new RuleWriter(book, log, quietLogger().facility("rules"));
+	await expect(writer.edit(() => edit(manyRules(100)))).rejects.toThrow(/ is taken by rule foreign: [^;]*$/);
+	expect(await storedNames()).toEqual(["foreign"]);
+}, 20_000);
+
 test("a wrong sequence that nobody made wrong is the storage's, not others'", async () => {
 	const api = await cluster.startApi();
 	const wrong = { code: 400, err_code: 10_071, description: "wrong last sequence: 7" };

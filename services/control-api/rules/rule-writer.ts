@@ -6,7 +6,7 @@ import { type AppendOutcome, type RuleLog, WINDOW, type WrittenRule } from "../n
 import { NOT_CURRENT } from "../not-current.ts";
 import { WriteQueue } from "../write-queue.ts";
 import { type EditSubject, EditUnderWay } from "./edit-under-way.ts";
-import type { Edit, Plan, PlannedChange, Write } from "./plan.ts";
+import type { Edit, Plan, PlannedChange, StoredEntry, Write } from "./plan.ts";
 import type { RuleBook } from "./rule-book.ts";
 
 export interface EditResult {
@@ -27,6 +27,9 @@ const WAITING_WRITES = 1_024;
 /** Gives up when others were faster for so long without one write of ours. */
 const STALL_MS = 4_000;
 const UNDO_ATTEMPTS = 10;
+/** In all, for a storage that goes away amid an undo: longer than a restart of nats-server takes. */
+const UNDO_PATIENCE_MS = 30_000;
+const UNDO_LOOK_MS = 100;
 /** Two writers that meet again and again must get out of step. */
 const BACKOFF_LIMIT_MS = 32;
 const CATCH_UP_MS = 3_000;
@@ -204,12 +207,20 @@ export class RuleWriter {
 	/** Puts back what was before, as far as nobody else has changed or taken it since. */
 	async #undo(done: ReadonlyMap<string, WrittenRule>, reason: unknown, stalled = false): Promise<unknown> {
 		const left: string[] = [];
-		let stalls = stalled;
+		// Of a storage that stores nothing each attempt would only run into its timeout.
+		let gaveUp = stalled;
+		let patienceMs = UNDO_PATIENCE_MS;
 		for (const written of [...done.values()].reverse()) {
-			// Without a connection, or a storage that stores, each attempt would only run into its timeout.
-			const outcome = !stalls && this.#book.snapshot.current ? await this.#undoOne(written) : "left";
+			let outcome = gaveUp ? "left" : await this.#undoOne(written);
+			const sinceMs = performance.now();
+			const patience = () => sinceMs + patienceMs - performance.now();
+			while (outcome === "away" && patience() > 0) {
+				await this.#untilBack(patience());
+				outcome = await this.#undoOne(written);
+			}
+			patienceMs = patience();
 			if (outcome !== "undone") left.push(written.write.name);
-			stalls ||= outcome === "stalled";
+			gaveUp ||= outcome === "stalled" || outcome === "away";
 		}
 		this.#logger.warn({ undone: done.size - left.length, left, reason: errorText(reason) }, "edit undone");
 		if (left.length === 0) return reason;
@@ -218,11 +229,13 @@ export class RuleWriter {
 		return new SluiceError(code, `${errorText(reason)}; could not be put back: ${names}`, { cause: reason });
 	}
 
-	async #undoOne(written: WrittenRule): Promise<"undone" | "left" | "stalled"> {
-		const { write, revision } = written;
+	async #undoOne({ write, revision }: WrittenRule): Promise<"undone" | "left" | "stalled" | "away"> {
 		for (let attempt = 1; attempt <= UNDO_ATTEMPTS; attempt += 1) {
 			try {
+				if (!this.#book.snapshot.current) return "away";
 				const now = this.#book.entries.get(write.name);
+				// An earlier attempt was stored, and its answer lost.
+				if (isPutBack(write, now)) return "undone";
 				const untouched = write.stored === undefined ? now === undefined : now?.revision === revision;
 				if (!untouched) return "left";
 				const plan = this.#book.plan(undoEdit(write));
@@ -231,10 +244,23 @@ export class RuleWriter {
 				if (outcome.failure === "stalled") return "stalled";
 			} catch (thrown) {
 				this.#logger.warn({ rule: write.name, reason: errorText(thrown) }, "write cannot be undone");
-				return "left";
+				return thrown instanceof SluiceError && thrown.code === "unavailable" ? "away" : "left";
 			}
 		}
 		return "left";
+	}
+
+	/** Until the snapshot holds what is stored, or the time is over. */
+	async #untilBack(timeoutMs: number): Promise<void> {
+		const deadlineMs = performance.now() + timeoutMs;
+		for (let leftMs = timeoutMs; leftMs > 0; leftMs = deadlineMs - performance.now()) {
+			try {
+				return await this.#book.snapshot.catchUp(leftMs);
+			} catch {
+				// A server that starts answers nothing yet, or says so at once.
+				await Bun.sleep(UNDO_LOOK_MS);
+			}
+		}
 	}
 
 	#requireCurrent(): void {
@@ -258,6 +284,11 @@ function stallReason({ failure, cause }: AppendOutcome): SluiceError {
 			cause,
 		},
 	);
+}
+
+function isPutBack({ previous }: Write, now: StoredEntry | undefined): boolean {
+	if (previous === undefined || now === undefined) return previous === now;
+	return equals(StoredRuleSchema, now.value, previous.value);
 }
 
 function undoEdit(write: Write): Edit {
