@@ -8,11 +8,15 @@ import { SluiceError } from "@sluice/lib/errors";
 import { requests } from "@sluice/proto/subjects";
 import { CommandFailure, exitCodes, refusedHost } from "./failure.ts";
 import type { GlobalFlags } from "./global-flags.ts";
+import { ConnectionLost, OwnConnection } from "./own-connection.ts";
 import { whileServed } from "./served.ts";
 
 /** The cluster as a command sees it: requests and their answers. */
 export interface Cluster {
-	/** Throws SluiceError. `timeoutMs` defaults to --timeout. */
+	/**
+	 * Throws SluiceError; a CommandFailure when the connection is lost amid what may change something. What only reads is
+	 * asked again then. `timeoutMs` defaults to --timeout.
+	 */
 	request<Request extends DescMessage, Response extends DescMessage>(
 		subject: string,
 		request: Request,
@@ -20,8 +24,8 @@ export interface Cluster {
 		message: MessageInitShape<Request>,
 		timeoutMs?: number,
 	): Promise<MessageShape<Response>>;
-	/** An edit that control-api is asked for; `ended` is said as soon as it is known to have ended amid it. */
-	edit<T>(begin: () => Promise<T>, ended: string): Promise<T>;
+	/** What a command is for, of control-api; it ends as soon as that is known to have ended amid `what`. */
+	edit<T>(begin: () => Promise<T>, what: string): Promise<T>;
 }
 
 /** Connects with the operator's credentials, runs `body`, and closes the connection whatever happens. */
@@ -31,35 +35,36 @@ export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster
 	const url = flags.natsUrl ?? credentials.url;
 	const joined = path === joinedPath(flags);
 	const nc = await openConnection(url, credentials, flags, joined);
-	const isAway = watchConnection(nc);
+	const own = new OwnConnection(nc);
+	let doing = "the request, which may be carried out all the same: look, then try again";
+	const lostAmid = (cause?: unknown) =>
+		new CommandFailure(exitCodes.failed, `the connection to NATS at ${url} was lost amid ${doing}`, {
+			cause,
+		});
 	try {
 		return await body({
 			request: async (subject, request, response, message, timeoutMs = flags.timeoutMs) => {
-				if (isReader(credentials) && !readable.includes(subject)) throw readersOnly(joined);
-				return await call(nc, subject, request, response, message, timeoutMs).catch((error) => {
-					throw isAway() ? connectionLost(url, error) : withRemedy(error);
-				});
+				const reads = readable.includes(subject);
+				if (isReader(credentials) && !reads) throw readersOnly(joined);
+				const ask = (leftMs: number) => call(nc, subject, request, response, message, leftMs);
+				try {
+					return await (reads ? own.untilAnswered(ask, timeoutMs) : own.once(ask, timeoutMs));
+				} catch (error) {
+					const lost = error instanceof ConnectionLost;
+					if (lost && !reads) throw lostAmid(error);
+					throw lost || own.away ? connectionLost(url, error) : withRemedy(error);
+				}
 			},
-			edit: (begin, ended) =>
-				whileServed(nc, "sluice-control-api", begin, () =>
-					isAway() ? connectionLost(url) : new CommandFailure(exitCodes.failed, ended),
-				),
+			edit: async (begin, what) => {
+				doing = what;
+				return await whileServed(nc, "sluice-control-api", begin, () =>
+					own.away ? lostAmid() : new CommandFailure(exitCodes.failed, `control-api ended amid ${what}`),
+				);
+			},
 		});
 	} finally {
 		await nc.close();
 	}
-}
-
-/** Tells whether the connection that was made is lost at the moment; it is made anew by itself. */
-function watchConnection(nc: NatsConnection): () => boolean {
-	let away = false;
-	void (async () => {
-		for await (const { type } of nc.status()) {
-			if (type === "disconnect") away = true;
-			else if (type === "reconnect") away = false;
-		}
-	})();
-	return () => away;
 }
 
 function connectionLost(url: string, cause?: unknown): SluiceError {

@@ -90,9 +90,10 @@ export class CliLab {
 		});
 	}
 
-	/** As when `up` ends: services and NATS are gone. */
+	/** And the services after it, which would wait for it when they are stopped in order. */
 	async killNats(): Promise<void> {
 		await this.#nats.kill();
+		for (const service of Array.from(this.#services.keys())) await this.killService(service);
 	}
 
 	async stop(): Promise<void> {

@@ -31,10 +31,10 @@ export async function apply(context: Context, options: ApplyOptions): Promise<vo
 	const rules = parseRulesFile(fromStdin ? "standard input" : options.file, await readText(options.file));
 	await withCluster(flags, async (cluster) => {
 		const { prune = false, dryRun = false } = options;
-		const stands = dryRun ? "" : ", and a part of it may stand";
+		const stands = dryRun ? "" : ", and all or a part of it may stand";
 		const response = await cluster.edit(
 			() => uploadRules(cluster, rules, { prune, dryRun }),
-			`control-api ended amid the apply${stands}: run the same apply again`,
+			`the apply${stands}: run the same apply again`,
 		);
 		for (const warning of response.warnings) terminal.note(`sluice: warning: ${warning}`);
 		if (flags.json) await terminal.write(`${toJsonText(ApplyResponseSchema, response)}\n`);
