@@ -17,7 +17,8 @@ export const buckets = {
 	settings: "sluice_settings",
 	/**
 	 * What hosts counted that nobody publishes any more: key = keptFiguresKey(), value = KeptFigures, by stats-aggregators;
-	 * endedRunKey() by the host's supervisor. */
+	 * endedRunKey() by the host's supervisor.
+	 */
 	figures: "sluice_figures",
 } as const;
 

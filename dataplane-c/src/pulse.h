@@ -26,7 +26,8 @@ enum pulse_finding pulse_look(struct pulse *pulse, const uint64_t *counters);
 
 /*
  * Why one that stands still counts as hung; 0: it does not. A few looks without a beat mean
- * nothing yet; a process that was stopped will not go on by itself, and its rings are filling.
+ * nothing yet; a process that was stopped may not go on, and its rings are filling: the
+ * supervisor looks once more.
  */
 uint32_t pulse_hang(const struct pulse *pulse, pid_t pid);
 

@@ -69,10 +69,13 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 	};
 	const once = { servers: url.split(","), name, timeout: timeoutMs, ...tlsOptions(url, credentials) };
 	/** The client does not say why it is in vain. A server that asked for the key was believed. */
+	let looks = false;
 	const look = async () => {
-		if (!away || asked > 0 || distrusted) return;
+		if (!away || asked > 0 || distrusted || looks) return;
+		looks = true;
 		const why = await whyUntrusted(url, { ...once, reconnect: false });
-		if (why === undefined || !away || distrusted) return;
+		looks = false;
+		if (why === undefined || !away) return;
 		distrusted = true;
 		options.onUntrusted?.(why);
 	};

@@ -121,9 +121,11 @@ export class FigureKeeper {
 	}
 
 	#takeKept(key: string, id: string, part: number, entry: SnapshotEntry<KeptFigures>): void {
-		this.#reading(key, () =>
+		const read = this.#reading(key, () =>
 			foldKept(this.#fold, id, part, decodeKept(entry.value, entry.revision, writtenMs(entry))),
 		);
+		const host = this.#fold.hosts.get(id);
+		if (!read && host !== undefined) takeLost(host, part, entry.revision);
 	}
 
 	/** What the host says of its runs that ended: again with each stored value, whose writer may not have heard it. */
@@ -151,11 +153,13 @@ export class FigureKeeper {
 		return incarnation <= known || this.#known.vouchesFor(id, incarnation);
 	}
 
-	#reading(key: string, read: () => void): void {
+	#reading(key: string, read: () => void): boolean {
 		try {
 			read();
+			return true;
 		} catch (thrown) {
 			this.#log.warn({ key, error: errorText(thrown) }, "figures that were kept are unreadable and left out");
+			return false;
 		}
 	}
 
@@ -247,9 +251,11 @@ export class FigureKeeper {
 			return;
 		}
 		const revision = BigInt(stored.seq);
-		if (stored.data.length === 0) return this.#take(key, undefined, revision);
-		const value = fromBinary(KeptFiguresSchema, stored.data);
-		this.#take(key, { value, revision, writtenUnixMs: stored.time.getTime() });
+		const value = readFigures(stored.data);
+		if (value !== undefined)
+			return this.#take(key, { value, revision, writtenUnixMs: stored.time.getTime() });
+		// Removed, or nobody can read it: the next write takes its place.
+		this.#take(key, undefined, revision);
 	}
 }
 
@@ -261,6 +267,16 @@ function isFiguresKey(key: string): boolean {
 
 function isBelow(limit: number, token: string): boolean {
 	return /^(0|[1-9]\d?)$/.test(token) && Number(token) < limit;
+}
+
+/** Undefined: there are none that can be read. */
+function readFigures(data: Uint8Array): KeptFigures | undefined {
+	if (data.length === 0) return undefined;
+	try {
+		return fromBinary(KeptFiguresSchema, data);
+	} catch {
+		return undefined;
+	}
 }
 
 function subjectOf(key: string): string {

@@ -108,7 +108,7 @@ export async function credentialsRevoke({ flags, terminal }: Context, kind: stri
 	if (takenUp !== "now") terminal.note(LATER);
 	if (kind === "host")
 		terminal.note(
-			`it relays the rules it knows until sluice up is stopped there; then sluice host forget ${name}`,
+			`sluice: it relays the rules it knows until sluice up is stopped there; then sluice host forget ${name}`,
 		);
 }
 

@@ -45,6 +45,9 @@ const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 
 const LAST_WORDS_MS = 200;
 
+/** It was told that it may not: another start would end in the same way. */
+export class Refused extends Error {}
+
 type Process = Bun.Subprocess<"pipe" | "ignore", "ignore", "pipe">;
 
 /** One process of `up`: started, its log merged, started again when it dies, stopped. */
@@ -184,9 +187,11 @@ export class Child {
 		if (this.#everReady) return false;
 		this.#deathsBeforeReady += 1;
 		const patient = this.#deathsBeforeReady < HOPELESS_AFTER || this.#spec.neverHopeless;
-		if (patient && how !== `exit code ${REFUSED_EXIT_CODE}`) return false;
+		const refused = how === `exit code ${REFUSED_EXIT_CODE}`;
+		if (patient && !refused) return false;
 		const why = this.#lastError === "" ? how : this.#lastError;
-		this.#ready.reject(new Error(`${this.name} does not start: ${why}`));
+		const text = `${this.name} does not start: ${why}`;
+		this.#ready.reject(refused ? new Refused(text) : new Error(text));
 		return true;
 	}
 

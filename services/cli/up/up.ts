@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import { readAccounts } from "./accounts.ts";
-import { Child } from "./child.ts";
+import { Child, Refused } from "./child.ts";
 import { DataDir } from "./data-dir.ts";
 import { type Household, makeHousehold } from "./household.ts";
 import { refuseOwnCluster } from "./joined.ts";
@@ -100,7 +100,7 @@ async function keep(
 		await signals.stop;
 		log.info("stopping");
 	} catch (error) {
-		await onRefused?.();
+		if (error instanceof Refused) await onRefused?.();
 		const why = error instanceof Error ? error.message : String(error);
 		throw new CommandFailure(exitCodes.failed, `${why}: the log above says more`, { cause: error });
 	} finally {

@@ -188,7 +188,7 @@ function changeHosts({ api }: OperationParts): Operation[] {
 		operation({
 			method: "DELETE",
 			path: "/v1/hosts/{host}",
-			summary: "Leave out a host that is gone; refused while it is there",
+			summary: "Leave out a host that is gone or was stopped; refused while it is there",
 			query: schemas.noQuery,
 			answer: { description: "Forgotten", schema: schemas.forgetHostResponse },
 			handle: async ({ parameters }) => {
