@@ -28,6 +28,7 @@ test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and mod
 	const inner = join(path, "nats/jetstream/x");
 	await mkdir(inner, { recursive: true });
 	await mkdir(join(path, "credentials"));
+	await mkdir(join(path, "supervisor"));
 	const outside = join(path, "outside");
 	for (const name of [
 		"outside",
@@ -35,6 +36,8 @@ test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and mod
 		"credentials/reader.json",
 		"credentials/control-api.json",
 		"nats/jetstream/x/1.blk",
+		"http-token",
+		"supervisor/desired",
 	]) {
 		await writeFile(join(path, name), "x");
 		await chmod(join(path, name), 0o666);
@@ -51,5 +54,7 @@ test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and mod
 	expect(await of("credentials/control-api.json")).toEqual([0, 60_004, 0o640]);
 	expect((await of("nats/jetstream/x/1.blk")).slice(0, 2)).toEqual([60_001, 60_001]);
 	expect((await of("nats/jetstream/x")).slice(0, 2)).toEqual([60_001, 60_001]);
+	expect(await of("http-token")).toEqual([0, 0, 0o600]);
+	expect((await of("supervisor/desired")).slice(0, 2)).toEqual([0, 0]);
 	expect((await of("outside")).slice(0, 2)).toEqual([60_003, 60_003]);
 });

@@ -20,7 +20,7 @@ import {
 	statfs,
 	writeFile,
 } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { errorText } from "@sluice/lib/errors";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import type { Accounts } from "./accounts.ts";
@@ -105,6 +105,12 @@ export class DataDir {
 			await folder(this.nats, 0o700, nats.uid, nats.gid);
 			await ownTree(this.nats, nats.uid, nats.gid);
 			await this.#narrowCredentials(readers);
+			for (const path of [this.httpToken, this.installation, this.incarnation]) await giveToRoot(path);
+			const kept = dirname(this.keptRules);
+			if (existsSync(kept)) {
+				await folder(kept, 0o700, 0, 0);
+				await ownTree(kept, 0, 0);
+			}
 			await probeSpace(join(this.path, ".probe")).catch((error: unknown) => {
 				if (onFull === undefined || !isFull(error)) throw error;
 				onFull(errorText(describeDiskError(this.path, error)));
@@ -272,6 +278,16 @@ async function ownTree(path: string, uid: number, gid: number): Promise<void> {
 		if (is === undefined) continue;
 		if (is.uid !== uid || is.gid !== gid) await lchown(inner, uid, gid);
 	}
+}
+
+/** What root alone may change, and nobody but its group may read; a foreign owner's group may not either. */
+async function giveToRoot(path: string): Promise<void> {
+	// A first start has none.
+	const is = await lstat(path).catch(() => undefined);
+	if (!is?.isFile()) return;
+	if (is.uid !== 0) await lchown(path, 0, 0);
+	const mode = is.mode & (is.uid === 0 ? 0o640 : 0o600);
+	if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
 }
 
 /** A full disk shows only when something is written; better here than in nats-server's log. */
