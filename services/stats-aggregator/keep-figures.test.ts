@@ -12,6 +12,7 @@ import { KnownHosts } from "./belongs.ts";
 import { steadyNowMs } from "./clock.ts";
 import { emptyFold, type Fold } from "./fold.ts";
 import { FigureKeeper } from "./keep-figures.ts";
+import { ruleStats } from "./query.ts";
 import { foldReading, uid, workerCounters } from "./testing/counters.ts";
 
 const STREAM = `KV_${buckets.figures}`;
@@ -21,6 +22,8 @@ let jsm: JetStreamManager;
 let fold: Fold;
 let known: KnownHosts;
 let keeper: FigureKeeper;
+/** The rule is in the bucket of rules. */
+let there: boolean;
 
 beforeEach(async () => {
 	server = await startNatsServer();
@@ -32,7 +35,8 @@ beforeEach(async () => {
 	for (const host of ["relay-b", "relay-c"]) begin(host, 1_000n);
 	keeper = new FigureKeeper(nc, fold, known, createLogger({ service: "test", level: "error" }));
 	await keeper.read();
-	keeper.start(() => () => true);
+	there = true;
+	keeper.start(() => () => there);
 });
 
 afterEach(async () => {
@@ -116,6 +120,19 @@ test("a run that its host has not begun stops nobody's figures, and is taken whe
 	keeper.takeBegun("relay-b");
 	hear("relay-b", 3_000n, 1n);
 	await keptIs("relay-b", 21n);
+});
+
+test("what an ended run counted for a rule that was lost counts when the rule is back", async () => {
+	there = false;
+	await tell(endedRunKey("relay-b", 0, 0), 500n, 4n);
+	await until(() => fold.hosts.has("relay-b"));
+	hear("relay-b", 1_000n, 10n);
+	there = true;
+	// Its workers go on: nothing of this run is kept meanwhile.
+	await until(() => {
+		hear("relay-b", 1_000n, 10n);
+		return ruleStats(fold, { name: "a", uid: uid(1), outputs: [] }, steadyNowMs()).receivedPackets === 14n;
+	});
 });
 
 test("parts and runs that there are not are left out", async () => {

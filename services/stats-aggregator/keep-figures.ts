@@ -35,6 +35,8 @@ export class FigureKeeper {
 	readonly #keptAt = new Map<string, number>();
 	/** By host: the oldest run that it said ended, and has not said began. */
 	readonly #unbegun = new Map<string, bigint>();
+	/** By host and part: rules that there were not when what its ended runs say was taken. */
+	readonly #leftOut = new Map<string, { id: string; part: number; uids: Set<string> }>();
 	#wanted: () => Wanted = () => () => true;
 	/** Written, and not yet come back as a change of the bucket. */
 	readonly #onTheirWay = new WeakSet<Kept>();
@@ -63,7 +65,10 @@ export class FigureKeeper {
 	/** `wanted`: which rules there are now. */
 	start(wanted: () => Wanted): void {
 		this.#wanted = wanted;
-		this.#timer = setInterval(() => void this.#look(GONE_MS), LOOK_EVERY_MS);
+		this.#timer = setInterval(() => {
+			this.#takeLeftOut();
+			void this.#look(GONE_MS);
+		}, LOOK_EVERY_MS);
 	}
 
 	/** Keeps what was heard last of every host: relay and nats-server may be stopped together with us. */
@@ -130,7 +135,10 @@ export class FigureKeeper {
 
 	/** What the host says of its runs that ended: again with each stored value, whose writer may not have heard it. */
 	#takeEnded(id: string, part: number): void {
-		const wanted = this.#wanted();
+		const isThere = this.#wanted();
+		const uids = new Set<string>();
+		this.#leftOut.set(keptFiguresKey(id, part), { id, part, uids });
+		const wanted = (uid: string) => isThere(uid) || !uids.add(uid);
 		const keys = Array.from({ length: ENDED_RUNS }, (_, run) => endedRunKey(id, part, run));
 		const entries = keys.flatMap((key) => this.#snapshot?.entries.get(key) ?? []);
 		// Oldest first: what was heard of one is in the sums once a newer one is told.
@@ -145,6 +153,13 @@ export class FigureKeeper {
 				foldEnded(this.#fold, id, part, run, writtenMs(entry));
 			});
 		}
+	}
+
+	/** Rules that were lost come back with their uids, and with what ended runs counted for them. */
+	#takeLeftOut(): void {
+		const wanted = this.#wanted();
+		for (const { id, part, uids } of [...this.#leftOut.values()])
+			if (uids.values().some(wanted)) this.#takeEnded(id, part);
 	}
 
 	/** Else its workers would not be heard until that run is reached. */
