@@ -80,7 +80,11 @@ test("a store that is empty at the next start: rules go on, it is said, and rest
 		0,
 		expect.stringMatching(/^rule late: PENDING on relay-a: holding/),
 	]);
-	expect(await relay.sluice("cluster", "restore")).toBe("+ audio\n+ video\n2 rules restored from relay-a\n");
+	expect(await relay.cli("cluster", "restore")).toEqual({
+		code: 0,
+		stdout: "+ audio\n+ video\n2 rules restored from relay-a\n",
+		stderr: "sluice: relay-a holds 2 rules: audio, video\n",
+	});
 	const after = await activeRules();
 	expect(after.filter(([name]) => name !== "late")).toEqual(before);
 	expect(after).toHaveLength(3);
@@ -98,7 +102,16 @@ test("a store that is lost while everything runs: no datagram is, and accept dro
 	expect(await untilHolding()).toMatch(LOST);
 	await sent;
 	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
-	expect(await relay.sluice("cluster", "accept")).toBe("what was lost is no longer held by relay-a\n");
+	const waits = ["late", "--in", "r9:239.1.1.3:5001", "--out", "r1:239.10.1.3:6001", "--host", "relay-a"];
+	expect(await relay.sluice("rule", "add", ...waits)).toMatch(/^rule late: PENDING on relay-a: holding/);
+	expect(await relay.cli("cluster", "accept")).toEqual({
+		code: 0,
+		stdout: "what was lost is no longer held by relay-a\n",
+		stderr: expect.stringMatching(
+			/^sluice: relay-a holds 2 rules: audio, video\nsluice: rule late: PENDING on relay-a: [^\n]*r9[^\n]*\n$/,
+		),
+	});
+	await relay.sluice("rule", "remove", "late");
 	await until("nothing is held", async () => ((await holding()) === "" ? true : undefined));
 	expect(await relay.rules()).toEqual([]);
 	await until("the groups are left", async () =>

@@ -11,6 +11,7 @@ import { type Cluster, withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import { formatChanges } from "../format/changes.ts";
+import { formatCount, formatCounted } from "../format/figures.ts";
 import { formatStates, formatWaiting, isActive } from "../format/states.ts";
 import { parseRulesFile } from "../parse/rules-file.ts";
 import { uploadRules } from "../upload-rules.ts";
@@ -73,7 +74,8 @@ function formatOutcome(statuses: RuleStatus[], colors: Context["terminal"]["colo
 		formatStates(status, colors).map((state) => `rule ${status.name}: ${state}\n`),
 	);
 	const active = statuses.length - others.length;
-	return `${lines.join("")}${active} of ${statuses.length} written rules ${colors.green("ACTIVE")}\n`;
+	const written = formatCounted(statuses.length, "written rule");
+	return `${lines.join("")}${formatCount(active)} of ${written} ${colors.green("ACTIVE")}\n`;
 }
 
 /** More than 20,000 rules with many outputs each. */

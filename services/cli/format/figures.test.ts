@@ -1,10 +1,25 @@
 import { expect, test } from "bun:test";
-import { formatBitRate, formatBytes, formatCount, formatDrops, formatDuration } from "./figures.ts";
+import {
+	formatBitRate,
+	formatBytes,
+	formatCount,
+	formatCounted,
+	formatDrops,
+	formatDuration,
+} from "./figures.ts";
 
 test("counts are grouped, beyond what a double holds too", () => {
 	expect(formatCount(0n)).toBe("0");
 	expect(formatCount(4_999.6)).toBe("5,000");
 	expect(formatCount(12_345_678_901_234_567_891n)).toBe("12,345,678,901,234,567,891");
+});
+
+test("one is no plural", () => {
+	expect([0, 1, 1_234].map((count) => formatCounted(count, "rule"))).toEqual([
+		"0 rules",
+		"1 rule",
+		"1,234 rules",
+	]);
 });
 
 test("bit rates change their unit at a thousand", () => {

@@ -8,6 +8,11 @@ export function formatCount(count: bigint | number): string {
 	return whole.format(count);
 }
 
+/** (1, "rule") → "1 rule", (1234, "rule") → "1,234 rules". */
+export function formatCounted(count: number, noun: string): string {
+	return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** 56000000 → "56.0 Mb/s". */
 export function formatBitRate(bitsPerSecond: number | undefined): string {
 	if (bitsPerSecond === undefined) return NO_FIGURE;

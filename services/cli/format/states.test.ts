@@ -28,4 +28,5 @@ test("more than twenty are counted", () => {
 	const lines = formatWaiting(many);
 	expect(lines).toHaveLength(21);
 	expect(lines[20]).toBe("3 more rules are not ACTIVE everywhere: see sluice rule list");
+	expect(formatWaiting(many.slice(2))[20]).toBe("1 more rule is not ACTIVE everywhere: see sluice rule list");
 });

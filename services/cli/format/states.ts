@@ -1,6 +1,7 @@
 import { type RuleStatus, type RuleStatus_HostState, RuleStatus_State } from "@sluice/proto/gen/rule";
 import { createColors } from "picocolors";
 import type { Colors } from "../terminal.ts";
+import { formatCount } from "./figures.ts";
 
 /** Rules that are named on stderr beside a JSON answer; the others are counted. */
 const WAITING_LINES = 20;
@@ -25,7 +26,10 @@ export function formatWaiting(statuses: RuleStatus[]): string[] {
 		.slice(0, WAITING_LINES)
 		.map((status) => `rule ${status.name}: ${formatStates(status, createColors(false)).join("; ")}`);
 	const more = waiting.length - lines.length;
-	if (more > 0) lines.push(`${more} more rules are not ACTIVE everywhere: see sluice rule list`);
+	if (more > 0) {
+		const rules = `${formatCount(more)} more ${more === 1 ? "rule is" : "rules are"}`;
+		lines.push(`${rules} not ACTIVE everywhere: see sluice rule list`);
+	}
 	return lines;
 }
 

@@ -22,6 +22,8 @@ import { canonicalRule } from "../rules/validate.ts";
 import type { HostView } from "./host-view.ts";
 
 const HOST_TIMEOUT_MS = 2_000;
+/** Of the rules that a host holds. */
+const NAMES_SHOWN = 5;
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** After the bucket of rules was lost: its content is what hosts hold, until somebody says otherwise. */
@@ -39,16 +41,21 @@ export class Recovery {
 	}
 
 	async handle({ action }: RecoverRequest): Promise<RecoverResponse> {
-		const hosts = this.#holding();
-		switch (action) {
-			case Action.RESTORE:
-				return create(RecoverResponseSchema, { hosts, restored: await this.#restore(hosts) });
-			case Action.ACCEPT:
-				await this.#accept(hosts);
-				return create(RecoverResponseSchema, { hosts });
-			default:
-				throw new SluiceError("invalid", "action: expected RESTORE or ACCEPT");
-		}
+		if (Action[action] === undefined || action === Action.UNSET)
+			throw new SluiceError("invalid", "action: expected RESTORE, ACCEPT or LOOK");
+		const held = await this.#held();
+		const hosts = [...held.keys()];
+		const restored = action === Action.RESTORE ? await this.#restore(held) : [];
+		if (action === Action.ACCEPT) await this.#accept(hosts);
+		return create(RecoverResponseSchema, {
+			hosts,
+			restored,
+			held: Array.from(held, ([host, rules]) => ({
+				host,
+				rules: rules.length,
+				names: rules.slice(0, NAMES_SHOWN).map(({ rule }) => rule?.name ?? ""),
+			})),
+		});
 	}
 
 	/** Those that are there, in order of their names. */
@@ -62,11 +69,21 @@ export class Recovery {
 			.sort();
 	}
 
+	/** By host; one that holds because of its protocol has lost nothing. */
+	async #held(): Promise<ReadonlyMap<string, StoredRule[]>> {
+		const held = new Map<string, StoredRule[]>();
+		for (const host of this.#holding()) {
+			const rules = await this.#heldBy(host);
+			if (rules.length > 0) held.set(host, rules);
+		}
+		return held;
+	}
+
 	/** What was stored since under the same name stays: somebody put it there on purpose. */
-	async #restore(hosts: readonly string[]): Promise<string[]> {
+	async #restore(byHost: ReadonlyMap<string, readonly StoredRule[]>): Promise<string[]> {
 		const held = new Map<string, StoredRule>();
-		for (const host of hosts) {
-			for (const stored of await this.#heldBy(host)) {
+		for (const [host, rules] of byHost) {
+			for (const stored of rules) {
 				const name = stored.rule?.name ?? "";
 				// Hosts of one cluster held the same; when not, the first in order has the word.
 				if (!held.has(name)) held.set(name, checked(host, stored));

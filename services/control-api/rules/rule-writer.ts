@@ -194,7 +194,8 @@ export class RuleWriter {
 
 	#outcomeUnknown(plan: Plan, done: ReadonlyMap<string, WrittenRule>, cause: unknown): SluiceError {
 		const open = plan.writes.filter((write) => !done.has(write.name)).length;
-		const count = `${done.size} of ${done.size + open} writes are known to be stored`;
+		const total = done.size + open;
+		const count = `${done.size} of ${total} ${total === 1 ? "write is" : "writes are"} known to be stored`;
 		return new SluiceError(
 			"unavailable",
 			`the storage does not answer, ${count}: look with rule list, then try again`,

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/cluster.proto.
  */
 export const file_sluice_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("ChdzbHVpY2UvdjEvY2x1c3Rlci5wcm90bxIJc2x1aWNlLnYxIqgCCgtLZXB0RGVzaXJlZBISCgpjbHVzdGVyX2lkGAEgASgJEg8KB2NyZWF0ZWQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQSLgoFcnVsZXMYBCADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdFJ1bGUSLgoFaG9zdHMYBSADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdEhvc3QaQwoIS2VwdFJ1bGUSJQoGc3RvcmVkGAEgASgLMhUuc2x1aWNlLnYxLlN0b3JlZFJ1bGUSEAoIcmV2aXNpb24YAiABKAQaPQoIS2VwdEhvc3QSDAoEaG9zdBgBIAEoCRISCgppbnRlcmZhY2VzGAIgAygJEg8KB2NyZWF0ZWQYAyABKAki0wEKC0NvdW50ZWRSdW5zEigKBHJ1bnMYASADKAsyGi5zbHVpY2UudjEuQ291bnRlZFJ1bnMuUnVuGpkBCgNSdW4SEwoLaW5jYXJuYXRpb24YASABKAQSNAoFcGFydHMYAiADKAsyJS5zbHVpY2UudjEuQ291bnRlZFJ1bnMuUnVuLlBhcnRzRW50cnkaRwoKUGFydHNFbnRyeRILCgNrZXkYASABKA0SKAoFdmFsdWUYAiABKAsyGS5zbHVpY2UudjEuV29ya2VyQ291bnRlcnM6AjgBIiYKEEhlbGRSdWxlc1JlcXVlc3QSEgoKcGFnZV90b2tlbhgBIAEoCSJSChFIZWxkUnVsZXNSZXNwb25zZRIkCgVydWxlcxgBIAMoCzIVLnNsdWljZS52MS5TdG9yZWRSdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgCg1BY2NlcHRSZXF1ZXN0Eg8KB2NyZWF0ZWQYASABKAkiEAoOQWNjZXB0UmVzcG9uc2UicAoOUmVjb3ZlclJlcXVlc3QSMAoGYWN0aW9uGAEgASgOMiAuc2x1aWNlLnYxLlJlY292ZXJSZXF1ZXN0LkFjdGlvbiIsCgZBY3Rpb24SCQoFVU5TRVQQABILCgdSRVNUT1JFEAESCgoGQUNDRVBUEAIiMgoPUmVjb3ZlclJlc3BvbnNlEg0KBWhvc3RzGAEgAygJEhAKCHJlc3RvcmVkGAIgAygJMlIKDkNsdXN0ZXJTZXJ2aWNlEkAKB1JlY292ZXISGS5zbHVpY2UudjEuUmVjb3ZlclJlcXVlc3QaGi5zbHVpY2UudjEuUmVjb3ZlclJlc3BvbnNlYgZwcm90bzM", [file_sluice_v1_rule, file_sluice_v1_stats]);
+  fileDesc("ChdzbHVpY2UvdjEvY2x1c3Rlci5wcm90bxIJc2x1aWNlLnYxIqgCCgtLZXB0RGVzaXJlZBISCgpjbHVzdGVyX2lkGAEgASgJEg8KB2NyZWF0ZWQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQSLgoFcnVsZXMYBCADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdFJ1bGUSLgoFaG9zdHMYBSADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdEhvc3QaQwoIS2VwdFJ1bGUSJQoGc3RvcmVkGAEgASgLMhUuc2x1aWNlLnYxLlN0b3JlZFJ1bGUSEAoIcmV2aXNpb24YAiABKAQaPQoIS2VwdEhvc3QSDAoEaG9zdBgBIAEoCRISCgppbnRlcmZhY2VzGAIgAygJEg8KB2NyZWF0ZWQYAyABKAki0wEKC0NvdW50ZWRSdW5zEigKBHJ1bnMYASADKAsyGi5zbHVpY2UudjEuQ291bnRlZFJ1bnMuUnVuGpkBCgNSdW4SEwoLaW5jYXJuYXRpb24YASABKAQSNAoFcGFydHMYAiADKAsyJS5zbHVpY2UudjEuQ291bnRlZFJ1bnMuUnVuLlBhcnRzRW50cnkaRwoKUGFydHNFbnRyeRILCgNrZXkYASABKA0SKAoFdmFsdWUYAiABKAsyGS5zbHVpY2UudjEuV29ya2VyQ291bnRlcnM6AjgBIiYKEEhlbGRSdWxlc1JlcXVlc3QSEgoKcGFnZV90b2tlbhgBIAEoCSJSChFIZWxkUnVsZXNSZXNwb25zZRIkCgVydWxlcxgBIAMoCzIVLnNsdWljZS52MS5TdG9yZWRSdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgCg1BY2NlcHRSZXF1ZXN0Eg8KB2NyZWF0ZWQYASABKAkiEAoOQWNjZXB0UmVzcG9uc2UiegoOUmVjb3ZlclJlcXVlc3QSMAoGYWN0aW9uGAEgASgOMiAuc2x1aWNlLnYxLlJlY292ZXJSZXF1ZXN0LkFjdGlvbiI2CgZBY3Rpb24SCQoFVU5TRVQQABILCgdSRVNUT1JFEAESCgoGQUNDRVBUEAISCAoETE9PSxADIqEBCg9SZWNvdmVyUmVzcG9uc2USDQoFaG9zdHMYASADKAkSEAoIcmVzdG9yZWQYAiADKAkSMwoEaGVsZBgDIAMoCzIlLnNsdWljZS52MS5SZWNvdmVyUmVzcG9uc2UuSGVsZEJ5SG9zdBo4CgpIZWxkQnlIb3N0EgwKBGhvc3QYASABKAkSDQoFcnVsZXMYAiABKA0SDQoFbmFtZXMYAyADKAkyUgoOQ2x1c3RlclNlcnZpY2USQAoHUmVjb3ZlchIZLnNsdWljZS52MS5SZWNvdmVyUmVxdWVzdBoaLnNsdWljZS52MS5SZWNvdmVyUmVzcG9uc2ViBnByb3RvMw", [file_sluice_v1_rule, file_sluice_v1_stats]);
 
 /**
  * What a supervisor keeps in a file of its own: the rules it last knew to be desired, and what
@@ -254,7 +254,7 @@ export const AcceptResponseSchema: GenMessage<AcceptResponse> = /*@__PURE__*/
  */
 export type RecoverRequest = Message<"sluice.v1.RecoverRequest"> & {
   /**
-   * One of the two must be said.
+   * One of them must be said.
    *
    * @generated from field: sluice.v1.RecoverRequest.Action action = 1;
    */
@@ -294,6 +294,13 @@ export enum RecoverRequest_Action {
    * @generated from enum value: ACCEPT = 2;
    */
   ACCEPT = 2,
+
+  /**
+   * Change nothing: the answer says what hosts hold.
+   *
+   * @generated from enum value: LOOK = 3;
+   */
+  LOOK = 3,
 }
 
 /**
@@ -321,6 +328,13 @@ export type RecoverResponse = Message<"sluice.v1.RecoverResponse"> & {
    * @generated from field: repeated string restored = 2;
    */
   restored: string[];
+
+  /**
+   * What each of the hosts held until then.
+   *
+   * @generated from field: repeated sluice.v1.RecoverResponse.HeldByHost held = 3;
+   */
+  held: RecoverResponse_HeldByHost[];
 };
 
 /**
@@ -329,6 +343,41 @@ export type RecoverResponse = Message<"sluice.v1.RecoverResponse"> & {
  */
 export const RecoverResponseSchema: GenMessage<RecoverResponse> = /*@__PURE__*/
   messageDesc(file_sluice_v1_cluster, 7);
+
+/**
+ * What one host held.
+ *
+ * @generated from message sluice.v1.RecoverResponse.HeldByHost
+ */
+export type RecoverResponse_HeldByHost = Message<"sluice.v1.RecoverResponse.HeldByHost"> & {
+  /**
+   * Host id.
+   *
+   * @generated from field: string host = 1;
+   */
+  host: string;
+
+  /**
+   * How many rules.
+   *
+   * @generated from field: uint32 rules = 2;
+   */
+  rules: number;
+
+  /**
+   * The names of the first of them.
+   *
+   * @generated from field: repeated string names = 3;
+   */
+  names: string[];
+};
+
+/**
+ * Describes the message sluice.v1.RecoverResponse.HeldByHost.
+ * Use `create(RecoverResponse_HeldByHostSchema)` to create a new message.
+ */
+export const RecoverResponse_HeldByHostSchema: GenMessage<RecoverResponse_HeldByHost> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_cluster, 7, 0);
 
 /**
  * The cluster as a whole; answered by control-api.
