@@ -39,7 +39,7 @@ const PATIENT = [
 		"labels",
 		"protocol",
 	].map(netns),
-	...["one-to-one", "requests", "tls", "two-way", "generator-receiver"].map(netns),
+	...["credentials", "one-to-one", "requests", "tls", "two-way", "generator-receiver"].map(netns),
 	...[
 		"demo",
 		"cli-",

@@ -21,7 +21,10 @@ beforeAll(async () => {
 	b = new Relay(lab.b, "relay-b");
 	c = new Relay(lab.c, "relay-c");
 	await first.up("--workers", "1", "--nats-listen", `${lab.natsAddress}:4222`, "--labels", "site=north");
-	await Promise.all([join(b, "site=north,role=edge"), join(c, "site=south,role=edge")]);
+	await Promise.all([
+		b.join(first, "--labels", "site=north,role=edge"),
+		c.join(first, "--labels", "site=south,role=edge"),
+	]);
 });
 
 afterAll(async () => {
@@ -29,12 +32,6 @@ afterAll(async () => {
 	await first?.remove();
 	await lab?.remove();
 });
-
-async function join(relay: Relay, labels: string): Promise<void> {
-	const issued = await first.sluice("credentials", "host", relay.hostId, "--json");
-	const { file } = JSON.parse(issued) as { file: string };
-	await relay.up("--credentials", file, "--workers", "1", "--labels", labels);
-}
 
 /** Waits until the rule stands as it should, on each host. */
 async function stands(hosts: { host: string; state: string; reason: string }[]): Promise<void> {
@@ -50,12 +47,14 @@ async function stands(hosts: { host: string; state: string; reason: string }[]):
 
 /** Sends to both hosts; answers what came out behind each of them. */
 async function relayed(): Promise<{ b: number; c: number }> {
-	const behind = [lab.lb, lab.lc].map((leaf) => recv(leaf, { in: "l0:239.10.1.1:6001", seconds: 2 }));
+	const behind = [lab.lb, lab.lc].map((leaf) => recv(leaf, { in: "l0:239.10.1.1:6001", idleSeconds: 60 }));
 	const listening = await Promise.all(behind);
 	await Promise.all(
 		["to-b", "to-c"].map((name) => gen(lab.a, { to: `${name}:239.1.1.1:5001`, rate: COUNT, count: COUNT })),
 	);
-	const [atB, atC] = await Promise.all(listening.map((receiver) => receiver.report()));
+	// By the time that a worker tells of what came, it has sent it.
+	await first.publications(1);
+	const [atB, atC] = await Promise.all(listening.map((receiver) => receiver.stop()));
 	for (const report of [atB, atC]) expect(report && faults(report)).toEqual(NO_FAULTS);
 	return { b: atB?.receivedPackets ?? 0, c: atC?.receivedPackets ?? 0 };
 }
@@ -81,14 +80,14 @@ test("one host's trouble shows on that host alone", async () => {
 
 test("a host that comes back with other labels takes the rule up or lets it go, by itself", async () => {
 	await c.down();
-	await join(c, "site=south,role=core");
+	await c.join(first, "--labels", "site=south,role=core");
 	await stands([active("relay-b")]);
 	expect(await relayed()).toEqual({ b: COUNT, c: 0 });
 	const set = await first.sluice("rule", "set", "edge", ...RULE, "--host-labels", "site=south,role=edge");
 	const nobody = "no host carries role=edge,site=south";
 	expect(set).toBe(`rule edge: PENDING on relay-a, relay-b, relay-c: ${nobody}\n`);
 	await c.down();
-	await join(c, "site=south,role=edge");
+	await c.join(first, "--labels", "site=south,role=edge");
 	await stands([active("relay-c")]);
 	expect(await relayed()).toEqual({ b: 0, c: COUNT });
 });

@@ -23,9 +23,7 @@ beforeAll(async () => {
 	lab = await chain();
 	relay = new Relay(lab.relay);
 	await relay.up("--workers", "1");
-	robot = (
-		JSON.parse(await relay.sluice("credentials", "orchestrator", "robot", "--json")) as { file: string }
-	).file;
+	robot = (await relay.issue("orchestrator", "robot")).file;
 	watching = await Watching.start(lab.relay, robot, "sluice.v1.event.>", "sluice.v1.stats.*.json");
 });
 

@@ -20,7 +20,7 @@ beforeAll(async () => {
 	b = new Relay(lab.b, "relay-b");
 	c = new Relay(lab.c, "relay-c");
 	await first.up("--workers", "1", "--nats-listen", `${lab.natsAddress}:4222`);
-	await join(b);
+	await b.join(first);
 	const rule = ["--in", "from-a:239.1.1.1:5001", "--out", "out:239.10.1.1:6001", "--host", "relay-b"];
 	await first.sluice("rule", "add", "video", ...rule);
 });
@@ -30,11 +30,6 @@ afterAll(async () => {
 	await first?.remove();
 	await lab?.remove();
 });
-
-async function join(relay: Relay): Promise<void> {
-	const issued = await first.sluice("credentials", "host", relay.hostId, "--json");
-	await relay.up("--credentials", (JSON.parse(issued) as { file: string }).file, "--workers", "1");
-}
 
 /** As a control-api of another version would stamp the bucket of rules; answers what it said before. */
 async function stamp(version: number): Promise<void> {
@@ -62,9 +57,11 @@ const holds = (relay: Relay, line: string) =>
 	);
 
 async function relayedByB(): Promise<number> {
-	const receiver = await recv(lab.lb, { in: "l0:239.10.1.1:6001", seconds: 2 });
+	const receiver = await recv(lab.lb, { in: "l0:239.10.1.1:6001", idleSeconds: 60 });
 	await gen(lab.a, { to: "to-b:239.1.1.1:5001", rate: COUNT, count: COUNT });
-	const report = await receiver.report();
+	// By the time that its worker tells of what came, it has sent it.
+	await first.publications(1);
+	const report = await receiver.stop();
 	expect(faults(report)).toEqual(NO_FAULTS);
 	return report.receivedPackets;
 }
@@ -98,7 +95,7 @@ test("a host of another cluster is refused with its keys, with new ones holds it
 			stdout: "",
 			stderr: `sluice: NATS at ${nats} refuses the credentials of this host: make new ones on the cluster's first host with sluice credentials host relay-x, and start sluice up with them\n`,
 		});
-		await join(other);
+		await other.join(first);
 		const lacks = "the bucket of rules is another cluster's and lacks 2 of the 3 that this host holds";
 		const remedy = "sluice cluster restore puts them back, sluice cluster accept drops them";
 		await holds(other, `${lacks}: ${remedy}`);
@@ -106,7 +103,7 @@ test("a host of another cluster is refused with its keys, with new ones holds it
 		await relayedByD(8);
 		// What the run that ends has counted is told while the bucket has no such rule.
 		await other.down();
-		await join(other);
+		await other.join(first);
 		await relayedByD(8);
 		expect(await first.sluice("cluster", "restore")).toBe("+ own\n+ theirs\n2 rules restored from relay-d\n");
 		await until("both runs are in the totals", async () => {
@@ -132,7 +129,7 @@ test("a cluster that goes on to a later protocol leaves a host behind, which rel
 	await first.sluice("rule", "remove", "video");
 	expect(await relayedByB()).toBe(COUNT);
 	expect(b.log).toContain(`holding: ${line}`);
-	await expect(join(c)).rejects.toThrow("ended with 1");
+	await expect(c.join(first)).rejects.toThrow("ended with 1");
 	expect(c.log).toContain(`\nsluice: supervisor does not start: ${line}`);
 	await holds(c, line);
 	expect(existsSync(`${c.dataDir}/credentials/joined.json`)).toBeFalse();
@@ -147,7 +144,7 @@ test("it follows the cluster again when both speak the same, and a later host wa
 	await stamp(1);
 	const line = "this host speaks protocol 2 and the cluster 1: bring the cluster up to this host";
 	c.log = "";
-	await expect(join(c)).rejects.toThrow("ended with 1");
+	await expect(c.join(first)).rejects.toThrow("ended with 1");
 	expect(c.log).toContain(`\nsluice: supervisor does not start: ${line}`);
 	await holds(b, line);
 });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { settlesWithin } from "@sluice/lib/settles-within";
 import { until } from "./lab/commands.ts";
 import { numbers } from "./lab/figures.ts";
@@ -46,100 +46,6 @@ function relayOf(host: string): Relay {
 	return relay;
 }
 
-interface IssuedFile {
-	kind: string;
-	name: string;
-	url: string;
-	file: string;
-}
-
-async function issue(kind: "host" | "orchestrator", name: string, ...options: string[]): Promise<IssuedFile> {
-	// nats-server reads its users anew for each, beside whatever else the machine does.
-	const words = ["credentials", kind, name, "--json", "--timeout", "30", ...options];
-	return JSON.parse(await first.sluice(...words)) as IssuedFile;
-}
-
-test("credentials are made while everything runs, hold at once, and cut nobody off", async () => {
-	const { url, file } = await issue("orchestrator", "robot");
-	expect(url).toBe(`nats://${lab.natsAddress}:4222`);
-	expect(statSync(file).mode & 0o777).toBe(0o600);
-	const asRobot = (...words: string[]) => first.cli(...words, "--credentials", file);
-	const rule = ["--in", "in:239.1.1.1:5001", "--out", "to-b:239.10.1.1:6001"];
-	expect(await asRobot("rule", "add", "placed", ...rule)).toMatchObject({
-		code: 0,
-		stdout: "rule placed: ACTIVE on relay-a\n",
-	});
-	expect((await asRobot("host", "list")).code).toBe(0);
-	expect((await asRobot("stats", "placed")).code).toBe(0);
-	expect((await asRobot("rule", "remove", "placed")).code).toBe(0);
-	// What is people's is refused by the server itself.
-	expect(await asRobot("log", "level", "debug", "--timeout", "1")).toMatchObject({ code: 1, stdout: "" });
-	expect(await asRobot("worker", "restart", "--timeout", "1")).toMatchObject({ code: 1 });
-	expect(first.log).not.toContain("NATS is away");
-});
-
-test("the same command again shows the same file; new keys end the old ones; revoked ones are refused", async () => {
-	const copy = `${first.dataDir}/copy.json`;
-	const before = await issue("orchestrator", "robot", "--out", copy);
-	expect(before.file).toBe(copy);
-	const asCopy = () => first.cli("host", "list", "--credentials", copy);
-	expect((await asCopy()).code).toBe(0);
-	const renewed = await issue("orchestrator", "robot", "--renew");
-	expect(await asCopy()).toMatchObject({ code: 1, stdout: "" });
-	expect((await asCopy()).stderr).toContain("refuses these credentials");
-	expect((await first.cli("host", "list", "--credentials", renewed.file)).code).toBe(0);
-	expect(await first.sluice("credentials", "list", "--json")).toBe(
-		`{"credentials":[{"kind":"orchestrator","name":"robot","file":"${renewed.file}"}]}\n`,
-	);
-	const revoked = await first.sluice("credentials", "host", "relay-z", "--out", `${first.dataDir}/z.json`);
-	expect(revoked).toContain("sudo ./sluice up --credentials FILE");
-	await first.sluice("credentials", "revoke", "orchestrator", "robot");
-	await first.sluice("credentials", "revoke", "host", "relay-z");
-	expect(await first.sluice("credentials", "list")).toStartWith("none: ");
-	const again = await first.cli("credentials", "revoke", "orchestrator", "robot");
-	expect(again.stderr).toBe(
-		"sluice: there are no credentials of orchestrator robot: see sluice credentials list\n",
-	);
-	await until("what ran before is still connected", async () =>
-		(await first.rules()).length === 0 ? true : undefined,
-	);
-	expect(first.log).not.toContain("NATS is away");
-});
-
-test("of commands at once all show the same file", async () => {
-	for (let round = 0; round < 4; round += 1) {
-		const name = `twin-${round}`;
-		const copies = [0, 1, 2, 3].map((copy) => `${first.dataDir}/${name}-${copy}.json`);
-		const issued = copies.map((copy) => issue("orchestrator", name, "--out", copy));
-		await Promise.all(issued);
-		const texts = new Set(copies.map((copy) => readFileSync(copy, "utf8")));
-		expect(texts.size).toBe(1);
-		await first.sluice("credentials", "revoke", "orchestrator", name);
-	}
-}, 60_000);
-
-test("credentials that cannot be are refused in one line", async () => {
-	for (const [words, line] of [
-		[
-			["host", "Relay"],
-			"Relay: expected a-z, 0-9 and -, with a letter or digit first, at most 63 characters",
-		],
-		[["host", "all"], "all: expected a name of its own: rules mean every host by all"],
-		[
-			["host", "relay-a"],
-			"relay-a: expected another host: this is the cluster's first one, which has its keys from its own up",
-		],
-		[["revoke", "user", "x"], "user: expected one of host, orchestrator"],
-	] as const) {
-		const outcome = await first.cli("credentials", ...words);
-		expect(outcome).toEqual({ code: 1, stdout: "", stderr: `sluice: ${line}\n` });
-	}
-	const elsewhere = await lab.b.run([...first.command, "credentials", "host", "x", "--data-dir", "/nowhere"]);
-	expect(elsewhere.stderr).toBe(
-		"sluice: no nats-server of sluice up on this host, /nowhere/nats.conf does not exist: ask on the host that the others join\n",
-	);
-});
-
 interface ListedHost {
 	host: string;
 	lastSeenSeconds: number;
@@ -147,12 +53,7 @@ interface ListedHost {
 }
 
 test("a host joins with its file alone, and every host shows all of them", async () => {
-	await Promise.all(
-		joined.map(async (relay) => {
-			const { file } = await issue("host", relay.hostId);
-			await relay.up("--credentials", file, "--workers", "1");
-		}),
-	);
+	await Promise.all(joined.map((relay) => relay.join(first)));
 	for (const relay of [first, ...joined]) {
 		const hosts = await until(`${relay.hostId} shows all hosts`, async () => {
 			const text = await relay.sluice("host", "list", "--json");
@@ -279,7 +180,7 @@ test.skipIf(noClocks !== undefined)(
 );
 
 test("an id that another host has is refused by name, and that one relays on", async () => {
-	const { file } = await issue("host", "relay-c");
+	const { file } = await first.issue("host", "relay-c");
 	const second = new Relay(lab.d, "relay-c");
 	try {
 		await expect(second.up("--credentials", file, "--workers", "1")).rejects.toThrow("ended with 1");
@@ -339,7 +240,7 @@ test("a joined host that dies, or is started anew while NATS is away, takes noth
 	await burst("to-c", 300);
 	await counted(300);
 	const stop = genUntilStopped(lab.a, { to: "to-b:239.50.0.2:5050", rate: 500, size: 200 });
-	const file = (await issue("host", host.hostId)).file;
+	const file = (await first.issue("host", host.hostId)).file;
 	const upAgain = async () => {
 		const up = host.up("--credentials", file, "--workers", "1");
 		for (let ready = false; !ready; ready = await settlesWithin(up, 50)) await look();
@@ -395,7 +296,7 @@ test("a host whose up is killed is gone from every list, only its rules wait, an
 	const its = placed.filter(({ hosts }) => hosts[0] === "relay-b");
 	expect(waiting.map(({ name }) => name).sort()).toEqual(its.map(({ name }) => name).sort());
 	expect(waiting[0]?.hosts[0]?.reason).toMatch(/^host not seen for \d+ s$/);
-	await dead.up("--credentials", (await issue("host", "relay-b")).file, "--workers", "1");
+	await dead.join(first);
 	await until("all rules are ACTIVE again", async () =>
 		(await first.rules()).every(({ hosts }) => hosts.every(({ state }) => state === "ACTIVE"))
 			? true
@@ -405,7 +306,7 @@ test("a host whose up is killed is gone from every list, only its rules wait, an
 
 test("a machine that is replaced leaves its id to the new one, and is refused when it comes back", async () => {
 	const old = relayOf("relay-d");
-	const { file } = await issue("host", "relay-d");
+	const { file } = await first.issue("host", "relay-d");
 	await old.down();
 	const rule = (await first.rules()).find(({ hosts }) => hosts[0]?.host === "relay-d");
 	expect(rule?.hosts[0]).toMatchObject({ state: "PENDING", reason: "host was stopped" });
@@ -449,7 +350,7 @@ test("a host that is refused while it runs says why once, and so does the list",
 
 test("a cluster that cannot be joined is one line", async () => {
 	const stranger = new Relay(lab.d, "relay-z");
-	const { file } = await issue("host", "relay-z");
+	const { file } = await first.issue("host", "relay-z");
 	const join = (...words: string[]) =>
 		stranger.cli("up", "--host-id", "relay-z", "--credentials", file, ...words);
 	const away = await join("--nats", "nats://10.99.0.9:4222");
@@ -458,7 +359,7 @@ test("a cluster that cannot be joined is one line", async () => {
 		/^sluice: NATS at nats:\/\/10\.99\.0\.9:4222 is not reachable: no answer within [\d.]+ s: check the URL[^\n]*\n$/,
 	);
 	// A copy of what is then revoked.
-	await issue("host", "relay-z", "--out", `${first.dataDir}/z.json`);
+	await first.issue("host", "relay-z", "--out", `${first.dataDir}/z.json`);
 	await first.sluice("credentials", "revoke", "host", "relay-z");
 	const refused = await stranger.cli("up", "--credentials", `${first.dataDir}/z.json`);
 	expect(refused).toMatchObject({

@@ -47,10 +47,6 @@ function tls(certificate: string): string[] {
 	];
 }
 
-async function issue(kind: "host" | "orchestrator", name: string): Promise<{ url: string; file: string }> {
-	return JSON.parse(await first.sluice("credentials", kind, name, "--json")) as { url: string; file: string };
-}
-
 const BUN = `${import.meta.dir}/../../.tools/bin/bun`;
 
 /** NATS greets in plain text before TLS begins; prints the serial number of what is shown then. */
@@ -74,10 +70,10 @@ function altered(file: string, fields: object): string {
 }
 
 test("a host joins, and programs ask and watch, by a file that carries the authority and the server's name", async () => {
-	const host = await issue("host", "relay-b");
+	const host = await first.issue("host", "relay-b");
 	expect(host.url).toBe(URL);
 	await second.up("--credentials", host.file, "--workers", "1");
-	const robot = await issue("orchestrator", "robot");
+	const robot = await first.issue("orchestrator", "robot");
 	const { ca, serverName } = JSON.parse(readFileSync(robot.file, "utf8")) as Record<string, string>;
 	expect({ ca, serverName }).toEqual({
 		ca: readFileSync(made.path("ca.pem"), "utf8"),
@@ -105,7 +101,7 @@ test("whoever speaks no TLS, or does not know the certificate, is told in one li
 	const { stdout } = await lab.dst.run(["bash", "-c", hello]);
 	expect(stdout).toContain('"tls_required":true');
 	expect(stdout).not.toContain("PONG");
-	const robot = (await issue("orchestrator", "robot")).file;
+	const robot = (await first.issue("orchestrator", "robot")).file;
 	const ask = (fields: object) => second.cli("rule", "list", "--credentials", altered(robot, fields));
 	const refusal = (what: string) => ({
 		code: 1,
@@ -119,7 +115,7 @@ test("whoever speaks no TLS, or does not know the certificate, is told in one li
 		refusal("has another name: use the URL or the credentials of that server"),
 	);
 	const up = [...first.command, "up", "--data-dir", join(folder, "data")];
-	const host = altered((await issue("host", "relay-b")).file, { serverName: "other.example" });
+	const host = altered((await first.issue("host", "relay-b")).file, { serverName: "other.example" });
 	expect(await lab.dst.run([...up, "--credentials", host])).toMatchObject(
 		refusal("has another name: use the URL or the credentials of that server"),
 	);

@@ -60,10 +60,26 @@ export interface WorkerFigures {
 	lastExit: string;
 }
 
+interface ToldWorker {
+	host: string;
+	worker: number;
+	/** Since it was last heard. */
+	ageSeconds: number;
+	stale: boolean;
+}
+
 export interface Answer {
 	payload: string;
 	code: string | null;
 	error: string | null;
+}
+
+/** What `sluice credentials` says of the file that it wrote. */
+export interface IssuedFile {
+	kind: string;
+	name: string;
+	url: string;
+	file: string;
 }
 
 /** One `sluice up` in a namespace, with a data directory of its own that only root can enter. */
@@ -168,6 +184,18 @@ export class Relay {
 		return outcome.stdout;
 	}
 
+	async issue(kind: "host" | "orchestrator", name: string, ...options: string[]): Promise<IssuedFile> {
+		// nats-server reads its users anew for each, beside whatever else the machine does.
+		const words = ["credentials", kind, name, "--json", "--timeout", "30", ...options];
+		return JSON.parse(await this.sluice(...words)) as IssuedFile;
+	}
+
+	/** Starts it as a further host of another one's cluster. */
+	async join(first: Relay, ...options: string[]): Promise<void> {
+		const { file } = await first.issue("host", this.hostId);
+		await this.up("--credentials", file, "--workers", "1", ...options);
+	}
+
 	async applyRules(rules: unknown[], ...options: string[]): Promise<string> {
 		const outcome = await this.cliWith(
 			JSON.stringify({ rules }),
@@ -236,18 +264,21 @@ export class Relay {
 		});
 	}
 
-	/** Waits until each worker has published so many times more, as it does each second. */
+	/** Waits until each worker that is there has published so many times more, as it does each second. */
 	async publications(count: number): Promise<void> {
-		const heard: { ageSeconds: number; times: number }[] = [];
+		const heard = new Map<string, { ageSeconds: number; times: number }>();
 		await until(`each worker has published ${count} times more`, async () => {
-			const text = await this.sluice("stats", "--json");
-			// Since each was last heard.
-			const { workers } = JSON.parse(text) as { workers: { ageSeconds: number }[] };
-			for (const [k, { ageSeconds }] of workers.entries()) {
-				const { times, ...before } = heard[k] ?? { ageSeconds, times: 0 };
-				heard[k] = { ageSeconds, times: ageSeconds < before.ageSeconds ? times + 1 : times };
+			const all = JSON.parse(await this.sluice("stats", "--json")) as { workers: ToldWorker[] };
+			const workers = all.workers.filter(({ stale }) => !stale);
+			for (const { host, worker, ageSeconds } of workers) {
+				const { times, ...before } = heard.get(`${host} ${worker}`) ?? { ageSeconds, times: 0 };
+				heard.set(`${host} ${worker}`, {
+					ageSeconds,
+					times: ageSeconds < before.ageSeconds ? times + 1 : times,
+				});
 			}
-			return heard.length > 0 && heard.every(({ times }) => times >= count) ? true : undefined;
+			const last = workers.map(({ host, worker }) => heard.get(`${host} ${worker}`)?.times ?? 0);
+			return last.length > 0 && last.every((times) => times >= count) ? true : undefined;
 		});
 	}
 

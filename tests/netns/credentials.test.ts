@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readFileSync, statSync } from "node:fs";
+import { until } from "./lab/commands.ts";
+import { Relay } from "./lab/relay.ts";
+import { type Chain, chain } from "./lab/topology.ts";
+
+const NATS = "10.2.0.1:4222";
+
+let lab: Chain;
+let first: Relay;
+
+beforeAll(async () => {
+	lab = await chain();
+	first = new Relay(lab.relay);
+	await first.up("--workers", "1", "--nats-listen", NATS);
+});
+
+afterAll(async () => {
+	await first?.remove();
+	await lab?.remove();
+});
+
+test("credentials are made while everything runs, hold at once, and cut nobody off", async () => {
+	const { url, file } = await first.issue("orchestrator", "robot");
+	expect(url).toBe(`nats://${NATS}`);
+	expect(statSync(file).mode & 0o777).toBe(0o600);
+	const asRobot = (...words: string[]) => first.cli(...words, "--credentials", file);
+	const rule = ["--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001"];
+	expect(await asRobot("rule", "add", "placed", ...rule)).toMatchObject({
+		code: 0,
+		stdout: "rule placed: ACTIVE on relay-a\n",
+	});
+	expect((await asRobot("host", "list")).code).toBe(0);
+	expect((await asRobot("stats", "placed")).code).toBe(0);
+	expect((await asRobot("rule", "remove", "placed")).code).toBe(0);
+	// What is people's is refused by the server itself.
+	expect(await asRobot("log", "level", "debug", "--timeout", "1")).toMatchObject({ code: 1, stdout: "" });
+	expect(await asRobot("worker", "restart", "--timeout", "1")).toMatchObject({ code: 1 });
+	expect(first.log).not.toContain("NATS is away");
+});
+
+test("the same command again shows the same file; new keys end the old ones; revoked ones are refused", async () => {
+	const copy = `${first.dataDir}/copy.json`;
+	const before = await first.issue("orchestrator", "robot", "--out", copy);
+	expect(before.file).toBe(copy);
+	const asCopy = () => first.cli("host", "list", "--credentials", copy);
+	expect((await asCopy()).code).toBe(0);
+	const renewed = await first.issue("orchestrator", "robot", "--renew");
+	expect(await asCopy()).toMatchObject({ code: 1, stdout: "" });
+	expect((await asCopy()).stderr).toContain("refuses these credentials");
+	expect((await first.cli("host", "list", "--credentials", renewed.file)).code).toBe(0);
+	expect(await first.sluice("credentials", "list", "--json")).toBe(
+		`{"credentials":[{"kind":"orchestrator","name":"robot","file":"${renewed.file}"}]}\n`,
+	);
+	const revoked = await first.sluice("credentials", "host", "relay-z", "--out", `${first.dataDir}/z.json`);
+	expect(revoked).toContain("sudo ./sluice up --credentials FILE");
+	await first.sluice("credentials", "revoke", "orchestrator", "robot");
+	await first.sluice("credentials", "revoke", "host", "relay-z");
+	expect(await first.sluice("credentials", "list")).toStartWith("none: ");
+	const again = await first.cli("credentials", "revoke", "orchestrator", "robot");
+	expect(again.stderr).toBe(
+		"sluice: there are no credentials of orchestrator robot: see sluice credentials list\n",
+	);
+	await until("what ran before is still connected", async () =>
+		(await first.rules()).length === 0 ? true : undefined,
+	);
+	expect(first.log).not.toContain("NATS is away");
+});
+
+test("of commands at once all show the same file", async () => {
+	for (let round = 0; round < 4; round += 1) {
+		const name = `twin-${round}`;
+		const copies = [0, 1, 2, 3].map((copy) => `${first.dataDir}/${name}-${copy}.json`);
+		const issued = copies.map((copy) => first.issue("orchestrator", name, "--out", copy));
+		await Promise.all(issued);
+		const texts = new Set(copies.map((copy) => readFileSync(copy, "utf8")));
+		expect(texts.size).toBe(1);
+		await first.sluice("credentials", "revoke", "orchestrator", name);
+	}
+}, 60_000);
+
+test("credentials that cannot be are refused in one line", async () => {
+	for (const [words, line] of [
+		[
+			["host", "Relay"],
+			"Relay: expected a-z, 0-9 and -, with a letter or digit first, at most 63 characters",
+		],
+		[["host", "all"], "all: expected a name of its own: rules mean every host by all"],
+		[
+			["host", "relay-a"],
+			"relay-a: expected another host: this is the cluster's first one, which has its keys from its own up",
+		],
+		[["revoke", "user", "x"], "user: expected one of host, orchestrator"],
+	] as const) {
+		const outcome = await first.cli("credentials", ...words);
+		expect(outcome).toEqual({ code: 1, stdout: "", stderr: `sluice: ${line}\n` });
+	}
+	const elsewhere = await lab.dst.run([
+		...first.command,
+		"credentials",
+		"host",
+		"x",
+		"--data-dir",
+		"/nowhere",
+	]);
+	expect(elsewhere.stderr).toBe(
+		"sluice: no nats-server of sluice up on this host, /nowhere/nats.conf does not exist: ask on the host that the others join\n",
+	);
+});
