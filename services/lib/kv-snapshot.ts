@@ -1,7 +1,5 @@
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import {
-	type ConsumerNotification,
-	DeliverPolicy,
 	JetStreamApiCodes,
 	JetStreamApiError,
 	type JetStreamClient,
@@ -9,14 +7,14 @@ import {
 	type JsMsg,
 	jetstream,
 	jetstreamManager,
-	type PushConsumer,
-	type StreamInfo,
 } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText, SluiceError } from "./errors.ts";
 import { MORE_HEADER } from "./headers.ts";
 import { Reading } from "./kv-reading.ts";
-import { settlesWithin } from "./settles-within.ts";
+import { BucketWatch } from "./kv-watch.ts";
+import { LeftOut } from "./left-out.ts";
+import { Waiters } from "./waiters.ts";
 
 export interface SnapshotEntry<Value> {
 	readonly value: Value;
@@ -111,16 +109,8 @@ const RETRY_LIMIT_MS = 4_000;
 const MISSING_RETRY_MS = 50;
 /** Missing for less is that first start, and nobody's concern. */
 const MISSING_SAID_AFTER_MS = 1_000;
-/**
- * On disk the consumer would outlive us by five minutes, and fill the store of a host that
- * starts often. The client's types know this for pull consumers only; it passes it on.
- */
-const CONSUMER_IN_MEMORY = { mem_storage: true };
 /** Whoever waits for a sequence that does not come gets a fresh reading after this long. */
 const GAP_MS = 1_000;
-/** A reading in which nothing comes for so long is asked about. */
-const SILENCE_MS = 2_000;
-const POLL_MS = 5;
 
 class BucketFollower<Value> implements BucketSnapshot<Value> {
 	#entries = new Map<string, SnapshotEntry<Value>>();
@@ -132,11 +122,10 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	#identity: StreamIdentity = { created: "", metadata: {}, damaged: false };
 	/** Grows with every (re)start of the watch; messages of an older one are ignored. */
 	#session = 0;
-	#stopConsumer: () => void = () => {};
-	/** By key, what was said of a value that was left out: whoever may write it may do so all day. */
-	readonly #leftOut = new Map<string, string>();
+	#watch: BucketWatch<Value> | undefined;
+	readonly #leftOut: LeftOut;
 	readonly #listeners = new Set<(change: SnapshotChange<Value>) => void>();
-	readonly #waiters = new Set<() => void>();
+	readonly #waiters = new Waiters();
 	readonly #nc: NatsConnection;
 	readonly #stream: string;
 	readonly #bucket: string;
@@ -158,6 +147,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#prefix = `$KV.${bucket}.`;
 		this.#decode = decode;
 		this.#options = options;
+		this.#leftOut = new LeftOut((what) => options.onTrouble?.(`bucket ${bucket}: ${what}`));
 	}
 
 	get entries(): ReadonlyMap<string, SnapshotEntry<Value>> {
@@ -192,8 +182,8 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#stopped = true;
 		this.#current = false;
 		this.#session += 1;
-		this.#stopConsumer();
-		this.#wake();
+		this.#watch?.stop();
+		this.#waiters.wake();
 	}
 
 	async catchUp(timeoutMs: number): Promise<void> {
@@ -220,30 +210,9 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	}
 
 	async #waitUntil(condition: () => boolean, deadline: number): Promise<void> {
-		while (!condition()) {
-			const left = deadline - performance.now();
-			if (this.#stopped || left <= 0) {
-				throw new SluiceError("unavailable", `${this.#bucket} is not up to date yet: try again`);
-			}
-			await this.#nextChange(left);
-		}
-	}
-
-	/** Resolves at the next change of anything, or after the time. */
-	#nextChange(timeoutMs: number): Promise<void> {
-		return new Promise((resolve) => {
-			const done = () => {
-				clearTimeout(timer);
-				this.#waiters.delete(done);
-				resolve();
-			};
-			const timer = setTimeout(done, Math.max(1, timeoutMs));
-			this.#waiters.add(done);
-		});
-	}
-
-	#wake(): void {
-		for (const waiter of [...this.#waiters]) waiter();
+		await this.#waiters.until(() => this.#stopped || condition(), deadline);
+		if (!condition())
+			throw new SluiceError("unavailable", `${this.#bucket} is not up to date yet: try again`);
 	}
 
 	async #watchConnection(): Promise<void> {
@@ -259,8 +228,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	async #restart(): Promise<void> {
 		this.#session += 1;
 		const session = this.#session;
-		this.#stopConsumer();
-		this.#stopConsumer = () => {};
+		this.#watch?.stop();
 		this.#current = false;
 		const startedAt = performance.now();
 		let said = "";
@@ -287,7 +255,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 			}
 		}
 		// A later restart took over: whoever waits for the first reading waits for that one.
-		while (!this.#stopped && !this.#current) await this.#nextChange(RETRY_MS);
+		while (!this.#stopped && !this.#current) await this.#waiters.nextChange(RETRY_MS);
 	}
 
 	async #streamInfo() {
@@ -303,87 +271,41 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 			info.created === this.#identity.created &&
 			this.#lastSequence > 0n &&
 			lastInStream >= this.#lastSequence;
-		const filter = `${this.#prefix}${this.#options.key ?? ">"}`;
-		const consumer = await this.#js.consumers.getPushConsumer(this.#stream, {
-			filter_subjects: filter,
-			...CONSUMER_IN_MEMORY,
-			...(resume
-				? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Number(this.#lastSequence) + 1 }
-				: { deliver_policy: DeliverPolicy.LastPerSubject }),
-		});
-		const { num_pending: announced } = await consumer.info(true);
 		const reading = new Reading<Value>(resume ? this.#reading : undefined);
-		const read = Promise.withResolvers<void>();
-		const messages = await consumer.consume({
-			callback: (message) => {
-				if (session !== this.#session) return;
-				this.#receive(reading, message);
-				if (message.info.pending === 0) read.resolve();
-			},
-		});
-		this.#stopConsumer = () => messages.stop();
-		void this.#watchConsumer(session, messages.status());
-		void messages.closed().then((reason) => {
-			if (session !== this.#session || this.#stopped) return;
-			read.reject(reason instanceof Error ? reason : new Error("the watch ended"));
-			if (reading.complete) void this.#restart();
-		});
-		if (announced === 0) read.resolve();
 		const over = () => session !== this.#session;
+		const watch = await BucketWatch.open(this.#js, {
+			stream: this.#stream,
+			filter: `${this.#prefix}${this.#options.key ?? ">"}`,
+			after: resume ? this.#lastSequence : undefined,
+			reading,
+			onMessage: (message) => this.#receive(reading, message),
+			onEnd: () => void this.#restart(),
+			over,
+		});
+		if (over()) return watch.stop();
+		this.#watch = watch;
 		try {
-			while (!over() && !(await settlesWithin(read.promise, SILENCE_MS))) {
-				if (!reading.silentSinceLastAsked()) continue;
-				await requireNothingLeft(consumer);
-				read.resolve();
-			}
-			const damaged = await this.#isDamaged(reading, info, consumer, over);
+			await watch.readAll();
+			// Of one key there is no telling: the index counts all.
+			const listed =
+				this.#options.key === undefined ? await watch.keysListed(info, () => this.#streamInfo()) : 0;
 			if (over()) return;
+			const damaged = reading.keys.size < listed;
+			if (damaged && (reading.fresh || !this.#identity.damaged)) this.#sayDamaged(listed, reading.keys.size);
 			const identity = { created: info.created, metadata: info.config.metadata ?? {}, damaged };
 			this.#finishReading(reading, identity, lastInStream);
 		} catch (thrown) {
 			// The next attempt has a consumer of its own.
-			messages.stop();
+			watch.stop();
 			throw thrown;
 		}
 	}
 
-	/**
-	 * Whether there are keys that nobody can read any more: the index of a damaged store still lists them. A key that
-	 * was written while we read has its place behind what was there, so that we look again when that has come.
-	 */
-	async #isDamaged(
-		reading: Reading<Value>,
-		info: StreamInfo,
-		consumer: PushConsumer,
-		over: () => boolean,
-	): Promise<boolean> {
-		// Of one key there is no telling: the index counts all.
-		if (this.#options.key !== undefined) return false;
-		let expected = info.state.num_subjects ?? 0;
-		if (reading.keys.size < expected) {
-			const { state } = await this.#streamInfo();
-			expected = state.num_subjects ?? 0;
-			const quiet = () => performance.now() - reading.lastCameMs > SILENCE_MS;
-			while (!over() && reading.lastSequence < BigInt(state.last_seq) && !quiet()) await Bun.sleep(POLL_MS);
-			if (!over() && quiet()) await requireNothingLeft(consumer);
-		}
-		if (reading.keys.size >= expected || over()) return false;
-		const text =
-			`bucket ${this.#bucket} is damaged: ${expected} entries expected, ${reading.keys.size} readable: ` +
-			"restore the data directory, or apply your rules again";
-		if (reading.fresh || !this.#identity.damaged) this.#options.onTrouble?.(text);
-		return true;
-	}
-
-	/** When the library had to make the consumer anew, the stream may be another one: look again. */
-	async #watchConsumer(session: number, events: AsyncIterable<ConsumerNotification>): Promise<void> {
-		for await (const event of events) {
-			if (session !== this.#session || this.#stopped) return;
-			if (event.type === "ordered_consumer_recreated" || event.type === "stream_not_found") {
-				void this.#restart();
-				return;
-			}
-		}
+	#sayDamaged(expected: number, readable: number): void {
+		this.#options.onTrouble?.(
+			`bucket ${this.#bucket} is damaged: ${expected} entries expected, ${readable} readable: ` +
+				"restore the data directory, or apply your rules again",
+		);
 	}
 
 	/** The initial data, or what was missed, is complete. */
@@ -405,7 +327,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#lastSequence = maximum(reading.lastSequence, lastInStream);
 		this.#current = true;
 		if (reading.fresh && !firstReading) this.#announceDifferences(previous, another || wentBack);
-		this.#wake();
+		this.#waiters.wake();
 	}
 
 	#announceDifferences(previous: ReadonlyMap<string, SnapshotEntry<Value>>, lost: boolean): void {
@@ -436,7 +358,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		// Headers cost as much to read as all the rest, and amid what was sent at once the answer is yes.
 		const last = this.#options.edits === true && message.info.pending === 0;
 		this.#announce(last ? { ...change, more: message.headers?.has(MORE_HEADER) === true } : change);
-		this.#wake();
+		this.#waiters.wake();
 	}
 
 	#readEntry(key: string, message: JsMsg, revision: bigint): SnapshotEntry<Value> | undefined {
@@ -445,12 +367,10 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		try {
 			const writtenUnixMs = Math.floor(message.info.timestampNanos / 1_000_000);
 			const value = this.#decode(key, message.data);
-			this.#leftOut.delete(key);
+			this.#leftOut.remove(key);
 			return { value, revision, writtenUnixMs };
 		} catch (thrown) {
-			const text = `bucket ${this.#bucket}: ${key} is unreadable and left out: ${errorText(thrown)}`;
-			if (this.#leftOut.get(key) !== text) this.#options.onTrouble?.(text);
-			this.#leftOut.set(key, text);
+			this.#leftOut.add(key, errorText(thrown));
 			return undefined;
 		}
 	}
@@ -458,12 +378,6 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	#announce(change: SnapshotChange<Value>): void {
 		for (const listener of [...this.#listeners]) listener(change);
 	}
-}
-
-/** A server whose store is damaged announces more than it can read, and then is silent. */
-async function requireNothingLeft(consumer: PushConsumer): Promise<void> {
-	const { num_pending: left } = await consumer.info();
-	if (left > 0) throw new Error(`nothing comes, though ${left} entries are announced`);
 }
 
 /** The same for each try: nats-server names the inbox of a consumer, which is another each time. */
