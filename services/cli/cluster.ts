@@ -6,7 +6,7 @@ import { call } from "@sluice/lib/client";
 import { type CredentialsFile, connectNats, readCredentials } from "@sluice/lib/connect";
 import { SluiceError } from "@sluice/lib/errors";
 import { requests } from "@sluice/proto/subjects";
-import { CommandFailure, exitCodes, refusedHost } from "./failure.ts";
+import { CommandFailure, exitCodes } from "./failure.ts";
 import type { GlobalFlags } from "./global-flags.ts";
 import { ConnectionLost, OwnConnection } from "./own-connection.ts";
 import { whileServed } from "./served.ts";
@@ -95,12 +95,12 @@ async function openConnection(
 			url,
 			credentials,
 			name: credentials.name,
+			...(joined ? { host: hostOf(credentials) } : {}),
 			timeoutMs,
 			waitOnFirstConnect: false,
 		});
 	} catch (error) {
 		if (!(error instanceof SluiceError)) throw error;
-		if (joined && error.code === "unauthenticated") throw refusedHost(url, hostOf(credentials), error);
 		if (error.code !== "unavailable") throw error;
 		const here = joined ? "check that sluice up runs there" : "start it with sudo ./sluice up";
 		const remedy =

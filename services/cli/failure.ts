@@ -29,15 +29,6 @@ export function badValue(given: string, expected: string, options?: ErrorOptions
 	return new CommandFailure(exitCodes.failed, `${given}: expected ${expected}`, options);
 }
 
-/** NATS is there and does not let this host in. */
-export function refusedHost(url: string, host: string, cause: unknown): CommandFailure {
-	return new CommandFailure(
-		exitCodes.failed,
-		`NATS at ${url} refuses the credentials of this host: make new ones on the cluster's first host with sluice credentials host ${host}, and start sluice up with them`,
-		{ cause },
-	);
-}
-
 export interface Failure {
 	exitCode: ExitCode;
 	/** Without the leading "sluice: ". */

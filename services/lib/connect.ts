@@ -1,19 +1,13 @@
-import {
-	type Authenticator,
-	type ConnectionOptions,
-	connect,
-	errors,
-	type NatsConnection,
-} from "@nats-io/transport-node";
+import { type Authenticator, connect, errors, type NatsConnection } from "@nats-io/transport-node";
 import { z } from "zod";
+import { Admission, type AdmissionOptions } from "./admission.ts";
 import { readBoundedFile } from "./bounded-text.ts";
 import { type Credentials, describeIssue, nkeyCredentials } from "./config.ts";
 import { errorText, SluiceError } from "./errors.ts";
 import { nkeyUser } from "./nkey.ts";
-import { tlsOptions, untrusted } from "./server-trust.ts";
+import { refusal, tlsOptions, untrusted } from "./server-trust.ts";
 
-export interface ConnectOptions {
-	readonly url: string;
+export interface ConnectOptions extends AdmissionOptions {
 	readonly credentials?: Credentials;
 	/** Names the connection and its inboxes: `_INBOX.<name>`. */
 	readonly name: string;
@@ -21,14 +15,7 @@ export interface ConnectOptions {
 	readonly timeoutMs?: number;
 	/** A service waits for its server; a command wants to know at once. Default true. */
 	readonly waitOnFirstConnect?: boolean;
-	/** While it waits, or connects anew: the server is there, and does not let us in. Once, until it did. */
-	readonly onRefused?: () => void;
-	/** Likewise: the server is there, and not believed; what it lacks, and what to do. */
-	readonly onUntrusted?: (why: string) => void;
 }
-
-/** Asked for its key so often in a row, it is refused: once or twice means nothing. */
-const ASKED_IN_VAIN = 3;
 
 /** From the moment in which a server reads its users anew. */
 const AGAIN_AFTER_MS = 50;
@@ -50,37 +37,10 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
 
 async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 	const { url, credentials, name, timeoutMs = 5_000, waitOnFirstConnect = true } = options;
-	const user = credentials && nkeyUser(credentials.seed);
 	const startedMs = performance.now();
-	let asked = 0;
-	const authenticator: Authenticator | undefined =
-		user &&
-		((nonce) => {
-			asked += 1;
-			if (asked === ASKED_IN_VAIN) options.onRefused?.();
-			return user(nonce);
-		});
-	let away = true;
-	let distrusted = false;
-	const letIn = () => {
-		asked = 0;
-		away = false;
-		distrusted = false;
-	};
+	const admission = new Admission(options);
 	const once = { servers: url.split(","), name, timeout: timeoutMs, ...tlsOptions(url, credentials) };
-	/** The client does not say why it is in vain. A server that asked for the key was believed. */
-	let looks = false;
-	const look = async () => {
-		if (!away || asked > 0 || distrusted || looks) return;
-		looks = true;
-		const why = await whyUntrusted(url, { ...once, reconnect: false });
-		looks = false;
-		if (why === undefined || !away) return;
-		distrusted = true;
-		options.onUntrusted?.(why);
-	};
-	const looking = waitOnFirstConnect ? setInterval(() => void look(), LOOK_EVERY_MS) : undefined;
-	looking?.unref();
+	if (waitOnFirstConnect) admission.look(once);
 	try {
 		const nc = await connect({
 			...once,
@@ -88,53 +48,33 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 			waitOnFirstConnect,
 			reconnect: true,
 			maxReconnectAttempts: -1,
-			reconnectDelayHandler: reconnectWait(() => distrusted || asked >= ASKED_IN_VAIN),
+			reconnectDelayHandler: reconnectWait(() => admission.inVain),
 			pingInterval: 5_000,
 			maxPingOut: 2,
 			ignoreAuthErrorAbort: true,
 			// A stack trace taken for every request shows in the profile of a pipelined apply.
 			noAsyncTraces: true,
-			...(authenticator === undefined ? {} : { authenticator }),
+			...(credentials === undefined ? {} : { authenticator: authenticator(credentials, admission) }),
 		});
-		letIn();
-		void follow(nc, letIn, () => {
-			away = true;
-		});
-		void nc.closed().then(() => clearInterval(looking));
+		void admission.follow(nc);
 		return nc;
 	} catch (thrown) {
-		clearInterval(looking);
-		if (thrown instanceof errors.AuthorizationError) {
-			throw new SluiceError(
-				"unauthenticated",
-				`NATS at ${url} refuses these credentials: use those of this cluster`,
-				{
-					cause: thrown,
-				},
-			);
-		}
-		throw (
-			untrusted(url, thrown) ??
-			new SluiceError(
-				"unavailable",
-				`NATS at ${url} is not reachable: ${await whyUnreachable(url, thrown, performance.now() - startedMs)}`,
-				{
-					cause: thrown,
-				},
-			)
-		);
+		admission.end();
+		if (thrown instanceof errors.AuthorizationError)
+			throw new SluiceError("unauthenticated", refusal(options), { cause: thrown });
+		const distrust = untrusted(options, thrown);
+		if (distrust !== undefined) throw distrust;
+		const why = await whyUnreachable(url, thrown, performance.now() - startedMs);
+		throw new SluiceError("unavailable", `NATS at ${url} is not reachable: ${why}`, { cause: thrown });
 	}
 }
 
-const LOOK_EVERY_MS = 2_000;
-
-async function whyUntrusted(url: string, options: ConnectionOptions): Promise<string | undefined> {
-	try {
-		await (await connect(options)).close();
-		return undefined;
-	} catch (thrown) {
-		return untrusted(url, thrown)?.message;
-	}
+function authenticator({ seed }: Credentials, admission: Admission): Authenticator {
+	const user = nkeyUser(seed);
+	return (nonce) => {
+		admission.asked();
+		return user(nonce);
+	};
 }
 
 const RECONNECT_MS = 250;
@@ -184,13 +124,6 @@ async function hasRoute(url: string): Promise<boolean> {
 		return true;
 	} catch (thrown) {
 		return !(thrown instanceof Error && "code" in thrown && NO_ROUTE.includes(thrown.code));
-	}
-}
-
-async function follow(nc: NatsConnection, onThere: () => void, onAway: () => void): Promise<void> {
-	for await (const { type } of nc.status()) {
-		if (type === "reconnect") onThere();
-		else if (type === "disconnect") onAway();
 	}
 }
 

@@ -75,8 +75,8 @@ test("where a cluster ran alone, commands ask the one that was joined, and make 
 test("a revoked host says where its file is made anew, and what it keeps stays as it was", async () => {
 	await first.sluice("credentials", "revoke", "host", "relay-b");
 	const refused = refusal(
-		`NATS at ${FIRST} refuses the credentials of this host: make new ones on the cluster's first host with ` +
-			"sluice credentials host relay-b, and start sluice up with them",
+		`NATS at ${FIRST} refuses the credentials of this host: make this host's file anew on the cluster's first host with ` +
+			"sluice credentials host relay-b, bring it here, and start sluice up with it",
 	);
 	expect(await second.cli("rule", "list")).toEqual(refused);
 	await second.down();

@@ -93,7 +93,7 @@ test("a host of another cluster is refused with its keys, with new ones holds it
 		expect(await other.cli("up", "--credentials", file)).toEqual({
 			code: 1,
 			stdout: "",
-			stderr: `sluice: NATS at ${nats} refuses the credentials of this host: make new ones on the cluster's first host with sluice credentials host relay-x, and start sluice up with them\n`,
+			stderr: `sluice: NATS at ${nats} refuses the credentials of this host: make this host's file anew on the cluster's first host with sluice credentials host relay-x, bring it here, and start sluice up with it\n`,
 		});
 		await other.join(first);
 		const lacks = "the bucket of rules is another cluster's and lacks 2 of the 3 that this host holds";

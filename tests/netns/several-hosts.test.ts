@@ -342,7 +342,9 @@ test("a host that is refused while it runs says why once, and so does the list",
 	);
 	const lines = (what: string) => refused.log.split("\n").filter((line) => line.includes(what));
 	expect(
-		lines("refuses the credentials of this host: make new ones on the cluster's first host with"),
+		lines(
+			"refuses the credentials of this host: make this host's file anew on the cluster's first host with",
+		),
 	).toHaveLength(1);
 	expect(lines("NATS is away: counters go on")).toHaveLength(1);
 	expect(lines("NATS refused something")).toEqual([]);
@@ -365,7 +367,7 @@ test("a cluster that cannot be joined is one line", async () => {
 	expect(refused).toMatchObject({
 		code: 1,
 		stdout: "",
-		stderr: `sluice: NATS at nats://${lab.natsAddress}:4222 refuses the credentials of this host: make new ones on the cluster's first host with sluice credentials host relay-z, and start sluice up with them\n`,
+		stderr: `sluice: NATS at nats://${lab.natsAddress}:4222 refuses the credentials of this host: make this host's file anew on the cluster's first host with sluice credentials host relay-z, bring it here, and start sluice up with it\n`,
 	});
 	await stranger.remove();
 });

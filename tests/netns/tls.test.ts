@@ -117,7 +117,9 @@ test("whoever speaks no TLS, or does not know the certificate, is told in one li
 	const up = [...first.command, "up", "--data-dir", join(folder, "data")];
 	const host = altered((await first.issue("host", "relay-b")).file, { serverName: "other.example" });
 	expect(await lab.dst.run([...up, "--credentials", host])).toMatchObject(
-		refusal("has another name: use the URL or the credentials of that server"),
+		refusal(
+			"has another name: make this host's file anew on the cluster's first host with sluice credentials host relay-b, bring it here, and start sluice up with it",
+		),
 	);
 	const bad = await lab.dst.run([...up, ...tls("expired")]);
 	expect(bad.code).toBe(1);
@@ -143,8 +145,8 @@ test("a host whose credentials were revoked is told so", async () => {
 	await first.sluice("credentials", "revoke", "host", "relay-b");
 	await until("its log says so", () =>
 		second.log.includes(
-			`NATS at ${URL} refuses the credentials of this host: make new ones on the cluster's first host with ` +
-				"sluice credentials host relay-b, and start sluice up with them",
+			`NATS at ${URL} refuses the credentials of this host: make this host's file anew on the cluster's first host with ` +
+				"sluice credentials host relay-b, bring it here, and start sluice up with it",
 		)
 			? true
 			: undefined,

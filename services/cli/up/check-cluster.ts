@@ -3,7 +3,7 @@ import type { Credentials } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { SluiceError } from "@sluice/lib/errors";
 import { hostConnectionName } from "@sluice/proto/subjects";
-import { CommandFailure, exitCodes, refusedHost } from "../failure.ts";
+import { CommandFailure, exitCodes } from "../failure.ts";
 import type { DataDir } from "./data-dir.ts";
 import type { KeeperLog } from "./log-stream.ts";
 import type { UpPlan } from "./options.ts";
@@ -30,13 +30,14 @@ export async function checkCluster(
 			url,
 			credentials,
 			name,
+			host: plan.hostId,
 			waitOnFirstConnect: false,
 		});
 		await nc.close();
 		return undefined;
 	} catch (error) {
 		if (!(error instanceof SluiceError)) throw error;
-		if (error.code === "unauthenticated") throw refusedHost(url, plan.hostId, error);
+		if (error.code === "unauthenticated") throw error;
 		if (existsSync(dataDir.keptRules)) {
 			log.warn(error.message);
 			return error.message;

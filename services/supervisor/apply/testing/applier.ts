@@ -20,42 +20,10 @@ export function makeApplier(workers = 2) {
 	const host = new FakeHost(workers);
 	const open = new OpenResources();
 	const counterMemories = Array.from({ length: workers }, () => host.make("createCounters", "counters"));
-	const makeDrivers = () =>
-		new ShardDrivers({
-			dataplane: host.dataplane,
-			workers: host,
-			open,
-			counterMemories,
-			heartbeat: () => 0n,
-			mostPerWorker: LIMITS.shardsPerWorker,
-			log: silentLog,
-		});
+	const makeDrivers = () => driversOf(host, open, counterMemories);
 	const drivers = makeDrivers();
 	host.onEnded = (channel) => drivers.ended(channel);
-	const tables = new TableInstaller(host.dataplane, host.builder, host, open, {
-		counterCapacity: 4096,
-		workerCounters: 64,
-		blockSizes: { rule: 16, output: 8, interface: 16 },
-		counterMemories,
-	});
-	const applier = new Applier({
-		dataplane: host.dataplane,
-		workers: host,
-		open,
-		drivers,
-		shards: new ShardOpener(host.dataplane, host, open, drivers, {
-			workers,
-			filterCapacity: 100,
-			minimumBytes: LIMITS.shardMinimumBytes,
-			vnetHeader: true,
-		}),
-		egress: new EgressOpener(host.dataplane, host, open, 100),
-		tables,
-		memberships: new MembershipPool(host.dataplane),
-		counterMemories,
-		reconcileLog: silentLog,
-		membershipLog: silentLog,
-	});
+	const applier = applierOf(host, open, drivers, counterMemories);
 	let links: Link[] = [link("r0", 2), link("r1", 3), link("r2", 4)];
 	let nowMs = performance.now();
 	const views = (): WorkerView[] =>
@@ -91,6 +59,50 @@ export function makeApplier(workers = 2) {
 			nowMs += ms;
 		},
 	};
+}
+
+function driversOf(host: FakeHost, open: OpenResources, counterMemories: number[]): ShardDrivers {
+	return new ShardDrivers({
+		dataplane: host.dataplane,
+		workers: host,
+		open,
+		counterMemories,
+		heartbeat: () => 0n,
+		mostPerWorker: LIMITS.shardsPerWorker,
+		log: silentLog,
+	});
+}
+
+function applierOf(
+	host: FakeHost,
+	open: OpenResources,
+	drivers: ShardDrivers,
+	counterMemories: number[],
+): Applier {
+	const { dataplane } = host;
+	return new Applier({
+		dataplane,
+		workers: host,
+		open,
+		drivers,
+		shards: new ShardOpener(dataplane, host, open, drivers, {
+			workers: counterMemories.length,
+			filterCapacity: 100,
+			minimumBytes: LIMITS.shardMinimumBytes,
+			vnetHeader: true,
+		}),
+		egress: new EgressOpener(dataplane, host, open, 100),
+		tables: new TableInstaller(dataplane, host.builder, host, open, {
+			counterCapacity: 4096,
+			workerCounters: 64,
+			blockSizes: { rule: 16, output: 8, interface: 16 },
+			counterMemories,
+		}),
+		memberships: new MembershipPool(dataplane),
+		counterMemories,
+		reconcileLog: silentLog,
+		membershipLog: silentLog,
+	});
 }
 
 export function fail(): never {
