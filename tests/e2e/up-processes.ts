@@ -36,9 +36,19 @@ export function argvOf(pid: number | string): string[] {
 }
 
 export function parentOf(pid: number): number {
+	return Number(statOf(pid)[1]);
+}
+
+/** How long it has run; the kernel counts to its start in hundredths of a second. */
+export function ranMs(pid: number): number {
+	const [upSeconds] = readFileSync("/proc/uptime", "utf8").split(" ");
+	return 1_000 * Number(upSeconds) - 10 * Number(statOf(pid)[19]);
+}
+
+/** From the state on: the name before it, in brackets, may hold anything. */
+function statOf(pid: number): string[] {
 	const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-	// The name, in brackets, may hold anything.
-	return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+	return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 /** The namespace's sockets of every kind that a process could have left; TCP's own memory of closed ones aside. */

@@ -3,9 +3,10 @@ import { childrenOf, parentOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
-import { faults, genUntilStopped, NO_FAULTS, recv } from "./lab/traffic.ts";
+import { faults, NO_FAULTS, sendWhile } from "./lab/traffic.ts";
 
 const RATE_PPS = 5_000;
+const STREAM = { rate: RATE_PPS, size: 200 };
 const FROZEN_MS = 20_000;
 /** How soon the command line works again. */
 const BACK_LIMIT_MS = 5_000;
@@ -25,11 +26,6 @@ afterAll(async () => {
 	await relay.remove();
 	await lab.remove();
 });
-
-/** One flow that goes on until it is told to stop, and then says how many it sent. */
-function startStream(): () => Promise<number> {
-	return genUntilStopped(lab.src, { to: "s0:239.1.1.1:5001", rate: RATE_PPS, size: 200 });
-}
 
 let received = 0;
 
@@ -56,24 +52,26 @@ async function backAfterMs(): Promise<number> {
 }
 
 test("each of the others killed, and NATS frozen for 20 s: no datagram is lost, no figure steps back", async () => {
-	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", idleSeconds: 30 });
-	const stopStream = startStream();
 	const backMs: Record<string, number> = {};
-	for (const name of ["nats-server", "control-api", "stats-aggregator"]) {
-		const before = childrenOf(relay.pid).get(name) ?? 0;
-		process.kill(before, "SIGKILL");
-		backMs[name] = await backAfterMs();
-		expect(childrenOf(relay.pid).get(name)).not.toBe(before);
-	}
-	const nats = childrenOf(relay.pid).get("nats-server") ?? 0;
-	process.kill(nats, "SIGSTOP");
-	const thaw = performance.now() + FROZEN_MS;
-	while (performance.now() < thaw) expect(await look()).toBeFalse();
-	process.kill(nats, "SIGCONT");
-	backMs["frozen nats-server"] = await backAfterMs();
-	const sent = await stopStream();
-	const figures = await relay.figuresAfter(sent);
-	const report = await receiver.stop();
+	const act = async () => {
+		for (const name of ["nats-server", "control-api", "stats-aggregator"]) {
+			const before = childrenOf(relay.pid).get(name) ?? 0;
+			process.kill(before, "SIGKILL");
+			backMs[name] = await backAfterMs();
+			expect(childrenOf(relay.pid).get(name)).not.toBe(before);
+		}
+		const nats = childrenOf(relay.pid).get("nats-server") ?? 0;
+		process.kill(nats, "SIGSTOP");
+		const thaw = performance.now() + FROZEN_MS;
+		while (performance.now() < thaw) expect(await look()).toBeFalse();
+		process.kill(nats, "SIGCONT");
+		backMs["frozen nats-server"] = await backAfterMs();
+	};
+	const {
+		sent: { sentPackets: sent },
+		known: figures,
+		report,
+	} = await sendWhile(lab, STREAM, act, (count) => relay.figuresAfter(count));
 	console.log(`measured: ${sent} sent, ${report.lostPackets} lost; back after ms: ${JSON.stringify(backMs)}`);
 	expect(figures.rules[0]).toMatchObject({ receivedPackets: sent, forwardedPackets: sent });
 	expect(figures.rules[0]?.outputs[0]?.sentPackets).toBe(sent);
@@ -86,24 +84,25 @@ test("each of the others killed, and NATS frozen for 20 s: no datagram is lost, 
 
 test("sluice-keeper killed while NATS stands still: figures go on where they were, to the datagram", async () => {
 	const before = (await relay.figuresAfter(received)).rules[0]?.outputs[0]?.sentPackets ?? 0;
-	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", idleSeconds: 30 });
-	const stopStream = startStream();
-	await relay.figuresAfter(received + RATE_PPS);
-	const nats = childrenOf(relay.pid).get("nats-server") ?? 0;
-	process.kill(nats, "SIGSTOP");
-	// A second at least, whose figures nobody but the keeper's processes has.
-	expect(await look()).toBeFalse();
-	const active = () => relay.log.match(/"rule":"video"[^\n]*ACTIVE/g)?.length ?? 0;
-	const activeBefore = active();
-	process.kill(parentOf(childrenOf(relay.pid).get("supervisor") ?? 0), "SIGKILL");
-	await until("the rules last known flow", async () => (active() > activeBefore ? true : undefined));
-	expect(relay.log).toContain("NATS is not there: the rules last known flow");
-	// The stream of counters was in its memory.
-	process.kill(nats, "SIGKILL");
-	await backAfterMs();
-	const sent = await stopStream();
-	const report = await receiver.stop();
-	console.log(`measured: keeper killed: ${sent} sent, ${report.lostPackets} lost while there were no rings`);
+	const act = async () => {
+		await relay.figuresAfter(received + RATE_PPS);
+		const nats = childrenOf(relay.pid).get("nats-server") ?? 0;
+		process.kill(nats, "SIGSTOP");
+		// A second at least, whose figures nobody but the keeper's processes has.
+		expect(await look()).toBeFalse();
+		const active = () => relay.log.match(/"rule":"video"[^\n]*ACTIVE/g)?.length ?? 0;
+		const activeBefore = active();
+		process.kill(parentOf(childrenOf(relay.pid).get("supervisor") ?? 0), "SIGKILL");
+		await until("the rules last known flow", async () => (active() > activeBefore ? true : undefined));
+		expect(relay.log).toContain("NATS is not there: the rules last known flow");
+		// The stream of counters was in its memory.
+		process.kill(nats, "SIGKILL");
+		await backAfterMs();
+	};
+	const { sent, report } = await sendWhile(lab, STREAM, act, () => relay.publications(1));
+	console.log(
+		`measured: keeper killed: ${sent.sentPackets} sent, ${report.lostPackets} lost while there were no rings`,
+	);
 	const figures = await until("each datagram that came out is counted", async () => {
 		const now = await relay.figures();
 		return now.rules[0]?.outputs[0]?.sentPackets === before + report.receivedPackets ? now : undefined;

@@ -3,7 +3,7 @@ import { appendFileSync, copyFileSync, readFileSync, renameSync, statSync, write
 import { until } from "./lab/commands.ts";
 import { assertAccounts, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
-import { gen, recv } from "./lab/traffic.ts";
+import { faults, NO_FAULTS, sendWhile } from "./lab/traffic.ts";
 
 const FLOWS = 8;
 
@@ -32,36 +32,18 @@ async function start(workers: number): Promise<void> {
 }
 
 /** Sends all the while; every datagram must arrive once, in order, and be counted once. */
-async function losesNothing(rate: number, seconds: number, act: () => Promise<void>): Promise<void> {
-	const count = rate * seconds;
-	const receiver = await recv(lab.dst, {
-		in: "d0:239.10.1.1:6001",
-		streams: FLOWS,
-		expect: count,
-		idleSeconds: 5,
-	});
-	let flowing = true;
-	const sent = gen(lab.src, { to: "s0:239.1.1.1:5001", rate, count, streams: FLOWS }).finally(() => {
-		flowing = false;
-	});
-	// When what is done meanwhile fails, that is the failure to tell of.
-	sent.catch(() => {});
-	await act();
-	expect(flowing).toBe(true);
-	const { sentPackets } = await sent;
-	const report = await receiver.report();
-	const { lostPackets, duplicatedPackets, reorderedPackets, receiverDroppedPackets } = report;
-	expect({ lostPackets, duplicatedPackets, reorderedPackets, receiverDroppedPackets }).toEqual({
-		lostPackets: 0,
-		duplicatedPackets: 0,
-		reorderedPackets: 0,
-		receiverDroppedPackets: 0,
-	});
-	expect(report.receivedPackets).toBe(count * FLOWS);
-	expect(sentPackets).toBe(count * FLOWS);
-	const figures = await relay.figuresAfter(sentPackets);
+async function losesNothing(rate: number, act: () => Promise<void>): Promise<void> {
+	const stream = { rate, streams: FLOWS };
+	const {
+		sent,
+		known: figures,
+		report,
+	} = await sendWhile(lab, stream, act, (count) => relay.figuresAfter(count));
+	expect([faults(report), report.receivedPackets]).toEqual([NO_FAULTS, sent.sentPackets]);
 	assertAccounts(figures);
-	expect(figures.rules.map(({ receivedPackets }) => receivedPackets)).toEqual(Array(FLOWS).fill(count));
+	expect(figures.rules.map(({ receivedPackets }) => receivedPackets)).toEqual(
+		report.streams.map(({ receivedPackets }) => receivedPackets),
+	);
 	expect(figures.interfaces[0]?.kernelDroppedFrames).toBe(0);
 }
 
@@ -101,7 +83,7 @@ function replaceLibrary(change: (path: string) => void): number {
 test("two workers are replaced in turn, then again with another library: nothing is lost", async () => {
 	await start(2);
 	const before = await pids();
-	await losesNothing(2_500, 10, async () => {
+	await losesNothing(2_500, async () => {
 		const lines = (await relay.sluice("worker", "restart")).trimEnd().split("\n");
 		const between = await pids();
 		for (const [worker, pid] of before.entries()) {
@@ -132,7 +114,7 @@ test("two workers are replaced in turn, then again with another library: nothing
 test("the only worker is replaced: its rings hold what comes until its successor runs", async () => {
 	await start(1);
 	const before = await pids();
-	await losesNothing(1_250, 6, async () => {
+	await losesNothing(1_250, async () => {
 		await relay.sluice("worker", "restart", "0");
 		expect(await pids()).not.toEqual(before);
 	});
@@ -141,7 +123,7 @@ test("the only worker is replaced: its rings hold what comes until its successor
 test("a successor that does not come up ends it before the next worker's turn, and nothing is lost", async () => {
 	await start(2);
 	const before = await pids();
-	await losesNothing(1_250, 12, async () => {
+	await losesNothing(1_250, async () => {
 		replaceLibrary((path) => writeFileSync(path, "no library"));
 		const outcome = await relay.cli("worker", "restart");
 		expect([outcome.code, outcome.stdout]).toEqual([1, ""]);

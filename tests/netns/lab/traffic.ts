@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { numbers } from "./figures.ts";
 import type { Namespace } from "./namespace.ts";
+import type { Chain } from "./topology.ts";
 
 const BUILD = resolve(import.meta.dir, "../../../build");
 
@@ -46,17 +47,22 @@ export async function gen(namespace: Namespace, options: GenOptions): Promise<Ge
 	return { sentPackets, packetsPerSecond: Number(report["packetsPerSecond"]) };
 }
 
+function startGen(namespace: Namespace, options: Omit<GenOptions, "count">): () => Promise<GenReport> {
+	// The generator's word for without end.
+	const child = namespace.start(genArgv({ ...options, count: 0 }));
+	return async () => {
+		child.kill("SIGTERM");
+		return numbers(JSON.parse(await child.stdout.text())) as GenReport;
+	};
+}
+
 /** Sends until it is told to stop, and answers then how many datagrams went out in all. */
 export function genUntilStopped(
 	namespace: Namespace,
 	options: Omit<GenOptions, "count">,
 ): () => Promise<number> {
-	// The generator's word for without end.
-	const child = namespace.start(genArgv({ ...options, count: 0 }));
-	return async () => {
-		child.kill("SIGTERM");
-		return Number((JSON.parse(await child.stdout.text()) as { sentPackets: string }).sentPackets);
-	};
+	const stop = startGen(namespace, options);
+	return async () => (await stop()).sentPackets;
 }
 
 export interface RecvOptions {
@@ -140,6 +146,29 @@ export async function recv(namespace: Namespace, options: RecvOptions): Promise<
 			return report();
 		},
 	};
+}
+
+/**
+ * A stream through a chain for as long as `act` lasts. `through` waits until all that went out has been sent on, and
+ * may answer how it knows; then the receiver has it too.
+ */
+export async function sendWhile<Known>(
+	{ src, dst }: Pick<Chain, "src" | "dst">,
+	stream: Omit<GenOptions, "to" | "count">,
+	act: () => Promise<void>,
+	through: (sentPackets: number) => Promise<Known>,
+): Promise<{ sent: GenReport; known: Known; report: RecvReport }> {
+	const receiver = await recv(dst, {
+		in: "d0:239.10.1.1:6001",
+		streams: stream.streams ?? 1,
+		// It is told when to end.
+		idleSeconds: 120,
+	});
+	const stop = startGen(src, { ...stream, to: "s0:239.1.1.1:5001" });
+	await act();
+	const sent = await stop();
+	const known = await through(sent.sentPackets);
+	return { sent, known, report: await receiver.stop() };
 }
 
 /** The figures that must be zero when nothing went wrong, and the receiver's own losses. */
