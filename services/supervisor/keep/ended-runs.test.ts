@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,4 +49,21 @@ test("what was counted is kept by run, of as many as are remembered, and a super
 		[last - 1n, 10n * (last - 1n)],
 		[last, 500n],
 	]);
+});
+
+test("what was counted is written again when it has changed, and not before", async () => {
+	const columns = create(WorkerCountersSchema, { ruleReceivedPackets: [5n] });
+	let read = 0n;
+	const counted = () => new Map([[7, { ...columns, atUnixMs: ++read }]]);
+	const ended = await EndedRuns.read({ path, host: "relay-b", incarnation: 1n, counted, log });
+	const file = async () => {
+		await ended.keep();
+		return statSync(path).ino;
+	};
+	const first = await file();
+	expect(await file()).toBe(first);
+	columns.ruleReceivedPackets = [6n];
+	// Another, since it takes the place of one that is still there.
+	expect(await file()).not.toBe(first);
+	expect(await kept()).toEqual([[1n, 6n]]);
 });

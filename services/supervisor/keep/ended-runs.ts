@@ -30,6 +30,8 @@ export class EndedRuns {
 	readonly #options: EndedRunsOptions;
 	#former: readonly CountedRuns_Run[];
 	#writing = Promise.resolve();
+	/** Hash of what this run counted as it stands in the file; undefined: the file is another. */
+	#written: number | bigint | undefined;
 	#said = "";
 
 	private constructor(options: EndedRunsOptions, former: readonly CountedRuns_Run[]) {
@@ -72,6 +74,7 @@ export class EndedRuns {
 			}
 		}
 		this.#former = [];
+		this.#written = undefined;
 		await this.keep();
 	}
 
@@ -80,12 +83,15 @@ export class EndedRuns {
 		const { path, incarnation, counted, log } = this.#options;
 		try {
 			const parts = Object.fromEntries(counted());
+			const hash = hashOf(parts);
+			if (hash === this.#written) return;
 			const own = create(CountedRuns_RunSchema, { incarnation, parts });
 			// It needs a place beside them, should it end unheard.
 			const counts = Object.keys(parts).length > 0;
 			const runs = counts ? [...this.#former.slice(1 - ENDED_RUNS), own] : [...this.#former];
 			if (runs.length === 0) await rm(path, { force: true });
 			else await replaceFile(path, encodeKept(CountedRunsSchema, create(CountedRunsSchema, { runs })));
+			this.#written = hash;
 			this.#said = "";
 		} catch (thrown) {
 			const error = errorText(thrown);
@@ -93,4 +99,12 @@ export class EndedRuns {
 			this.#said = error;
 		}
 	}
+}
+
+/** Of the rows, whenever they were read. */
+function hashOf(parts: Record<string, WorkerCounters>): number | bigint {
+	const rows = Object.entries(parts).map(([part, columns]) => [part, { ...columns, atUnixMs: 0n }]);
+	return Bun.hash(
+		toBinary(CountedRuns_RunSchema, create(CountedRuns_RunSchema, { parts: Object.fromEntries(rows) })),
+	);
 }

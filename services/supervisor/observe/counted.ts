@@ -1,5 +1,5 @@
 import { readSync } from "node:fs";
-import { OUTPUT_COUNTERS, RULE_COUNTER, RULE_COUNTERS } from "@sluice/dataplane/counters";
+import { OUTPUT_COUNTER, OUTPUT_COUNTERS, RULE_COUNTER, RULE_COUNTERS } from "@sluice/dataplane/counters";
 import type { WorkerCounters } from "@sluice/proto/gen/stats";
 import { keptPart } from "@sluice/proto/subjects";
 import type { BlockLayout } from "../apply/counter-blocks.ts";
@@ -13,7 +13,7 @@ interface Row {
 
 /**
  * Sums over all workers of what the host's rules counted, by part of the bucket `sluice_figures`; rules
- * that nothing came for are left out.
+ * that nothing came for, and nothing came back from, are left out.
  * @param memories one per worker, whether it lives or not.
  */
 export function readCounted(
@@ -28,12 +28,21 @@ export function readCounted(
 				sum[k] = (sum[k] ?? 0n) + value;
 		return sum;
 	};
+	const isCounted = (index: number) => all.some((memory) => (memory[index] ?? 0n) > 0n);
+	const counting = new Set<string>();
+	for (const [owner, index] of owned) {
+		const uid = uidOfOwner(owner);
+		if (uid !== undefined && isCounted(index + RULE_COUNTER.receivedPackets)) counting.add(uid);
+		// What a run before this one sent may be answered now.
+		const output = outputOfOwner(owner);
+		if (output !== undefined && isCounted(index + OUTPUT_COUNTER.unreachableAnswers))
+			counting.add(output.uid);
+	}
 	const rows = new Map<string, Row>();
 	for (const [owner, index] of owned) {
 		const uid = uidOfOwner(owner);
-		if (uid === undefined) continue;
+		if (uid === undefined || !counting.has(uid)) continue;
 		const counters = sumOf(index, RULE_COUNTERS);
-		if (counters[RULE_COUNTER.receivedPackets] === 0n) continue;
 		// A time, and no count.
 		const last = index + RULE_COUNTER.lastReceivedUnixMs;
 		const times = all.map((memory) => Number(memory[last] ?? 0n));
