@@ -63,23 +63,6 @@ static bool geometry_is_valid(const struct sluice_ring *geometry)
 	       geometry->frame_count % geometry->block_count == 0 && geometry->vnet_header <= 1;
 }
 
-/* What a predecessor had sent but not given back, it can't give back any more. */
-static int adopt_cursor(struct ring *ring)
-{
-	const uint32_t frame_count = ring->geometry.frame_count;
-	uint32_t cursor = ring->state->cursor;
-	const uint32_t sent = ring->state->sent;
-
-	if (ring->state->magic != SHARD_STATE_MAGIC || cursor >= frame_count || sent >= frame_count)
-		return -EINVAL;
-	for (; cursor != sent; cursor = slot_after(ring, cursor))
-		slot_give_back(ring, cursor);
-	ring->state->cursor = cursor;
-	ring->cursor = cursor;
-	ring->returned = cursor;
-	return 0;
-}
-
 static void note_copies(const struct ring *ring)
 {
 	state_fence();
@@ -118,7 +101,41 @@ static void release_copies(struct ring *ring)
 	note_copies(ring);
 }
 
-/* What it was sending is taken once more. A state that makes no sense says nothing. */
+/* What a predecessor had sent but not given back, it can't give back any more. */
+static int adopt_cursor(struct ring *ring)
+{
+	const uint32_t frame_count = ring->geometry.frame_count;
+	uint32_t cursor = ring->state->cursor;
+	const uint32_t sent = ring->state->sent;
+
+	if (ring->state->magic != SHARD_STATE_MAGIC || cursor >= frame_count || sent >= frame_count)
+		return -EINVAL;
+	adopt_copies(ring);
+	if (cursor != sent) {
+		for (; cursor != sent; cursor = slot_after(ring, cursor))
+			slot_give_back(ring, cursor);
+		release_copies(ring);
+		state_fence();
+		ring->state->cursor = cursor;
+	}
+	ring->cursor = cursor;
+	ring->returned = cursor;
+	return 0;
+}
+
+/* The slot after the last that a predecessor read a copy for; the cursor when there is none. */
+static uint32_t end_of_copies(const struct ring *ring)
+{
+	const uint32_t count = ring->copies_used;
+	const uint32_t last = count ? ring->copies[count - 1].slot : ring->geometry.frame_count;
+
+	return last < ring->geometry.frame_count ? slot_after(ring, last) : ring->cursor;
+}
+
+/*
+ * What it was sending is taken once more, and what it was putting together is taken with the
+ * copies that it has read. A state that makes no sense says nothing.
+ */
 static void adopt_batch(struct ring *ring)
 {
 	const struct shard_state *state = ring->state;
@@ -129,8 +146,10 @@ static void adopt_batch(struct ring *ring)
 	ring->generation = state->generation;
 	ring->resuming = state->open && ring->batch_end < ring->geometry.frame_count &&
 			 ring->batch_end != ring->cursor;
-	adopt_copies(ring);
 	if (!ring->resuming)
+		ring->batch_end = end_of_copies(ring);
+	ring->bounded = ring->batch_end != ring->cursor;
+	if (!ring->bounded)
 		release_copies(ring);
 }
 
@@ -348,7 +367,7 @@ static uint32_t find_copy(struct ring *ring, const struct frame *frame)
 /* The copy that a predecessor had read for this slot; RING_COPIES: none. */
 static uint32_t copy_read_before(const struct ring *ring, uint32_t slot, const struct frame *frame)
 {
-	for (uint32_t copy = 0; ring->resuming && copy < ring->copies_used; copy++) {
+	for (uint32_t copy = 0; ring->bounded && copy < ring->copies_used; copy++) {
 		if (ring->copies[copy].slot == slot &&
 		    copy_matches(ring, copy, ring->copies[copy].bytes, frame))
 			return copy;
@@ -396,7 +415,7 @@ static void take_copy(struct ring *ring, uint32_t slot, struct frame *frame)
  */
 static bool batch_is_over(const struct ring *ring)
 {
-	if (__builtin_expect(ring->resuming, 0))
+	if (__builtin_expect(ring->bounded, 0))
 		return ring->cursor == ring->batch_end;
 	return ring->taken + 1 >= ring->geometry.frame_count || ring->copies_used == RING_COPIES;
 }
@@ -429,8 +448,9 @@ void ring_return(struct ring *ring)
 	struct shard_state *state = ring->state;
 
 	ring->resuming = false;
+	ring->bounded = false;
 	if (!ring->taken) {
-		/* A batch to resume that has no frames has no copies either: they would stay lent. */
+		/* A predecessor's batch that has no frames has no copies either: they would stay lent. */
 		release_copies(ring);
 		return;
 	}
@@ -442,10 +462,11 @@ void ring_return(struct ring *ring)
 		slot_give_back(ring, ring->returned);
 		ring->returned = slot_after(ring, ring->returned);
 	}
+	/* Before the cursor moves: copies that are there then are of slots that are to be taken. */
+	release_copies(ring);
 	state_fence();
 	state->cursor = ring->cursor;
 	ring->taken = 0;
-	release_copies(ring);
 }
 
 uint32_t ring_kernel_drops(struct ring *ring)

@@ -4,8 +4,8 @@
  *
  * Frames are taken at the cursor, used where they lie, and given back all together
  * after they were sent. A successor goes on where its predecessor was killed: it gives
- * back what was sent already, and takes the batch that was being sent once more, the
- * same frames (shard_state.h, ledger.h).
+ * back what was sent already, and takes the batch that was being sent, or put together,
+ * once more, the same frames (shard_state.h, ledger.h).
  *
  * Who touches a slot is told by tp_status alone: TP_STATUS_USER is ours (acquire
  * after reading it), TP_STATUS_KERNEL the kernel's (release before writing it).
@@ -29,7 +29,8 @@ struct ring {
 	uint32_t cursor;   /* next slot to take */
 	uint32_t returned; /* next slot to give back; the same when no batch is open */
 	uint32_t taken;    /* slots of the open batch */
-	bool resuming;     /* the batch to take is a predecessor's, and ends at batch_end */
+	bool bounded;      /* the batch to take is a predecessor's, and ends at batch_end */
+	bool resuming;     /* which had begun to send it */
 	uint32_t batch_end;
 	uint64_t begun, settled; /* of that batch */
 	uint64_t generation;
