@@ -114,8 +114,11 @@ int worker_channel_receive(int channel, struct command *command)
 	if (bytes < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -ENOTCONN;
 	take_descriptors(command, &message);
-	if (bytes == 0)
+	/* The end, or a message without a byte, which no supervisor sends. */
+	if (bytes == 0) {
+		command_close(command);
 		return -ENOTCONN;
+	}
 	if ((size_t)bytes < sizeof(command->message) || message.msg_flags & MSG_TRUNC) {
 		command_close(command);
 		return -EPROTO;
@@ -134,9 +137,7 @@ int worker_channel_receive(int channel, struct command *command)
 
 void command_close(struct command *command)
 {
-	for (uint32_t at = 0; at < command->fd_count; at++) {
-		if (command->fds[at] >= 0)
-			close(command->fds[at]);
-	}
+	for (uint32_t at = 0; at < command->fd_count; at++)
+		close(command->fds[at]);
 	command->fd_count = 0;
 }

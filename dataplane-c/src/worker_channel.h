@@ -19,8 +19,8 @@ struct command {
 		struct sluice_egress_slot egress_slot;
 		uint8_t bytes[SLUICE_MAX_MESSAGE_BYTES];
 	};
+	/* The command's; who takes them sets it to 0. */
 	uint32_t fd_count;
-	/* The command's; who takes one sets it to -1. */
 	int fds[CHANNEL_MAX_FDS];
 };
 
