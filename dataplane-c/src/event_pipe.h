@@ -1,4 +1,7 @@
-/* The pipe that the supervisor reads events from (events.c), for threads that must not wait. */
+/*
+ * The pipe that the supervisor reads events from. The thread of events.c opens it, waits where
+ * it is full, and closes it; others only try. One for each process.
+ */
 #ifndef SLUICE_EVENT_PIPE_H
 #define SLUICE_EVENT_PIPE_H
 
@@ -6,7 +9,14 @@
 
 #include "sluice.h"
 
+/* `reader` belongs to the caller. 0, or -errno. */
+int event_pipe_open(int *reader);
+/* The reader sees the end. Closing what is closed does nothing. */
+void event_pipe_close(void);
+
 /* Stamps it and writes it whole, or not at all: false when the pipe is full, or closed. */
 bool event_pipe_try(struct sluice_event *event);
+/* Likewise, and waits while the pipe is full. False: nobody reads any more, or `stop` can be read. */
+bool event_pipe_put(struct sluice_event *event, int stop);
 
 #endif

@@ -20,8 +20,6 @@
 #include "time_slice.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -57,9 +55,9 @@ static struct {
 	bool running;
 	pthread_t thread;
 	uid_t worker_uid;
-	int epoll, stop, pipe;
+	int epoll, stop;
 	struct source listener, netlink;
-} events = { .epoll = -1, .stop = -1, .pipe = -1, .listener.fd = -1, .netlink.fd = -1 };
+} events = { .epoll = -1, .stop = -1, .listener.fd = -1, .netlink.fd = -1 };
 
 static int64_t now_ms(void)
 {
@@ -69,39 +67,10 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static uint32_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint32_t)((uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u);
-}
-
-bool event_pipe_try(struct sluice_event *event)
-{
-	ssize_t written;
-
-	event->at_us = now_us();
-	do {
-		/* Shorter than PIPE_BUF: written whole or not at all. */
-		written = write(events.pipe, event, sizeof(*event));
-	} while (written < 0 && errno == EINTR);
-	return written > 0;
-}
-
 /* False when the thread is to end: asked to, or nobody reads any more. */
 static bool emit(struct sluice_event *event)
 {
-	struct pollfd wait[] = {
-		{ .fd = events.pipe, .events = POLLOUT },
-		{ .fd = events.stop, .events = POLLIN },
-	};
-
-	while (!event_pipe_try(event)) {
-		if (errno != EAGAIN || poll(wait, 2, -1) < 0 || wait[1].revents)
-			return false;
-	}
-	return true;
+	return event_pipe_put(event, events.stop);
 }
 
 static int arm(const struct source *source, int operation)
@@ -303,21 +272,20 @@ static void *run(void *unused)
 	}
 	connections_remove_all();
 	/* The reader sees the end. */
-	close(events.pipe);
-	events.pipe = -1;
+	event_pipe_close();
 	return NULL;
 }
 
 static void close_all(void)
 {
-	int *const fds[] = { &events.epoll, &events.stop, &events.pipe, &events.listener.fd,
-			     &events.netlink.fd };
+	int *const fds[] = { &events.epoll, &events.stop, &events.listener.fd, &events.netlink.fd };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);
 		*fds[i] = -1;
 	}
+	event_pipe_close();
 }
 
 static int open_all(int listener)
@@ -365,7 +333,7 @@ int sluice_events_start(const char *channel_name, uint32_t worker_uid)
 
 int sluice_events_start_on(int listener, uint32_t worker_uid)
 {
-	int pipe_fds[2] = { -1, -1 };
+	int reader = -1;
 	int error;
 
 	if (events.running) {
@@ -374,20 +342,19 @@ int sluice_events_start_on(int listener, uint32_t worker_uid)
 	}
 	events.worker_uid = worker_uid;
 	error = open_all(listener);
-	if (!error && pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK))
-		error = -errno;
-	events.pipe = pipe_fds[1];
+	if (!error)
+		error = event_pipe_open(&reader);
 	if (!error)
 		error = start_thread();
 	if (!error) {
 		events.running = true;
 		/* Whoever reads the events is waited for by packets: a dead worker's shards are handed over then. */
 		(void)time_slice_set(READER_SLICE_NS);
-		return pipe_fds[0];
+		return reader;
 	}
 	close_all();
-	if (pipe_fds[0] >= 0)
-		close(pipe_fds[0]);
+	if (reader >= 0)
+		close(reader);
 	return error;
 }
 
