@@ -1,4 +1,12 @@
-import { type Kept, keptAfter, type Run, type StoredFigures, takeEnded, takeStored } from "./kept.ts";
+import {
+	type Kept,
+	keptAfter,
+	type Run,
+	type StoredFigures,
+	takeEnded,
+	takeStored,
+	type Wanted,
+} from "./kept.ts";
 import { type Chunk, joinChunks, type Sample } from "./sample.ts";
 
 /**
@@ -59,8 +67,14 @@ export function emptyFold(own?: string): Fold {
 }
 
 /** Takes in what some aggregator has kept of a host. */
-export function foldKept(fold: Fold, host: string, part: number, stored: StoredFigures): void {
-	if (host !== fold.own) takeStored(ofAtLeast(fold, host, stored.incarnation), part, stored);
+export function foldKept(
+	fold: Fold,
+	host: string,
+	part: number,
+	stored: StoredFigures,
+	wanted: Wanted,
+): void {
+	if (host !== fold.own) takeStored(ofAtLeast(fold, host, stored.incarnation), part, stored, wanted);
 }
 
 /** Takes in what a host's own supervisor says of a run that ended. */

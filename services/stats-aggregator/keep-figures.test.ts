@@ -110,6 +110,18 @@ test("figures that nobody can read are replaced by what is known, and hold nobod
 	for (const host of ["relay-b", "relay-c"]) await keptIs(host, 20n);
 });
 
+test("another aggregator that was first, and had heard less of the run before, takes nothing out", async () => {
+	for (const [run, received] of [
+		[100n, 10n],
+		[200n, 1n],
+	] as const)
+		hear("relay-b", run, received);
+	const previous = workerCounters({ incarnation: 100n, rules: [{ uid: uid(1), received: 4n }] });
+	const value = create(KeptFiguresSchema, { incarnation: 200n, previous });
+	await nc.request(subject("relay-b"), toBinary(KeptFiguresSchema, value), { timeout: 2_000 });
+	await keptIs("relay-b", 10n);
+});
+
 test("a run that its host has not begun stops nobody's figures, and is taken when it has", async () => {
 	await tell(endedRunKey("relay-b", 0, 1), 2_000n, 7n);
 	await tell(endedRunKey("relay-b", 0, 0), 500n, 4n);

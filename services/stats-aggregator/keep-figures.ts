@@ -127,7 +127,13 @@ export class FigureKeeper {
 
 	#takeKept(key: string, id: string, part: number, entry: SnapshotEntry<KeptFigures>): void {
 		const read = this.#reading(key, () =>
-			foldKept(this.#fold, id, part, decodeKept(entry.value, entry.revision, writtenMs(entry))),
+			foldKept(
+				this.#fold,
+				id,
+				part,
+				decodeKept(entry.value, entry.revision, writtenMs(entry)),
+				this.#wanted(),
+			),
 		);
 		const host = this.#fold.hosts.get(id);
 		if (!read && host !== undefined) takeLost(host, part, entry.revision);

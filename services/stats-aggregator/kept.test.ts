@@ -43,7 +43,7 @@ function kept(fold: Fold): Kept {
 function passOn(from: Fold, to: Fold, revision: bigint, nowMs = T0): void {
 	const { incarnation = 0n } = from.hosts.get("relay-b") ?? {};
 	const bytes = encodeKept(incarnation, kept(from), all, nowMs);
-	foldKept(to, "relay-b", PART, decodeKept(fromBinary(KeptFiguresSchema, bytes), revision, nowMs));
+	foldKept(to, "relay-b", PART, decodeKept(fromBinary(KeptFiguresSchema, bytes), revision, nowMs), all);
 }
 
 function assertAdds(
@@ -101,14 +101,17 @@ describe("what hosts counted before", () => {
 		expect(ruleStats(fold, video, T0).receivedPackets).toBe(100n);
 	});
 
-	test("two that saw different ends agree on what was written first", () => {
+	test("two that saw different ends agree on the later one, whoever writes first", () => {
 		const [first, second] = [emptyFold(), emptyFold()];
 		counted(first, 9n, 100n);
 		counted(second, 9n, 90n);
 		for (const fold of [first, second]) counted(fold, 10n, 5n);
 		expect(kept(second).unwritten).toBeTrue();
-		passOn(first, second, 3n);
-		expect(kept(second)).toMatchObject({ unwritten: false, revision: 3n });
+		passOn(second, first, 3n);
+		expect(kept(first)).toMatchObject({ unwritten: true, revision: 3n });
+		passOn(first, second, 4n);
+		passOn(first, first, 4n);
+		for (const fold of [first, second]) expect(kept(fold)).toMatchObject({ unwritten: false, revision: 4n });
 		for (const fold of [first, second]) expect(ruleStats(fold, video, T0).receivedPackets).toBe(105n);
 	});
 

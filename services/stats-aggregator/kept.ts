@@ -103,23 +103,32 @@ function isSummed({ formerRuns }: Before, incarnation: bigint): boolean {
  * less than what was heard, or more.
  */
 export function takeEnded(host: HostFold, part: number, run: Run, heardAtMs: number): void {
-	const known = host.kept.get(part) ?? NOTHING;
-	const { incarnation } = run;
-	const isThis = incarnation === host.incarnation;
-	const isOlder = !isThis && known.previous !== undefined && incarnation < known.previous.incarnation;
-	if (run.rows.size === 0 || (isOlder && isSummed(known, incarnation))) return;
-	if (isOlder) {
-		host.kept.set(part, { ...known, ...withFormer(known, run), unwritten: true });
+	const { incarnation, rows } = run;
+	if (incarnation !== host.incarnation) {
+		takeFormer(host, part, run);
 		return;
 	}
-	const before = isThis ? rowsIn(known.last) : known.previous?.rows;
-	const isSame = isThis || known.previous?.incarnation === incarnation;
-	const rows = isSame ? laterOf(before ?? NO_ROWS, run.rows) : run.rows;
-	if (isSame && areSame(rows, before)) return;
-	if (isThis) host.kept.set(part, { ...known, last: lastOf(incarnation, rows, heardAtMs), unwritten: true });
-	else {
-		const after = isSame ? { previous: { incarnation, rows } } : followedBy(known, run);
-		host.kept.set(part, { ...known, ...after, unwritten: true });
+	const known = host.kept.get(part) ?? NOTHING;
+	const before = rowsIn(known.last);
+	const rules = laterOf(before, rows);
+	if (areSame(rules, before)) return;
+	host.kept.set(part, { ...known, last: lastOf(incarnation, rules, heardAtMs), unwritten: true });
+}
+
+/** Some reading of a run before this one. */
+function takeFormer(host: HostFold, part: number, run: Run): void {
+	const known = host.kept.get(part) ?? NOTHING;
+	const { previous } = known;
+	if (run.rows.size === 0) return;
+	if (previous !== undefined && run.incarnation < previous.incarnation) {
+		if (isSummed(known, run.incarnation)) return;
+		host.kept.set(part, { ...known, ...withFormer(known, run), unwritten: true });
+	} else if (previous?.incarnation !== run.incarnation) {
+		host.kept.set(part, { ...known, ...followedBy(known, run), unwritten: true });
+	} else {
+		const rows = laterOf(previous.rows, run.rows);
+		if (areSame(rows, previous.rows)) return;
+		host.kept.set(part, { ...known, previous: { ...previous, rows }, unwritten: true });
 	}
 }
 
@@ -127,16 +136,24 @@ function areSame(rows: Rows, before: Rows | undefined): boolean {
 	return [...rows].every(([uid, row]) => before?.get(uid) === row);
 }
 
-/** `host` is of this run or a newer one. Of two aggregators' values the stored one holds, so that they agree. */
-export function takeStored(host: HostFold, part: number, stored: StoredFigures): void {
+/**
+ * `host` is of this run or a newer one. Of two aggregators' values the stored one holds, so that they agree; but for the run
+ * before, of which its writer may have heard less, if it was cut off. Of rules that are gone it lacks what we still have.
+ */
+export function takeStored(host: HostFold, part: number, stored: StoredFigures, wanted: Wanted): void {
 	const { incarnation, last, revision } = stored;
+	const ours = host.kept.get(part);
 	if (incarnation === host.incarnation) {
 		host.kept.set(part, { ...stored, unwritten: false });
+		if (ours?.previous === undefined) return;
+		const rows = new Map([...ours.previous.rows].filter(([uid]) => wanted(uid)));
+		takeFormer(host, part, { ...ours.previous, rows });
 		return;
 	}
-	const ours = host.kept.get(part);
-	const kept = ours ?? { ...followedBy(stored, { incarnation, rows: rowsIn(last) }), last: undefined };
+	const run = { incarnation, rows: rowsIn(last) };
+	const kept = ours ?? { ...followedBy(stored, run), last: undefined };
 	host.kept.set(part, { ...kept, revision, unwritten: ours !== undefined || last !== undefined });
+	takeFormer(host, part, run);
 }
 
 /** The bucket lacks it. `revision`: of its removal; 0: the bucket is another one than before, or was emptied. */
