@@ -55,6 +55,13 @@ test("a host that is gone, one that was stopped, one that is unknown and one tha
 });
 
 test("a host of another protocol version is pending with both named, whatever it says", () => {
+	expect(states([observed({ protocolVersion: 1 }, 9)])).toEqual([
+		[
+			"a",
+			PENDING,
+			"host not seen for 9 s: this host speaks protocol 1 and the cluster 2: bring this host up to it",
+		],
+	]);
 	expect(states([observed({ appliedSequence: 7n, protocolVersion: 1 })])).toEqual([
 		["a", PENDING, "this host speaks protocol 1 and the cluster 2: bring this host up to it"],
 	]);

@@ -21,6 +21,22 @@ export interface ObservedHost {
 /** A host that has not written its record for this long counts as gone. */
 export const HOST_GONE_SECONDS = 3;
 
+const NOT_KNOWN = "host is not known: start sluice there, or look at its log";
+const STOPPED = "host was stopped";
+const NOT_SEEN = "host not seen";
+const NOT_APPLIED = "not applied yet";
+
+/** Whether it is a reason of a host that says nothing at all. */
+export function isUnheard(reason: string): boolean {
+	return reason === NOT_KNOWN || reason === STOPPED || reason.startsWith(NOT_SEEN);
+}
+
+/** The host may say yet what it makes of the rule; of one that nobody knows that is not expected. */
+export function isUnanswered({ state, reason }: Pick<RuleStatus_HostState, "state" | "reason">): boolean {
+	if (state !== RuleStatus_State.PENDING || reason === NOT_KNOWN) return false;
+	return reason === NOT_APPLIED || isUnheard(reason);
+}
+
 /** What the cluster makes of a rule: one state per host concerned. Pure. */
 export function ruleStatus(
 	name: string,
@@ -51,11 +67,13 @@ function hostStates(
 	);
 	return placement.hosts.map((host) => {
 		const observed = hosts.get(host);
-		if (observed === undefined)
-			return pendingOn(host, "host is not known: start sluice there, or look at its log");
-		if (observed.record.stopped) return pendingOn(host, "host was stopped");
+		if (observed === undefined) return pendingOn(host, NOT_KNOWN);
+		if (observed.record.stopped) return pendingOn(host, STOPPED);
 		if (observed.lastSeenSeconds > HOST_GONE_SECONDS) {
-			return pendingOn(host, `host not seen for ${Math.floor(observed.lastSeenSeconds)} s`);
+			const silence = `${NOT_SEEN} for ${Math.floor(observed.lastSeenSeconds)} s`;
+			// One that was refused for it does not come back before.
+			const complaint = protocolComplaint(observed.record.protocolVersion, PROTOCOL_VERSION);
+			return pendingOn(host, complaint === undefined ? silence : `${silence}: ${complaint}`);
 		}
 		if (placement.pending !== undefined) return pendingOn(host, placement.pending);
 		return hostState(name, revision, observed.record);
@@ -68,7 +86,7 @@ function hostState(name: string, revision: bigint, record: HostRecord): RuleStat
 	// It does what stood in another bucket, and its sequence counts there.
 	if (record.holding !== "") return pendingOn(record.host, `holding: ${record.holding}`);
 	// What the host says of the revision before tells nothing about this one.
-	if (record.appliedSequence < revision) return pendingOn(record.host, "not applied yet");
+	if (record.appliedSequence < revision) return pendingOn(record.host, NOT_APPLIED);
 	const exception = record.exceptions.find((candidate) => candidate.name === name);
 	return create(RuleStatus_HostStateSchema, {
 		host: record.host,

@@ -72,8 +72,27 @@ test("where a cluster ran alone, commands ask the one that was joined, and make 
 	expect(credentialsOf(second)).toEqual({ ...before, "joined.json": expect.any(String) });
 });
 
-test("a revoked host says where its file is made anew, and what it keeps stays as it was", async () => {
+test("the lists of the first host say which hosts it keeps out, and what lets them in", async () => {
+	const lacking =
+		"nats-server refuses it, since it has no credentials here: make some with sluice credentials host";
+	const told = (list: string, line: string) =>
+		until(
+			`${list} says ${line}`,
+			async () => (await first.cli(list, "list")).stderr.includes(line) || undefined,
+		);
+	const rule = ["--in", "lo:239.1.1.1:5001", "--out", "lo:239.1.1.2:5001", "--host", "relay-b"];
+	await first.sluice("rule", "add", "far", ...rule, "--host", "relay-q");
+	await told("rule", `host relay-q is not known: ${lacking} relay-q\n`);
+	await first.sluice("credentials", "host", "relay-b", "--renew");
+	const anew = `its credentials were made anew since, as by sluice credentials host relay-b --renew: bring it ${first.dataDir}/credentials/host-relay-b.json, `;
+	await told("host", anew);
+	await told("rule", anew);
 	await first.sluice("credentials", "revoke", "host", "relay-b");
+	await told("rule", `${lacking} relay-b, or `);
+	await first.sluice("rule", "remove", "far");
+});
+
+test("a revoked host says where its file is made anew, and what it keeps stays as it was", async () => {
 	const refused = refusal(
 		`NATS at ${FIRST} refuses the credentials of this host: make this host's file anew on the cluster's first host with ` +
 			"sluice credentials host relay-b, bring it here, and start sluice up with it",

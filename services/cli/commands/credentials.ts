@@ -51,7 +51,8 @@ export async function credentialsIssue(
 		const { url } = server;
 		const now =
 			before === undefined ? make(kind, name, server) : { ...before, url, text: textOf(before, server) };
-		await dataDir.write(issued.path, now.text, 0o600, 0);
+		// Its age tells when it was made: a host that was seen since then has what it says.
+		if (now.text !== before?.text) await dataDir.write(issued.path, now.text, 0o600, 0);
 		return now;
 	});
 	const { url } = made;

@@ -3,14 +3,9 @@ import { ListHostsRequestSchema, ListHostsResponseSchema } from "@sluice/proto/g
 import { requests } from "@sluice/proto/subjects";
 import { withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
+import { keptOutHere } from "../credentials/kept-out.ts";
 import { formatHosts } from "../format/hosts.ts";
 import { formatSilentHosts, isSilent } from "../format/silent-hosts.ts";
-
-/** Only for who may read what this host's own nats-server lets in. */
-async function refusedHere(dataDir: string): Promise<((host: string) => boolean) | undefined> {
-	const { hostsWithoutCredentials } = await import("../credentials/without.ts");
-	return await hostsWithoutCredentials(dataDir).catch(() => undefined);
-}
 
 export async function hostList({ flags, terminal }: Context): Promise<void> {
 	await withCluster(flags, async (cluster) => {
@@ -27,7 +22,7 @@ export async function hostList({ flags, terminal }: Context): Promise<void> {
 		}
 		await terminal.write(formatHosts(answer.hosts, terminal.colors));
 		const gone = answer.hosts.some(isSilent);
-		const isRefused = gone ? await refusedHere(flags.dataDir) : undefined;
-		for (const line of formatSilentHosts(answer.hosts, isRefused)) terminal.note(`sluice: ${line}`);
+		const whyKeptOut = gone ? await keptOutHere(flags.dataDir) : undefined;
+		for (const line of formatSilentHosts(answer.hosts, whyKeptOut)) terminal.note(`sluice: ${line}`);
 	});
 }

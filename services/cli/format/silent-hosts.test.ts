@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { formatSilentHosts } from "./silent-hosts.ts";
+import { formatKeptOut, formatSilentHosts } from "./silent-hosts.ts";
 
 test("a silent host is told with why, if that is known", () => {
 	const hosts = [
@@ -7,10 +7,17 @@ test("a silent host is told with why, if that is known", () => {
 		{ host: "b", lastSeenSeconds: 9.5, stopped: false },
 		{ host: "c", lastSeenSeconds: 4, stopped: false },
 		{ host: "d", lastSeenSeconds: 1, stopped: true },
+		{ host: "e", lastSeenSeconds: 4, stopped: false },
 	];
-	expect(formatSilentHosts(hosts, (host) => host === "c")).toEqual([
+	const none = { why: "no credentials" } as const;
+	const anew = { why: "made anew", file: "/x/host-e.json" } as const;
+	expect(formatSilentHosts(hosts, (host) => ({ c: none, e: anew })[host])).toEqual([
 		"host b not seen for 9 s: look at sluice up there, and whether it reaches NATS",
 		"host c not seen for 4 s: nats-server refuses it, since it has no credentials here: make some with sluice credentials host c, or stop sluice up there, which relays on, and then sluice host forget c",
 		"host d was stopped 1 s ago: start sluice up there",
+		"host e not seen for 4 s: its credentials were made anew since, as by sluice credentials host e --renew: bring it /x/host-e.json, and start sluice up there with it",
 	]);
+	expect(formatKeptOut("f", none)).toBe(
+		"host f is not known: nats-server refuses it, since it has no credentials here: make some with sluice credentials host f",
+	);
 });

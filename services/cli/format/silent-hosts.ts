@@ -1,5 +1,6 @@
 import { HOST_GONE_SECONDS } from "@sluice/lib/rule-status";
 import type { Host } from "@sluice/proto/gen/host";
+import type { KeptOut, WhyKeptOut } from "../credentials/kept-out.ts";
 import { formatDuration } from "./figures.ts";
 
 type Seen = Pick<Host, "host" | "lastSeenSeconds" | "stopped">;
@@ -9,22 +10,28 @@ export function isSilent({ lastSeenSeconds, stopped }: Omit<Seen, "host">): bool
 }
 
 /** One line for each host that was there and says nothing now: what is known of it is old. */
-export function formatSilentHosts(
-	hosts: Seen[],
-	isRefused: (host: string) => boolean = () => false,
-): string[] {
-	return hosts.filter(isSilent).map(({ host, lastSeenSeconds, stopped }) => {
-		const silence = formatSilence(lastSeenSeconds);
-		const state = stopped ? `was stopped ${silence} ago` : `not seen for ${silence}`;
-		if (isRefused(host)) {
-			const forget = `${stopped ? "" : "stop sluice up there, which relays on, and then "}sluice host forget ${host}`;
-			return `host ${host} ${state}: nats-server refuses it, since it has no credentials here: make some with sluice credentials host ${host}, or ${forget}`;
-		}
+export function formatSilentHosts(hosts: Seen[], whyKeptOut: WhyKeptOut = () => undefined): string[] {
+	return hosts.filter(isSilent).map((seen) => {
+		const { host, lastSeenSeconds, stopped } = seen;
+		const keptOut = whyKeptOut(host, lastSeenSeconds);
+		if (keptOut !== undefined) return formatKeptOut(host, keptOut, seen);
 		const remedy = stopped ? "start sluice up there" : "look at sluice up there, and whether it reaches NATS";
-		return `host ${host} ${state}: ${remedy}`;
+		return `host ${host} ${formatSilence(seen)}: ${remedy}`;
 	});
 }
 
-function formatSilence(seconds: number): string {
-	return seconds < 60 ? `${Math.floor(seconds)} s` : formatDuration(seconds);
+/** @param seen undefined: no list has the host. */
+export function formatKeptOut(host: string, keptOut: KeptOut, seen?: Omit<Seen, "host">): string {
+	const state = seen === undefined ? "is not known" : formatSilence(seen);
+	if (keptOut.why === "made anew")
+		return `host ${host} ${state}: its credentials were made anew since, as by sluice credentials host ${host} --renew: bring it ${keptOut.file}, and start sluice up there with it`;
+	const none = "nats-server refuses it, since it has no credentials here: make some with";
+	const make = `host ${host} ${state}: ${none} sluice credentials host ${host}`;
+	if (seen === undefined) return make;
+	return `${make}, or ${seen.stopped ? "" : "stop sluice up there, which relays on, and then "}sluice host forget ${host}`;
+}
+
+function formatSilence({ lastSeenSeconds, stopped }: Omit<Seen, "host">): string {
+	const silence = lastSeenSeconds < 60 ? `${Math.floor(lastSeenSeconds)} s` : formatDuration(lastSeenSeconds);
+	return stopped ? `was stopped ${silence} ago` : `not seen for ${silence}`;
 }

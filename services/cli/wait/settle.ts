@@ -1,3 +1,4 @@
+import { isUnanswered } from "@sluice/lib/rule-status";
 import { type RuleStatus, type RuleStatus_HostState, RuleStatus_State } from "@sluice/proto/gen/rule";
 
 /** A rule that was written, and the revision its hosts have to reach. */
@@ -30,10 +31,4 @@ export function judge(awaited: Awaited, status: RuleStatus): Verdict {
 /** Nothing more to wait for. */
 export function isSettled(awaited: Awaited, status: RuleStatus): boolean {
 	return status.revision >= awaited.revision && !status.hosts.some(isUnanswered);
-}
-
-function isUnanswered(host: RuleStatus_HostState): boolean {
-	if (host.state !== RuleStatus_State.PENDING) return false;
-	const { reason } = host;
-	return reason === "not applied yet" || reason === "host was stopped" || reason.startsWith("host not seen");
 }
