@@ -21,6 +21,11 @@ export interface ObservedHost {
 /** A host that has not written its record for this long counts as gone. */
 export const HOST_GONE_SECONDS = 3;
 
+/** False: whoever runs it stopped it, or it died, or is cut off. */
+export function isPresent({ record, lastSeenSeconds }: ObservedHost): boolean {
+	return !record.stopped && lastSeenSeconds <= HOST_GONE_SECONDS;
+}
+
 const NOT_KNOWN = "host is not known: start sluice there, or look at its log";
 const STOPPED = "host was stopped";
 const NOT_SEEN = "host not seen";

@@ -63,7 +63,7 @@ test("what is refused is no event", async () => {
 	expect(heard.map(({ event }) => event["name"])).toEqual(["video", "video"]);
 });
 
-test("a host appears, is gone after three seconds of silence, and appears again", async () => {
+test("a host appears, is gone after three seconds of silence, appears again, and is gone at once when it is stopped", async () => {
 	const record = { host: "relay-b", incarnation: 7n };
 	await cluster.writeHost(record);
 	await until(() => heard.length === 1);
@@ -80,6 +80,13 @@ test("a host appears, is gone after three seconds of silence, and appears again"
 	await cluster.writeHost(record);
 	await until(() => heard.length === 3);
 	expect(heard[2]?.subject).toBe("sluice.v1.event.host.relay-b.appeared");
+	await cluster.writeHost({ ...record, stopped: true });
+	await until(() => heard.length === 4);
+	expect(heard[3]).toMatchObject({
+		subject: "sluice.v1.event.host.relay-b.gone",
+		event: { gone: true, stopped: true },
+	});
+	expect(Number(heard[3]?.event["lastSeenSeconds"])).toBeLessThan(3);
 }, 20_000);
 
 test("a host that keeps writing while NATS is away for longer is not told to be gone", async () => {

@@ -1,12 +1,12 @@
 import type { EventPublisher } from "@sluice/lib/event-publisher";
-import { HOST_GONE_SECONDS } from "@sluice/lib/rule-status";
+import { HOST_GONE_SECONDS, isPresent, type ObservedHost } from "@sluice/lib/rule-status";
 import { HostChangedSchema } from "@sluice/proto/gen/event";
 import { hostEventSubject } from "@sluice/proto/subjects";
 import type { HostView } from "../hosts/host-view.ts";
 
 const LOOK_EVERY_MS = 500;
 
-/** Tells watchers of hosts that appear, and of those that were not seen for as long as a host takes to count as gone. */
+/** Tells watchers of hosts that appear, of those that were stopped, and of those that were not seen for as long as a host takes to count as gone. */
 export class HostEvents {
 	readonly #view: Pick<HostView, "observed" | "snapshot">;
 	readonly #publisher: Pick<EventPublisher, "tell">;
@@ -19,8 +19,7 @@ export class HostEvents {
 		this.#view = view;
 		this.#publisher = publisher;
 		// Those that are there when we begin appeared before.
-		for (const [host, { lastSeenSeconds }] of view.observed())
-			if (lastSeenSeconds <= HOST_GONE_SECONDS) this.#present.add(host);
+		for (const [host, seen] of view.observed()) if (isPresent(seen)) this.#present.add(host);
 		this.#timer = setInterval(() => this.#look(performance.now()), LOOK_EVERY_MS);
 	}
 
@@ -30,29 +29,31 @@ export class HostEvents {
 
 	#look(nowMs: number): void {
 		if (!this.#view.snapshot.current) this.#hearingSinceMs = nowMs;
+		const hears = nowMs - this.#hearingSinceMs > HOST_GONE_SECONDS * 1_000;
 		const observed = this.#view.observed();
-		for (const [host, { record, lastSeenSeconds }] of observed) {
-			const present = lastSeenSeconds <= HOST_GONE_SECONDS;
-			if (present && !this.#present.has(host)) this.#tell(host, record.incarnation, lastSeenSeconds);
-			if (present) this.#present.add(host);
+		for (const [host, seen] of observed) {
+			if (!isPresent(seen) || this.#present.has(host)) continue;
+			this.#present.add(host);
+			this.#tell(host, false, seen);
 		}
-		if (nowMs - this.#hearingSinceMs <= HOST_GONE_SECONDS * 1_000) return;
 		for (const host of this.#present) {
-			const { record, lastSeenSeconds = Number.POSITIVE_INFINITY } = observed.get(host) ?? {};
-			if (lastSeenSeconds <= HOST_GONE_SECONDS) continue;
+			const seen = observed.get(host);
+			if (seen !== undefined && isPresent(seen)) continue;
+			// What it said last is true however long nobody was heard.
+			if (!hears && seen?.record.stopped !== true) continue;
 			this.#present.delete(host);
-			this.#tell(host, record?.incarnation ?? 0n, lastSeenSeconds);
+			this.#tell(host, true, seen);
 		}
 	}
 
-	#tell(host: string, incarnation: bigint, lastSeenSeconds: number): void {
-		const gone = lastSeenSeconds > HOST_GONE_SECONDS;
+	/** @param seen undefined: its record was removed. */
+	#tell(host: string, gone: boolean, seen: ObservedHost | undefined): void {
 		this.#publisher.tell(hostEventSubject(host, gone ? "gone" : "appeared"), HostChangedSchema, {
 			host,
 			gone,
-			incarnation,
-			// A record that was removed has no age.
-			lastSeenSeconds: Number.isFinite(lastSeenSeconds) ? lastSeenSeconds : 0,
+			stopped: seen?.record.stopped ?? false,
+			incarnation: seen?.record.incarnation ?? 0n,
+			lastSeenSeconds: seen?.lastSeenSeconds ?? 0,
 			atUnixMs: BigInt(Date.now()),
 		});
 	}

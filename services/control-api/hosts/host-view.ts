@@ -2,7 +2,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { SluiceError } from "@sluice/lib/errors";
 import type { BucketSnapshot, SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import { protocolComplaint } from "@sluice/lib/protocol";
-import { HOST_GONE_SECONDS, type ObservedHost } from "@sluice/lib/rule-status";
+import { HOST_GONE_SECONDS, isPresent, type ObservedHost } from "@sluice/lib/rule-status";
 import {
 	type HostRecord,
 	HostRecordSchema,
@@ -70,11 +70,11 @@ export class HostView {
 		return create(ListHostsResponseSchema, { hosts });
 	}
 
-	/** Workers of the hosts that are there: nobody knows what became of those of a host that is gone. */
+	/** Workers of the hosts that are there: those of one that was stopped ended with it, of others nobody knows. */
 	listWorkers(): ListWorkersResponse {
 		this.#requireCurrent();
 		const workers = this.#sorted()
-			.filter(({ lastSeenSeconds }) => lastSeenSeconds <= HOST_GONE_SECONDS)
+			.filter(isPresent)
 			.flatMap(({ record }) => record.workers.map((worker) => ({ ...worker, host: record.host })));
 		return create(ListWorkersResponseSchema, { workers });
 	}

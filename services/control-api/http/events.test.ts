@@ -41,10 +41,16 @@ test("changes of rules and hosts are told as events, with heartbeats between", a
 	expect(text).toMatch(
 		/event: rule\nid: [0-9]+\ndata: \{"name":"video","uid":"[0-9a-f-]{36}","revision":"[0-9]+","removed":false\}\n\n/,
 	);
-	const gone = await eventsUntil(await lab.request("/v1/events"), /"host":"relay-b","gone":true/, () =>
-		lab.cluster.writeHost({ host: "relay-b", appliedSequence: 3n }),
+	const gone = await eventsUntil(
+		await lab.request("/v1/events"),
+		/"host":"relay-b","gone":true,"stopped":false/,
+		() => lab.cluster.writeHost({ host: "relay-b", appliedSequence: 3n }),
 	);
 	expect(gone).toContain('event: host\ndata: {"host":"relay-b","gone":false,"appliedSequence":"3"}\n\n');
+	const stopped = await eventsUntil(await lab.request("/v1/events"), /"host":"relay-c","gone":true/, () =>
+		lab.cluster.writeHost({ host: "relay-c", stopped: true }),
+	);
+	expect(stopped).toContain('event: host\ndata: {"host":"relay-c","gone":true,"stopped":true}\n\n');
 }, 20_000);
 
 test("only so many listen; one that leaves makes room", async () => {

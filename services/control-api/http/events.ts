@@ -1,5 +1,5 @@
 import { SluiceError } from "@sluice/lib/errors";
-import { HOST_GONE_SECONDS } from "@sluice/lib/rule-status";
+import { isPresent } from "@sluice/lib/rule-status";
 import type { RunningControlApi } from "../control-api.ts";
 import { recordDiffers } from "../hosts/host-view.ts";
 
@@ -40,8 +40,9 @@ export class EventFeed {
 				);
 			}),
 			api.hosts.snapshot.onChange(({ key, entry, previous }) => {
+				if (entry?.value.stopped === true) return this.#tellGone(key, true);
 				const back = this.#gone.delete(key);
-				if (entry === undefined) this.#send("host", { host: key, gone: true });
+				if (entry === undefined) this.#send("host", { host: key, gone: true, stopped: false });
 				else if (back || recordDiffers(previous?.value, entry.value)) {
 					this.#send("host", {
 						host: key,
@@ -106,11 +107,14 @@ export class EventFeed {
 	}
 
 	#noticeGone(): void {
-		for (const [host, { lastSeenSeconds }] of this.#api.hosts.observed()) {
-			if (lastSeenSeconds <= HOST_GONE_SECONDS || this.#gone.has(host)) continue;
-			this.#gone.add(host);
-			this.#send("host", { host, gone: true });
-		}
+		for (const [host, seen] of this.#api.hosts.observed())
+			if (!isPresent(seen)) this.#tellGone(host, seen.record.stopped);
+	}
+
+	#tellGone(host: string, stopped: boolean): void {
+		if (this.#gone.has(host)) return;
+		this.#gone.add(host);
+		this.#send("host", { host, gone: true, stopped });
 	}
 }
 

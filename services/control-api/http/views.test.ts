@@ -93,7 +93,7 @@ test("statistics come from an aggregator over NATS, in one answer or in pages; w
 	await aggregator.stop();
 });
 
-test("hosts and workers are listed; those of a host that is gone are not", async () => {
+test("hosts and workers are listed; those of a host that was stopped, or is gone, are not", async () => {
 	const worker = { host: "relay-a", worker: 0, core: 1, pid: 42, state: 1, restarts: 2 };
 	await lab.cluster.writeHost({ host: "relay-a", interfaces: [{ name: "r0", up: true }], workers: [worker] });
 	await until(() => lab.api.hosts.snapshot.entries.has("relay-a"));
@@ -104,6 +104,11 @@ test("hosts and workers are listed; those of a host that is gone are not", async
 	expect([workers[0]?.pid, workers[0]?.state, workers[0]?.restarts]).toEqual([42, "RUNNING", 2]);
 	const listed = async () =>
 		(await read(await lab.request("/v1/workers"), schemas.listWorkersResponse)).workers;
+	await lab.cluster.writeHost({ host: "relay-a", stopped: true, workers: [worker] });
+	await until(() => lab.api.hosts.snapshot.entries.get("relay-a")?.value.stopped === true);
+	expect(await listed()).toEqual([]);
+	await lab.cluster.writeHost({ host: "relay-a", workers: [worker] });
+	await until(async () => (await listed()).length === 1);
 	await until(async () => (await listed()).length === 0);
 	expect((await read(await lab.request("/v1/hosts"), schemas.listHostsResponse)).hosts).toHaveLength(1);
 }, 20_000);

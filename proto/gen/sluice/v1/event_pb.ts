@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/event.proto.
  */
 export const file_sluice_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChVzbHVpY2UvdjEvZXZlbnQucHJvdG8SCXNsdWljZS52MSK3AQoLUnVsZUNoYW5nZWQSDAoEbmFtZRgBIAEoCRILCgN1aWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAQSLQoGY2hhbmdlGAQgASgOMh0uc2x1aWNlLnYxLlJ1bGVDaGFuZ2VkLkNoYW5nZRISCgphdF91bml4X21zGAUgASgEIjgKBkNoYW5nZRIJCgVVTlNFVBAAEgkKBUFEREVEEAESCwoHQ0hBTkdFRBACEgsKB1JFTU9WRUQQAyKwAQoQUnVsZVN0YXRlQ2hhbmdlZBIMCgRob3N0GAEgASgJEgwKBG5hbWUYAiABKAkSCwoDdWlkGAMgASgJEhAKCHJldmlzaW9uGAQgASgEEioKBXN0YXRlGAUgASgOMhsuc2x1aWNlLnYxLlJ1bGVTdGF0dXMuU3RhdGUSDgoGcmVhc29uGAYgASgJEhEKCXdpdGhkcmF3bhgHIAEoCBISCgphdF91bml4X21zGAggASgEIkYKDVdvcmtlckNoYW5nZWQSIQoGd29ya2VyGAEgASgLMhEuc2x1aWNlLnYxLldvcmtlchISCgphdF91bml4X21zGAIgASgEIm0KC0hvc3RDaGFuZ2VkEgwKBGhvc3QYASABKAkSDAoEZ29uZRgCIAEoCBITCgtpbmNhcm5hdGlvbhgDIAEoBBIZChFsYXN0X3NlZW5fc2Vjb25kcxgEIAEoARISCgphdF91bml4X21zGAUgASgEYgZwcm90bzM", [file_sluice_v1_rule, file_sluice_v1_worker]);
+  fileDesc("ChVzbHVpY2UvdjEvZXZlbnQucHJvdG8SCXNsdWljZS52MSK3AQoLUnVsZUNoYW5nZWQSDAoEbmFtZRgBIAEoCRILCgN1aWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAQSLQoGY2hhbmdlGAQgASgOMh0uc2x1aWNlLnYxLlJ1bGVDaGFuZ2VkLkNoYW5nZRISCgphdF91bml4X21zGAUgASgEIjgKBkNoYW5nZRIJCgVVTlNFVBAAEgkKBUFEREVEEAESCwoHQ0hBTkdFRBACEgsKB1JFTU9WRUQQAyKwAQoQUnVsZVN0YXRlQ2hhbmdlZBIMCgRob3N0GAEgASgJEgwKBG5hbWUYAiABKAkSCwoDdWlkGAMgASgJEhAKCHJldmlzaW9uGAQgASgEEioKBXN0YXRlGAUgASgOMhsuc2x1aWNlLnYxLlJ1bGVTdGF0dXMuU3RhdGUSDgoGcmVhc29uGAYgASgJEhEKCXdpdGhkcmF3bhgHIAEoCBISCgphdF91bml4X21zGAggASgEIkYKDVdvcmtlckNoYW5nZWQSIQoGd29ya2VyGAEgASgLMhEuc2x1aWNlLnYxLldvcmtlchISCgphdF91bml4X21zGAIgASgEIn4KC0hvc3RDaGFuZ2VkEgwKBGhvc3QYASABKAkSDAoEZ29uZRgCIAEoCBITCgtpbmNhcm5hdGlvbhgDIAEoBBIZChFsYXN0X3NlZW5fc2Vjb25kcxgEIAEoARISCgphdF91bml4X21zGAUgASgEEg8KB3N0b3BwZWQYBiABKAhiBnByb3RvMw", [file_sluice_v1_rule, file_sluice_v1_worker]);
 
 /**
  * sluice.v1.event.rule.RULE.added, .changed or .removed, by the control-api that wrote it, once it is durable.
@@ -221,7 +221,7 @@ export type HostChanged = Message<"sluice.v1.HostChanged"> & {
   host: string;
 
   /**
-   * True: it was not seen for three seconds. Its rules are PENDING until it appears.
+   * True: it was stopped, or not seen for three seconds. Its rules are PENDING until it appears.
    *
    * @generated from field: bool gone = 2;
    */
@@ -247,6 +247,13 @@ export type HostChanged = Message<"sluice.v1.HostChanged"> & {
    * @generated from field: uint64 at_unix_ms = 5;
    */
   atUnixMs: bigint;
+
+  /**
+   * Gone because whoever runs it stopped it.
+   *
+   * @generated from field: bool stopped = 6;
+   */
+  stopped: boolean;
 };
 
 /**
