@@ -15,7 +15,8 @@ test("all that a host can have to say passes", () => {
 	const exceptions = many<HostRecord["exceptions"][number]>(20_000, (k) => ({
 		name: `rule-${k}`,
 		state: 2,
-		reason: "r".repeat(130),
+		// Two bytes in a message, one unit here.
+		reason: "é".repeat(130),
 	}));
 	const interfaces = many<HostRecord["interfaces"][number]>(4_096, (k) => ({
 		name: `r${k}`,

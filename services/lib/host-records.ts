@@ -25,7 +25,7 @@ export function recordFault(key: string, record: HostRecord, bytes: number): str
 	if (workers.length > limits.workers) return `more than ${limits.workers} workers`;
 	let besidesRules = bytes;
 	for (const { name, reason } of exceptions)
-		besidesRules -= name.length + reason.length + RULE_OVERHEAD_BYTES;
+		besidesRules -= Buffer.byteLength(name) + Buffer.byteLength(reason) + RULE_OVERHEAD_BYTES;
 	if (besidesRules > limits.bytesBesidesRules)
 		return `more than ${limits.bytesBesidesRules} bytes besides its rules`;
 	return undefined;
