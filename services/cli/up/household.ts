@@ -30,6 +30,8 @@ export interface Household {
 	/** Why the cluster could not be joined at once. */
 	readonly waitsSince?: string;
 	readonly onServing?: () => Promise<void>;
+	/** From now on nothing is to be started. */
+	readonly onStopping?: () => void;
 	/** An `up` that was refused leaves nothing. */
 	readonly onRefused?: () => Promise<void>;
 }
@@ -79,7 +81,6 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 	const kept = existsSync(dataDir.keptRules);
 	const server = natsServer(plan.hostId, parts.stageDir, kept, accounts.nats, dataDir.nats, confFd);
 	const writes = restartWhenWritable(() => nats, dataDir, log);
-	owned.defer(writes.stop);
 	const nats: Child = adopt({ ...server, onRecord: writes.see });
 	owned.defer(followIssued(users, signalled(nats, confFd, conf)));
 	if (cluster.natsTls !== undefined && tls !== undefined)
@@ -103,6 +104,7 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 			[nats],
 		],
 		where: `NATS ${natsAddress}, HTTP ${formatListenAddress(cluster.http)}`,
+		onStopping: writes.end,
 	};
 }
 

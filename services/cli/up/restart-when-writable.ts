@@ -12,7 +12,8 @@ const STOP_GRACE_MS = 5_000;
 export interface WriteWatch {
 	/** To be called with each record of the server. */
 	see(record: LogRecord): void;
-	stop(): void;
+	/** Everything is being stopped: the server is not to be started anew amid that. */
+	end(): void;
 }
 
 /** What an atomic batch collects has a store of its own: the stream goes on, and a restart would only come amid an undo. */
@@ -32,7 +33,8 @@ export function restartWhenWritable(
 	let timer: Timer | undefined;
 	let looking = false;
 	let notBeforeMs = 0;
-	const stop = () => {
+	let ended = false;
+	const rest = () => {
 		clearInterval(timer);
 		timer = undefined;
 	};
@@ -44,7 +46,7 @@ export function restartWhenWritable(
 			log.warn("the data directory can be written again: nats-server is started anew");
 			notBeforeMs = performance.now() + EARLIEST_AGAIN_MS;
 			await server().restart(STOP_GRACE_MS);
-			stop();
+			rest();
 		} catch (thrown) {
 			log.error(`nats-server cannot be started anew: ${errorText(thrown)}`);
 		} finally {
@@ -53,13 +55,16 @@ export function restartWhenWritable(
 	};
 	return {
 		see({ msg }) {
-			if (timer !== undefined || !/critical write error/i.test(msg) || ofBatch(msg)) return;
+			if (ended || timer !== undefined || !/critical write error/i.test(msg) || ofBatch(msg)) return;
 			log.warn(
 				"nats-server could not write: rules flow, but cannot be changed until the data directory has room, " +
 					"or is writable, again; nats-server is started anew then",
 			);
 			timer = setInterval(() => void look(), LOOK_EACH_MS);
 		},
-		stop,
+		end() {
+			ended = true;
+			rest();
+		},
 	};
 }

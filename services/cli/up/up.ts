@@ -82,7 +82,7 @@ async function checkPorts({ cluster }: UpPlan): Promise<void> {
 
 /** Starts all, says when they serve, waits for the signal, stops all. */
 async function keep(
-	{ steps, waitsSince, onRefused }: Household,
+	{ steps, waitsSince, onRefused, onStopping }: Household,
 	signals: StopSignals,
 	log: KeeperLog,
 	onReady: () => Promise<void>,
@@ -105,6 +105,7 @@ async function keep(
 		throw new CommandFailure(exitCodes.failed, `${why}: the log above says more`, { cause: error });
 	} finally {
 		clearInterval(reminder);
+		onStopping?.();
 		for (const step of steps) {
 			await Promise.all(step.map((child) => child.stop(STOP_GRACE_MS, signals.hasten)));
 		}
