@@ -22,6 +22,11 @@ export const buckets = {
 	figures: "sluice_figures",
 } as const;
 
+/** Where nats-server takes what a bucket holds under a key; "*" and ">" as in every subject. */
+export function kvSubject(bucket: string, key: string): string {
+	return `$KV.${bucket}.${key}`;
+}
+
 /** A host's figures lie in so many parts, by the rules' uids: each is far smaller than a message may be. */
 export const KEPT_PARTS = 64;
 
@@ -81,6 +86,14 @@ export const requests = {
 	statsGet: `${ROOT}.stats.get`,
 	clusterRecover: `${ROOT}.cluster.recover`,
 } as const;
+
+/** Discovery of the NATS services framework. */
+export const discoverySubjects = "$SRV.>";
+
+/** @param service undefined: every service answers. */
+export function discoverySubject(verb: "PING" | "INFO" | "STATS", service?: string): string {
+	return service === undefined ? `$SRV.${verb}` : `$SRV.${verb}.${service}`;
+}
 
 /** Where the further parts of one chunked apply go: to the instance that took the first. */
 export function applyUploadSubject(instance: string): string {

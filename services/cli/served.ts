@@ -1,4 +1,5 @@
 import type { NatsConnection } from "@nats-io/transport-node";
+import { discoverySubject } from "@sluice/proto/subjects";
 
 const ROUND_MS = 1_000;
 /** One that is busy may miss a round. */
@@ -37,7 +38,7 @@ async function instances(nc: NatsConnection, service: string): Promise<ReadonlyS
 	const found = new Set<string>();
 	try {
 		const options = { strategy: "timer", maxWait: ROUND_MS } as const;
-		for await (const answer of await nc.requestMany(`$SRV.PING.${service}`, "", options))
+		for await (const answer of await nc.requestMany(discoverySubject("PING", service), "", options))
 			found.add(answer.json<{ id: string }>().id);
 	} catch {
 		// Nobody serves it, or the connection is closed.

@@ -6,6 +6,7 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { RuleSchema } from "@sluice/proto/gen/rule";
+import { kvSubject } from "@sluice/proto/subjects";
 import { MORE_HEADER } from "./headers.ts";
 import { followBucket, type SnapshotChange } from "./kv-snapshot.ts";
 import { startNatsServer, type TestNatsServer } from "./testing/nats-server.ts";
@@ -89,9 +90,13 @@ test("changes say whether more of their edit comes", async () => {
 	const put = async (key: string, more: boolean) => {
 		const sent = headers();
 		if (more) sent.set(MORE_HEADER, "1");
-		await jetstream(nc).publish(`$KV.edits.${key}`, toBinary(RuleSchema, create(RuleSchema, { name: key })), {
-			headers: sent,
-		});
+		await jetstream(nc).publish(
+			kvSubject("edits", key),
+			toBinary(RuleSchema, create(RuleSchema, { name: key })),
+			{
+				headers: sent,
+			},
+		);
 	};
 	await put("a", true);
 	await put("b", false);

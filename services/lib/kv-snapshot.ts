@@ -9,6 +9,7 @@ import {
 	jetstreamManager,
 } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { kvSubject } from "@sluice/proto/subjects";
 import { errorText, SluiceError } from "./errors.ts";
 import { MORE_HEADER } from "./headers.ts";
 import { Reading } from "./kv-reading.ts";
@@ -144,7 +145,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#nc = nc;
 		this.#bucket = bucket;
 		this.#stream = `KV_${bucket}`;
-		this.#prefix = `$KV.${bucket}.`;
+		this.#prefix = kvSubject(bucket, "");
 		this.#decode = decode;
 		this.#options = options;
 		this.#leftOut = new LeftOut((what) => options.onTrouble?.(`bucket ${bucket}: ${what}`));

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { GetRuleRequestSchema, GetRuleResponseSchema, ListRulesResponseSchema } from "@sluice/proto/gen/rule";
+import { discoverySubject } from "@sluice/proto/subjects";
 import { call } from "./client.ts";
 import { SluiceError } from "./errors.ts";
 import { endpoint, type RequestRecord, type RunningService, serve } from "./service.ts";
@@ -123,10 +124,11 @@ test("an answer goes to an inbox and to nothing else, discovery's too", async ()
 	const before = records.length;
 	nc.publish("t.get", '{"name":"video"}', { reply: "t.elsewhere" });
 	nc.publish("t.get", '{"name":"missing"}', { reply: "t.elsewhere" });
-	for (const verb of ["PING", "INFO", "STATS"]) nc.publish(`$SRV.${verb}`, "", { reply: "t.elsewhere" });
+	for (const verb of ["PING", "INFO", "STATS"] as const)
+		nc.publish(discoverySubject(verb), "", { reply: "t.elsewhere" });
 	// One after the other on one connection: this comes last.
 	await get("last");
-	await nc.request("$SRV.STATS.test-service", "");
+	await nc.request(discoverySubject("STATS", "test-service"), "");
 	expect(heard).toEqual([]);
 	expect(records).toHaveLength(before + 1);
 });
@@ -139,7 +141,7 @@ test("a request that wants no answer is handled", async () => {
 });
 
 test("refusals are counted where $SRV.STATS shows them", async () => {
-	const stats = (await nc.request("$SRV.STATS.test-service", "")).json<{
+	const stats = (await nc.request(discoverySubject("STATS", "test-service"), "")).json<{
 		version: string;
 		endpoints: { name: string; data: { errors: number } }[];
 	}>();

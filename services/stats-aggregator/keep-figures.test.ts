@@ -7,7 +7,7 @@ import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-s
 import { until } from "@sluice/lib/testing/until";
 import { HostRecordSchema } from "@sluice/proto/gen/host";
 import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
-import { buckets, endedRunKey, keptFiguresKey } from "@sluice/proto/subjects";
+import { buckets, endedRunKey, keptFiguresKey, kvSubject } from "@sluice/proto/subjects";
 import { KnownHosts } from "./belongs.ts";
 import { steadyNowMs } from "./clock.ts";
 import { emptyFold, type Fold } from "./fold.ts";
@@ -29,7 +29,11 @@ beforeEach(async () => {
 	server = await startNatsServer();
 	nc = await server.connect();
 	jsm = await jetstreamManager(nc);
-	await jsm.streams.add({ name: STREAM, subjects: [`$KV.${buckets.figures}.>`], max_msgs_per_subject: 1 });
+	await jsm.streams.add({
+		name: STREAM,
+		subjects: [kvSubject(buckets.figures, ">")],
+		max_msgs_per_subject: 1,
+	});
 	fold = emptyFold();
 	known = new KnownHosts();
 	for (const host of ["relay-b", "relay-c"]) begin(host, 1_000n);
@@ -57,11 +61,11 @@ function hear(host: string, incarnation: bigint, received: bigint): void {
 async function tell(key: string, incarnation: bigint, received: bigint): Promise<void> {
 	const last = workerCounters({ rules: [{ uid: uid(1), received }] });
 	const value = toBinary(KeptFiguresSchema, create(KeptFiguresSchema, { incarnation, last }));
-	await nc.request(`$KV.${buckets.figures}.${key}`, value, { timeout: 2_000 });
+	await nc.request(kvSubject(buckets.figures, key), value, { timeout: 2_000 });
 }
 
 function subject(host: string): string {
-	return `$KV.${buckets.figures}.${keptFiguresKey(host, 0)}`;
+	return kvSubject(buckets.figures, keptFiguresKey(host, 0));
 }
 
 /** Undefined: none, or nobody can read it. */

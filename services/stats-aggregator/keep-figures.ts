@@ -5,7 +5,14 @@ import { errorText } from "@sluice/lib/errors";
 import { type BucketSnapshot, followBucket, type SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
 import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
-import { buckets, ENDED_RUNS, endedRunKey, KEPT_PARTS, keptFiguresKey } from "@sluice/proto/subjects";
+import {
+	buckets,
+	ENDED_RUNS,
+	endedRunKey,
+	KEPT_PARTS,
+	keptFiguresKey,
+	kvSubject,
+} from "@sluice/proto/subjects";
 import type { KnownHosts } from "./belongs.ts";
 import { steadyNowMs } from "./clock.ts";
 import { type Fold, foldEnded, foldKept, type HostFold } from "./fold.ts";
@@ -301,7 +308,7 @@ function readFigures(data: Uint8Array): KeptFigures | undefined {
 }
 
 function subjectOf(key: string): string {
-	return `$KV.${buckets.figures}.${key}`;
+	return kvSubject(buckets.figures, key);
 }
 
 function writtenMs({ writtenUnixMs }: SnapshotEntry<KeptFigures>): number {

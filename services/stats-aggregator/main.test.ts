@@ -24,7 +24,9 @@ import {
 	countersStream,
 	countersSubject,
 	countersSubjects,
+	discoverySubject,
 	keptFiguresKey,
+	kvSubject,
 	requests,
 } from "@sluice/proto/subjects";
 import { R1, R2, type Reading, T0, uid, workerCounters } from "./testing/counters.ts";
@@ -40,7 +42,7 @@ beforeEach(async () => {
 	for (const bucket of Object.values(buckets)) {
 		await jsm.streams.add({
 			name: `KV_${bucket}`,
-			subjects: [`$KV.${bucket}.>`],
+			subjects: [kvSubject(bucket, ">")],
 			max_msgs_per_subject: 1,
 			allow_direct: true,
 		});
@@ -68,7 +70,7 @@ async function addCountersStream(): Promise<void> {
 }
 
 async function put(bucket: string, key: string, value: Uint8Array): Promise<void> {
-	await nc.request(`$KV.${bucket}.${key}`, value);
+	await nc.request(kvSubject(bucket, key), value);
 }
 
 /** Its supervisor's word that this is the host's run, with two workers. */
@@ -137,7 +139,11 @@ async function killAggregator(): Promise<void> {
 async function answering(): Promise<number> {
 	const found: Msg[] = [];
 	const options = { strategy: "timer", maxWait: 200 } as const;
-	for await (const answer of await nc.requestMany("$SRV.PING.sluice-stats-aggregator", "", options))
+	for await (const answer of await nc.requestMany(
+		discoverySubject("PING", "sluice-stats-aggregator"),
+		"",
+		options,
+	))
 		found.push(answer);
 	return found.length;
 }
@@ -231,7 +237,7 @@ describe("the aggregator on a real nats-server", () => {
 			answer = packets;
 		});
 		// Its discovery endpoint answers meanwhile: the question has long arrived.
-		await nc.request("$SRV.PING.sluice-stats-aggregator");
+		await nc.request(discoverySubject("PING", "sluice-stats-aggregator"));
 		expect(answer).toBeUndefined();
 		publish({ worker: 1, rules: [{ uid: uid(1), received: 5n }] });
 		await asked;
@@ -344,7 +350,7 @@ describe("the aggregator on a real nats-server", () => {
 		await until(async () => (await totals()).join() === "30");
 		const jsm = await jetstreamManager(nc);
 		const kept = async () => {
-			const subject = `$KV.${buckets.figures}.${keptFiguresKey("relay-b", 0)}`;
+			const subject = kvSubject(buckets.figures, keptFiguresKey("relay-b", 0));
 			const stored = await jsm.streams.getMessage(`KV_${buckets.figures}`, { last_by_subj: subject });
 			return stored === null ? undefined : fromBinary(KeptFiguresSchema, stored.data);
 		};

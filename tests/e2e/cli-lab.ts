@@ -5,7 +5,7 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { until } from "@sluice/lib/testing/until";
 import { HostRecordSchema } from "@sluice/proto/gen/host";
-import { buckets } from "@sluice/proto/subjects";
+import { buckets, kvSubject } from "@sluice/proto/subjects";
 
 const services = resolve(import.meta.dir, "../../services");
 /** As people run it; from source it takes twice the time. */
@@ -149,7 +149,7 @@ export class CliLab {
 	/** A host that says this of itself every half second, until the returned function is called. */
 	async playHost(record: MessageInitShape<typeof HostRecordSchema>): Promise<() => void> {
 		const connection = await this.#nats.connect();
-		const subject = `$KV.${buckets.hosts}.${record.host}`;
+		const subject = kvSubject(buckets.hosts, record.host ?? "");
 		const write = () =>
 			connection.request(subject, toBinary(HostRecordSchema, create(HostRecordSchema, record)));
 		await write();

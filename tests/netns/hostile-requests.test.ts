@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
+import { buckets, discoverySubject, kvSubject } from "@sluice/proto/subjects";
 import { childrenOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import type { Conversation, Utterance } from "./lab/hostile-http.ts";
@@ -180,13 +181,13 @@ test("who has no right is refused, by the server and in its words", async () => 
 		of("stranger", PUT),
 		of("reader", PUT),
 		of("reader", APPLY),
-		of("operator", "$KV.sluice_rules.evil"),
+		of("operator", kvSubject(buckets.rules, "evil")),
 		of("operator", "sluice.v1.host.relay-a.accept"),
-		of("worker", "$KV.sluice_rules.evil"),
+		of("worker", kvSubject(buckets.rules, "evil")),
 		// Those of another host.
 		of("worker", "sluice.v1.counters.relay-b.0"),
-		of("supervisor", "$KV.sluice_hosts.relay-b"),
-		of("supervisor", "$KV.sluice_rules.evil"),
+		of("supervisor", kvSubject(buckets.hosts, "relay-b")),
+		of("supervisor", kvSubject(buckets.rules, "evil")),
 	);
 	expect(refused[0]?.refused).toMatch(/refuses|auth/i);
 	for (const each of refused.slice(1)) expect(each.refused).toMatch(/permissions violation/i);
@@ -195,7 +196,7 @@ test("who has no right is refused, by the server and in its words", async () => 
 
 test("no reply subject makes anybody else write where the requester may not", async () => {
 	const store = [
-		"$KV.sluice_rules.video",
+		kvSubject(buckets.rules, "video"),
 		"$JS.API.STREAM.DELETE.KV_sluice_rules",
 		"$JS.API.STREAM.PURGE.KV_sluice_rules",
 	];
@@ -205,8 +206,8 @@ test("no reply subject makes anybody else write where the requester may not", as
 		...ask("reader", "sluice.v1.rule.get", '{"name":""}'),
 		...ask("reader", "sluice.v1.rule.get", '{"name":"audio"}'),
 		...ask("reader", "sluice.v1.stats.get", "{}"),
-		...ask("reader", "$SRV.PING"),
-		...ask("reader", "$SRV.STATS"),
+		...ask("reader", discoverySubject("PING")),
+		...ask("reader", discoverySubject("STATS")),
 		...ask("worker", "sluice.v1.counters.relay-a.9"),
 	);
 	// A put that wants no answer is a put.

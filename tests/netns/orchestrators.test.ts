@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { discoverySubject } from "@sluice/proto/subjects";
 import { must } from "./lab/commands.ts";
 import { Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -116,9 +117,11 @@ test("statistics come each second in JSON, and are what stats.get answers", asyn
 });
 
 test("an orchestrator finds the services with their endpoints, as the nats tool's micro commands do", async () => {
-	const found = async (verb: string) => {
+	const found = async (verb: "PING" | "INFO" | "STATS") => {
 		const program = [`${ROOT}/.tools/bin/bun`, `${import.meta.dir}/lab/discoverer.ts`];
-		const lines = (await lab.relay.must([...program, robot, `$SRV.${verb}`])).split("\n").filter(Boolean);
+		const lines = (await lab.relay.must([...program, robot, discoverySubject(verb)]))
+			.split("\n")
+			.filter(Boolean);
 		const answers = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
 		return new Map(answers.map((answer) => [String(answer["name"]), answer]));
 	};

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { getPriority } from "node:os";
 import { join, resolve } from "node:path";
+import { buckets, kvSubject } from "@sluice/proto/subjects";
 import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
 import { argvOf, childrenOf, parentOf } from "../e2e/up-processes.ts";
 import { must, run, until } from "./lab/commands.ts";
@@ -194,7 +195,7 @@ test("the worker's credential hears nothing", async () => {
 		">",
 		"sluice.v1.rule.put",
 		"_INBOX.worker.x",
-		"$KV.sluice_rules.>",
+		kvSubject(buckets.rules, ">"),
 		"sluice.v1.counters.>",
 	];
 	const listen = async (name: string, ...heard: string[]) => {

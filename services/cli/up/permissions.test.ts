@@ -9,7 +9,14 @@ import { followBucket } from "@sluice/lib/kv-snapshot";
 import { findNatsServer, freePort } from "@sluice/lib/testing/nats-server";
 import { until } from "@sluice/lib/testing/until";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
-import { buckets, countersStream, countersSubjects, hostConnectionName } from "@sluice/proto/subjects";
+import {
+	buckets,
+	countersStream,
+	countersSubjects,
+	discoverySubject,
+	hostConnectionName,
+	kvSubject,
+} from "@sluice/proto/subjects";
 import { natsConf } from "./nats-conf.ts";
 import { identityNames, permissionsOf, type Role } from "./permissions.ts";
 
@@ -51,7 +58,7 @@ beforeAll(async () => {
 	url = `nats://${listen}`;
 	const nc = await connectAs("control-api");
 	for (const bucket of Object.values(buckets)) {
-		await create(nc, `KV_${bucket}`, [`$KV.${bucket}.>`]);
+		await create(nc, `KV_${bucket}`, [kvSubject(bucket, ">")]);
 	}
 	await create(nc, countersStream, [countersSubjects]);
 });
@@ -130,9 +137,9 @@ const publications: Row[] = [
 	["sluice.v1.host.list", ...askers],
 	["sluice.v1.worker.list", ...askers],
 	["sluice.v1.stats.get", "control-api", ...askers],
-	["$SRV.PING", ...askers],
-	["$SRV.INFO.sluice-control-api", ...askers],
-	["$SRV.STATS", ...askers],
+	[discoverySubject("PING"), ...askers],
+	[discoverySubject("INFO", "sluice-control-api"), ...askers],
+	[discoverySubject("STATS"), ...askers],
 	["sluice.v1.log.level", "operator"],
 	["sluice.v1.worker.restart", "operator"],
 	["sluice.v1.cluster.recover", "operator"],
@@ -154,21 +161,21 @@ const publications: Row[] = [
 	[`sluice.v1.counters.${HOST}.0`, "worker"],
 	[`sluice.v1.counters.${HOST}.0.1`, "worker"],
 	[`sluice.v1.counters.${OTHER_HOST}.0`, "worker of relay-b"],
-	["$KV.sluice_rules.video", "control-api"],
-	["$KV.sluice_settings.log_levels", "control-api"],
-	[`$KV.sluice_hosts.${HOST}`, "control-api", "supervisor"],
-	[`$KV.sluice_hosts.${OTHER_HOST}`, "control-api", "supervisor of relay-b"],
-	[`$KV.sluice_figures.${HOST}.0`, "stats-aggregator"],
+	[kvSubject(buckets.rules, "video"), "control-api"],
+	[kvSubject(buckets.settings, "log_levels"), "control-api"],
+	[kvSubject(buckets.hosts, HOST), "control-api", "supervisor"],
+	[kvSubject(buckets.hosts, OTHER_HOST), "control-api", "supervisor of relay-b"],
+	[kvSubject(buckets.figures, `${HOST}.0`), "stats-aggregator"],
 	...Array.from({ length: 8 }, (_, run): Row[] => [
-		[`$KV.sluice_figures.${HOST}.0.${run}`, "supervisor"],
-		[`$KV.sluice_figures.${OTHER_HOST}.0.${run}`, "supervisor of relay-b"],
+		[kvSubject(buckets.figures, `${HOST}.0.${run}`), "supervisor"],
+		[kvSubject(buckets.figures, `${OTHER_HOST}.0.${run}`), "supervisor of relay-b"],
 	]).flat(),
-	[`$KV.sluice_figures.${HOST}.0.8`],
-	[`$KV.sluice_figures.${HOST}.0.x`],
-	["$KV.sluice_figures.x"],
+	[kvSubject(buckets.figures, `${HOST}.0.8`)],
+	[kvSubject(buckets.figures, `${HOST}.0.x`)],
+	[kvSubject(buckets.figures, "x")],
 	...Object.values(buckets).flatMap((bucket): Row[] => [
 		[`$JS.API.STREAM.INFO.KV_${bucket}`, ...inspectorsOf(bucket)],
-		[`$JS.API.CONSUMER.CREATE.KV_${bucket}.x.$KV.${bucket}.>`, ...readersOf(bucket)],
+		[`$JS.API.CONSUMER.CREATE.KV_${bucket}.x.${kvSubject(bucket, ">")}`, ...readersOf(bucket)],
 		[`$JS.API.STREAM.UPDATE.KV_${bucket}`, "control-api"],
 		[`$JS.API.STREAM.DELETE.KV_${bucket}`],
 		[`$JS.API.STREAM.PURGE.KV_${bucket}`, ...(bucket === buckets.figures ? (["control-api"] as const) : [])],
@@ -200,7 +207,7 @@ const subscriptions: Row[] = [
 	["sluice.v1.rule.put", "control-api"],
 	["sluice.v1.apply.x", "control-api"],
 	["sluice.v1.stats.get", "stats-aggregator"],
-	["$SRV.PING", "control-api", "stats-aggregator"],
+	[discoverySubject("PING"), "control-api", "stats-aggregator"],
 	["sluice.v1.stats.>", ...watchers],
 	["sluice.v1.stats.*.json", ...watchers],
 	["sluice.v1.stats.video", ...watchers],
@@ -213,8 +220,8 @@ const subscriptions: Row[] = [
 	["sluice.v1.>"],
 	[">"],
 	["$KV.>"],
-	["$KV.sluice_rules.video"],
-	["$KV.sluice_hosts.*"],
+	[kvSubject(buckets.rules, "video")],
+	[kvSubject(buckets.hosts, "*")],
 	["$JS.>"],
 	["$SYS.>"],
 	["_INBOX.>", ...people],

@@ -5,6 +5,7 @@ import {
 	connectionsSubject,
 	countersStream,
 	countersSubjects,
+	discoverySubjects,
 	ENDED_RUNS,
 	endedRunKey,
 	eventSubjects,
@@ -15,6 +16,7 @@ import {
 	hostHeldSubject,
 	hostRestartSubject,
 	hostSubjects,
+	kvSubject,
 	requests,
 	ruleEventSubject,
 	ruleStateEventSubject,
@@ -46,9 +48,6 @@ export interface Permissions {
 	/** May publish one answer to whatever reply subject a request it received names. */
 	readonly allowResponses: boolean;
 }
-
-/** Discovery of the NATS services framework: PING, INFO and STATS. */
-const SERVICE_DISCOVERY = "$SRV.>";
 
 /** What everybody who makes something of rules and hosts reads. */
 const shared = [buckets.rules, buckets.hosts, buckets.settings];
@@ -94,10 +93,10 @@ function controlApi(): Permissions {
 				// The client asks once whether the account has JetStream.
 				"$JS.API.INFO",
 				...shared.flatMap(readBucket),
-				writeBucket(buckets.rules, ">"),
-				writeBucket(buckets.settings, ">"),
+				kvSubject(buckets.rules, ">"),
+				kvSubject(buckets.settings, ">"),
 				// Removes the record of a host that is gone.
-				writeBucket(buckets.hosts, ">"),
+				kvSubject(buckets.hosts, ">"),
 				// And what it said of its runs.
 				`$JS.API.STREAM.PURGE.${streamOf(buckets.figures)}`,
 				// GET /v1/stats and /metrics ask the aggregator.
@@ -126,7 +125,7 @@ function controlApi(): Permissions {
 				requests.logLevel,
 				requests.clusterRecover,
 				applyUploadSubject("*"),
-				SERVICE_DISCOVERY,
+				discoverySubjects,
 				inboxOf("control-api"),
 			],
 		},
@@ -141,7 +140,7 @@ function statsAggregator(): Permissions {
 			allow: [
 				...shared.flatMap(readBucket),
 				...readBucket(buckets.figures),
-				writeBucket(buckets.figures, "*.*"),
+				kvSubject(buckets.figures, "*.*"),
 				`$JS.API.STREAM.INFO.${countersStream}`,
 				`$JS.API.STREAM.MSG.GET.${countersStream}`,
 				statsSubject("*"),
@@ -154,7 +153,7 @@ function statsAggregator(): Permissions {
 			deny: [requests.statsGet],
 		},
 		subscribe: {
-			allow: [countersSubjects, requests.statsGet, SERVICE_DISCOVERY, inboxOf("stats-aggregator")],
+			allow: [countersSubjects, requests.statsGet, discoverySubjects, inboxOf("stats-aggregator")],
 		},
 		allowResponses: true,
 	};
@@ -166,10 +165,10 @@ function supervisor(host: string): Permissions {
 		publish: {
 			allow: [
 				...shared.flatMap(readBucket),
-				writeBucket(buckets.hosts, host),
+				kvSubject(buckets.hosts, host),
 				// What earlier runs of its up counted (ADR 0126).
 				...Array.from({ length: ENDED_RUNS }, (_, run) =>
-					writeBucket(buckets.figures, endedRunKey(host, "*", run)),
+					kvSubject(buckets.figures, endedRunKey(host, "*", run)),
 				),
 				ruleStateEventSubject(host, "*"),
 				workerEventSubject(host, "*"),
@@ -192,7 +191,7 @@ function worker(host: string): Permissions {
 /** People with the operator's file: every request, no direct access to a bucket. */
 function operator(): Permissions {
 	return {
-		publish: { allow: [...Object.values(requests), applyUploadSubject("*"), SERVICE_DISCOVERY] },
+		publish: { allow: [...Object.values(requests), applyUploadSubject("*"), discoverySubjects] },
 		subscribe: allInboxesBut("operator"),
 		allowResponses: false,
 	};
@@ -203,7 +202,7 @@ function orchestrator(): Permissions {
 	const { rulePut, ruleGet, ruleList, ruleRemove, ruleApply, hostList, workerList, statsGet } = requests;
 	const asks = [rulePut, ruleGet, ruleList, ruleRemove, ruleApply, hostList, workerList, statsGet];
 	return {
-		publish: { allow: [...asks, applyUploadSubject("*"), SERVICE_DISCOVERY] },
+		publish: { allow: [...asks, applyUploadSubject("*"), discoverySubjects] },
 		subscribe: allInboxesBut(),
 		allowResponses: false,
 	};
@@ -213,7 +212,7 @@ function orchestrator(): Permissions {
 function reader(host: string): Permissions {
 	const { ruleGet, ruleList, hostList, workerList, statsGet } = requests;
 	return {
-		publish: { allow: [ruleGet, ruleList, hostList, workerList, statsGet, SERVICE_DISCOVERY] },
+		publish: { allow: [ruleGet, ruleList, hostList, workerList, statsGet, discoverySubjects] },
 		subscribe: {
 			allow: [...watched, inboxOf(hostConnectionName("reader", host))],
 			deny: [requests.statsGet],
@@ -236,10 +235,6 @@ function inboxOf(name: string): string {
 
 function streamOf(bucket: string): string {
 	return `KV_${bucket}`;
-}
-
-function writeBucket(bucket: string, keys: string): string {
-	return `$KV.${bucket}.${keys}`;
 }
 
 /** The least that reading and watching one bucket takes. Consumers: trusted services only. */

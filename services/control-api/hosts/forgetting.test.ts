@@ -8,7 +8,7 @@ import {
 	ListHostsRequestSchema,
 	ListHostsResponseSchema,
 } from "@sluice/proto/gen/host";
-import { buckets, endedRunKey, keptFiguresKey, requests } from "@sluice/proto/subjects";
+import { buckets, endedRunKey, keptFiguresKey, kvSubject, requests } from "@sluice/proto/subjects";
 import { TestCluster } from "../testing/cluster.ts";
 
 let cluster: TestCluster;
@@ -56,7 +56,7 @@ test("a host that is there is not forgotten, one that is gone is, and may come b
 test("one that stands in no list is told to those who remember it", async () => {
 	const heard: string[] = [];
 	const { nc } = cluster;
-	nc.subscribe("$KV.sluice_hosts.relay-x", {
+	nc.subscribe(kvSubject(buckets.hosts, "relay-x"), {
 		callback: (_, message) => void heard.push(message.headers?.get("KV-Operation") ?? ""),
 	});
 	await nc.flush();
@@ -72,10 +72,10 @@ test("what a forgotten host said of its runs is gone, and what all that it count
 	const keys = [keptFiguresKey("relay-y", 0), keptFiguresKey("relay-z", 0)];
 	const runs = [endedRunKey("relay-y", 0, 0), endedRunKey("relay-y", 63, 7), "relay-y.no-part.0"];
 	for (const key of [...keys, ...runs, endedRunKey("relay-z", 0, 0)])
-		await cluster.nc.request(`$KV.${buckets.figures}.${key}`, "x");
+		await cluster.nc.request(kvSubject(buckets.figures, key), "x");
 	await forget("relay-y");
 	const { state } = await (await jetstreamManager(cluster.nc)).streams.info(stream, { subjects_filter: ">" });
-	const left = [...keys, endedRunKey("relay-z", 0, 0)].map((key) => `$KV.${buckets.figures}.${key}`);
+	const left = [...keys, endedRunKey("relay-z", 0, 0)].map((key) => kvSubject(buckets.figures, key));
 	expect(Object.keys(state.subjects ?? {}).toSorted()).toEqual(left.toSorted());
 });
 

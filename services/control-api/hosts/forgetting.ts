@@ -13,7 +13,7 @@ import {
 	type ForgetHostResponse,
 	ForgetHostResponseSchema,
 } from "@sluice/proto/gen/host";
-import { buckets, endedRunKey } from "@sluice/proto/subjects";
+import { buckets, endedRunKey, kvSubject } from "@sluice/proto/subjects";
 import { checkName } from "../rules/validate.ts";
 import type { HostView } from "./host-view.ts";
 
@@ -37,7 +37,7 @@ export class Forgetting {
 		checkName("host", host);
 		if (host === ALL_HOSTS) throw new SluiceError("invalid", "host: all are meant by it: name one");
 		const known = this.#hosts.gone(host);
-		const subject = `$KV.${buckets.hosts}.${host}`;
+		const subject = kvSubject(buckets.hosts, host);
 		try {
 			const stored = await this.#jsm.streams.getMessage(`KV_${buckets.hosts}`, { last_by_subj: subject });
 			if (known !== undefined && BigInt(stored?.seq ?? 0) !== known.revision) throw isThere(host);
@@ -47,7 +47,7 @@ export class Forgetting {
 				headers: marker,
 				expect: { lastSubjectSequence: stored?.seq ?? 0 },
 			});
-			const runs = `$KV.${buckets.figures}.${endedRunKey(host, "*", "*")}`;
+			const runs = kvSubject(buckets.figures, endedRunKey(host, "*", "*"));
 			await this.#jsm.streams.purge(`KV_${buckets.figures}`, { filter: runs });
 		} catch (thrown) {
 			if (thrown instanceof SluiceError) throw thrown;

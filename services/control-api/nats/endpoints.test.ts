@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { SluiceError } from "@sluice/lib/errors";
 import { until } from "@sluice/lib/testing/until";
 import { RuleStatus_State } from "@sluice/proto/gen/rule";
-import { requests } from "@sluice/proto/subjects";
+import { discoverySubject, requests } from "@sluice/proto/subjects";
 import { exampleRule, manyRules, TestCluster } from "../testing/cluster.ts";
 
 let cluster: TestCluster;
@@ -101,7 +101,7 @@ test("unknown fields, wrong types, malformed protobuf and wrong values get a 400
 });
 
 test("the service is found through $SRV", async () => {
-	const answer = await cluster.raw("$SRV.INFO.sluice-control-api", "");
+	const answer = await cluster.raw(discoverySubject("INFO", "sluice-control-api"), "");
 	const info = answer.json<{ name: string; endpoints: { subject: string; queue_group: string }[] }>();
 	expect(info.name).toBe("sluice-control-api");
 	expect(info.endpoints.map((endpoint) => endpoint.subject)).toContain(requests.rulePut);

@@ -4,6 +4,7 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { MORE_HEADER } from "@sluice/lib/headers";
 import { findNatsServer } from "@sluice/lib/testing/nats-server";
+import { buckets, kvSubject } from "@sluice/proto/subjects";
 import type { Write } from "../rules/plan.ts";
 import { RuleStore, writes } from "../testing/rule-store.ts";
 import { ConnectionWatch } from "./connection-watch.ts";
@@ -44,7 +45,7 @@ test("batches are taken to be possible where the server has them, and nowhere el
 withBatches("a bucket that was made without them gets them", async () => {
 	const jsm = await jetstreamManager(nc);
 	await jsm.streams.delete("KV_sluice_rules");
-	await jsm.streams.add({ name: "KV_sluice_rules", subjects: ["$KV.sluice_rules.>"] });
+	await jsm.streams.add({ name: "KV_sluice_rules", subjects: [kvSubject(buckets.rules, ">")] });
 	expect((await openStorage(nc, undefined)).batches).toBe(true);
 	await jsm.streams.delete("KV_sluice_rules");
 	await openStorage(nc, undefined);
@@ -60,14 +61,14 @@ withBatches("many writes are stored in order with consecutive revisions, and rem
 	);
 	expect((await store.state()).last).toBe(base + 1_300n);
 	const stored = await jetstream(nc).streams.get("KV_sluice_rules");
-	expect((await stored.getMessage({ last_by_subj: "$KV.sluice_rules.plain-01299" }))?.seq).toBe(
+	expect((await stored.getMessage({ last_by_subj: kvSubject(buckets.rules, "plain-01299") }))?.seq).toBe(
 		Number(base) + 1_300,
 	);
 	const announces = async (k: number) =>
 		(await stored.getMessage({ seq: Number(base) + k }))?.header.has(MORE_HEADER);
 	expect([await announces(512), await announces(1_299), await announces(1_300)]).toEqual([true, true, false]);
 	await ruleLog().append(removals(many), base + 1_300n);
-	const gone = await stored.getMessage({ last_by_subj: "$KV.sluice_rules.plain-00000" });
+	const gone = await stored.getMessage({ last_by_subj: kvSubject(buckets.rules, "plain-00000") });
 	expect(gone?.header.get("KV-Operation")).toBe("DEL");
 });
 
@@ -85,7 +86,7 @@ withBatches("somebody else's write before the commit stops the batch and everyth
 		publish: (...sent) => nc.publish(...sent),
 		request: async (...sent) => {
 			commits += 1;
-			if (commits === 2) await jetstream(nc).publish("$KV.sluice_rules.foreign", "x");
+			if (commits === 2) await jetstream(nc).publish(kvSubject(buckets.rules, "foreign"), "x");
 			return await nc.request(...sent);
 		},
 	};

@@ -3,7 +3,7 @@ import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { MORE_HEADER } from "@sluice/lib/headers";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
-import { buckets } from "@sluice/proto/subjects";
+import { buckets, kvSubject } from "@sluice/proto/subjects";
 import type { Write } from "../rules/plan.ts";
 
 /** err_code of the server for a wrong Nats-Expected-Last-Msg-Id; the client has no name for it. */
@@ -65,7 +65,7 @@ export class RuleBatches {
 }
 
 export function subjectOf(write: Write): string {
-	return `$KV.${buckets.rules}.${write.name}`;
+	return kvSubject(buckets.rules, write.name);
 }
 
 export function payloadOf(write: Write): Uint8Array {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type JetStreamClient, jetstream } from "@nats-io/jetstream";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
+import { buckets, kvSubject } from "@sluice/proto/subjects";
 import { RuleStore, writes } from "../testing/rule-store.ts";
 import { ConnectionWatch } from "./connection-watch.ts";
 import { RuleLog } from "./rule-log.ts";
@@ -45,7 +46,7 @@ test("somebody else's write in the middle stops everything after it", async () =
 	const interfere = async () => {
 		await Promise.all(sent);
 		const value = toBinary(StoredRuleSchema, create(StoredRuleSchema, { uid: "other" }));
-		await other.publish("$KV.sluice_rules.foreign", value);
+		await other.publish(kvSubject(buckets.rules, "foreign"), value);
 	};
 	const overtaken: Pick<typeof js, "publish"> = {
 		publish: async (subject, payload, options) => {

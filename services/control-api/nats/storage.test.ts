@@ -3,6 +3,7 @@ import { DiscardPolicy, jetstreamManager, StorageType } from "@nats-io/jetstream
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { until } from "@sluice/lib/testing/until";
+import { buckets, kvSubject } from "@sluice/proto/subjects";
 import { checkServer, isAtLeast, openStorage } from "./storage.ts";
 
 let server: TestNatsServer;
@@ -108,10 +109,13 @@ test("no host can take others' records out of the bucket, after an update of the
 	const { config } = await jsm.streams.info("KV_sluice_hosts");
 	await jsm.streams.update("KV_sluice_hosts", { ...config, allow_rollup_hdrs: true });
 	await openStorage(nc, undefined);
-	await nc.request("$KV.sluice_hosts.relay-a", "one");
+	await nc.request(kvSubject(buckets.hosts, "relay-a"), "one");
 	const all = headers();
 	all.set("Nats-Rollup", "all");
-	const answer = await nc.request("$KV.sluice_hosts.relay-b", "two", { headers: all, timeout: 2_000 });
+	const answer = await nc.request(kvSubject(buckets.hosts, "relay-b"), "two", {
+		headers: all,
+		timeout: 2_000,
+	});
 	expect(answer.json<{ error?: { description: string } }>().error?.description).toBe("rollup not permitted");
 	expect((await jsm.streams.info("KV_sluice_hosts")).state.messages).toBe(1);
 });

@@ -9,7 +9,7 @@ import {
 	RuleSchema,
 	StoredRuleSchema,
 } from "@sluice/proto/gen/rule";
-import { requests } from "@sluice/proto/subjects";
+import { buckets, kvSubject, requests } from "@sluice/proto/subjects";
 import type { RunningControlApi } from "../control-api.ts";
 import { ConnectionWatch } from "../nats/connection-watch.ts";
 import { RuleLog } from "../nats/rule-log.ts";
@@ -94,7 +94,7 @@ async function interruptedWriter(foreign: RuleInit, at: number) {
 		publish: async (subject, payload, options) => {
 			count += 1;
 			if (count >= at) {
-				done ??= js.publish(`$KV.sluice_rules.${foreign.name}`, value);
+				done ??= js.publish(kvSubject(buckets.rules, foreign.name ?? ""), value);
 				await done;
 			}
 			return await js.publish(subject, payload, options);
@@ -158,7 +158,7 @@ async function watchedWriter(events: Record<number | string, () => unknown>) {
 
 const foreignWrite = (rule: RuleInit) => {
 	const value = toBinary(StoredRuleSchema, create(StoredRuleSchema, { rule, uid: "foreign" }));
-	return jetstream(cluster.nc).publish(`$KV.sluice_rules.${rule.name}`, value);
+	return jetstream(cluster.nc).publish(kvSubject(buckets.rules, rule.name ?? ""), value);
 };
 
 /** Starts the edit of one rule as a put does; keeps no append waiting. */
@@ -323,7 +323,8 @@ test("an undo that the storage stops answering ends", async () => {
 	const log = ruleLog({
 		publish: async (...sent) => {
 			count += 1;
-			if (count === 60) await js.publish("$KV.sluice_rules.foreign", toBinary(StoredRuleSchema, foreign));
+			if (count === 60)
+				await js.publish(kvSubject(buckets.rules, "foreign"), toBinary(StoredRuleSchema, foreign));
 			return await (count > 110 ? unanswered() : js.publish(...sent));
 		},
 	});

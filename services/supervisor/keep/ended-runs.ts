@@ -5,7 +5,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText } from "@sluice/lib/errors";
 import { type CountedRuns_Run, CountedRuns_RunSchema, CountedRunsSchema } from "@sluice/proto/gen/cluster";
 import { KeptFiguresSchema, type WorkerCounters } from "@sluice/proto/gen/stats";
-import { buckets, ENDED_RUNS, endedRunKey } from "@sluice/proto/subjects";
+import { buckets, ENDED_RUNS, endedRunKey, kvSubject } from "@sluice/proto/subjects";
 import type { Logger } from "../logger.ts";
 import { readKept, replaceFile } from "./kept-file.ts";
 import { encodeKept } from "./kept-format.ts";
@@ -67,7 +67,7 @@ export class EndedRuns {
 						const lastAgeMs = BigInt(Math.max(0, Date.now() - Number(last.atUnixMs)));
 						const value = create(KeptFiguresSchema, { incarnation, last, lastAgeMs });
 						const key = endedRunKey(this.#options.host, Number(part), run);
-						const subject = `$KV.${buckets.figures}.${key}`;
+						const subject = kvSubject(buckets.figures, key);
 						return js.publish(subject, toBinary(KeptFiguresSchema, value), { timeout: WRITE_TIMEOUT_MS });
 					}),
 				);

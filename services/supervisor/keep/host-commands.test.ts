@@ -2,7 +2,13 @@ import { expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
 import { startNatsServer } from "@sluice/lib/testing/nats-server";
 import { type StoredRule, StoredRuleSchema } from "@sluice/proto/gen/rule";
-import { hostAcceptSubject, hostHeldSubject, hostRestartSubject } from "@sluice/proto/subjects";
+import {
+	buckets,
+	hostAcceptSubject,
+	hostHeldSubject,
+	hostRestartSubject,
+	kvSubject,
+} from "@sluice/proto/subjects";
 import { heldPage, serveHostCommands } from "./host-commands.ts";
 
 test("pages of held rules fit a message, and hold each rule once, in order", () => {
@@ -45,7 +51,7 @@ test("a command whose answer would go to anything but an inbox is not heard", as
 			hostAcceptSubject("relay-a"),
 			hostRestartSubject("relay-a"),
 		];
-		for (const subject of subjects) nc.publish(subject, "", { reply: "$KV.sluice_rules.video" });
+		for (const subject of subjects) nc.publish(subject, "", { reply: kvSubject(buckets.rules, "video") });
 		// One subscription's messages are handled in order: these answers come after any to those before.
 		for (const subject of subjects) await nc.request(subject, "", { timeout: 10_000 });
 		await nc.flush();

@@ -4,10 +4,11 @@ import { jetstreamManager, StorageType } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { HostRecordSchema } from "@sluice/proto/gen/host";
+import { buckets, kvSubject } from "@sluice/proto/subjects";
 import type { Owner } from "./ownership.ts";
 import { StoredRecord } from "./stored-record.ts";
 
-const SUBJECT = "$KV.sluice_hosts.relay-b";
+const SUBJECT = kvSubject(buckets.hosts, "relay-b");
 const own: Owner = { host: "relay-b", installation: "one", incarnation: 20n };
 
 let server: TestNatsServer;
@@ -31,7 +32,7 @@ async function makeBucket(): Promise<void> {
 	await jsm.streams.delete("KV_sluice_hosts").catch(() => {});
 	await jsm.streams.add({
 		name: "KV_sluice_hosts",
-		subjects: ["$KV.sluice_hosts.>"],
+		subjects: [kvSubject(buckets.hosts, ">")],
 		max_msgs_per_subject: 1,
 		// As control-api makes it. What lay on disk may be there again, when its name is used again at once.
 		storage: StorageType.Memory,

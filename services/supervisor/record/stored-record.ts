@@ -9,7 +9,7 @@ import {
 } from "@nats-io/jetstream";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
-import { buckets } from "@sluice/proto/subjects";
+import { buckets, kvSubject } from "@sluice/proto/subjects";
 import { isForeign, type Owner, taken } from "./ownership.ts";
 
 const WRITE_TIMEOUT_MS = 2_000;
@@ -30,7 +30,7 @@ export class StoredRecord {
 		this.#nc = nc;
 		this.#js = jetstream(nc, { timeout: WRITE_TIMEOUT_MS });
 		this.#own = own;
-		this.#subject = `$KV.${buckets.hosts}.${own.host}`;
+		this.#subject = kvSubject(buckets.hosts, own.host);
 		this.#revision = revision;
 		this.#onTaken = onTaken;
 	}
