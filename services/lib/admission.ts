@@ -24,6 +24,7 @@ export class Admission {
 	#asked = 0;
 	#distrusted = false;
 	#looks = false;
+	#once: ConnectionOptions | undefined;
 	#looking: ReturnType<typeof setInterval> | undefined;
 
 	constructor(options: AdmissionOptions) {
@@ -42,12 +43,13 @@ export class Admission {
 
 	/** @param once how to connect one time, to see whether the server is believed. */
 	look(once: ConnectionOptions): void {
-		this.#looking = setInterval(() => void this.#look(once), LOOK_EVERY_MS);
-		this.#looking.unref();
+		this.#once = once;
+		this.#beginToLook();
 	}
 
 	end(): void {
 		clearInterval(this.#looking);
+		this.#looking = undefined;
 	}
 
 	async follow(nc: NatsConnection): Promise<void> {
@@ -55,14 +57,28 @@ export class Admission {
 		void nc.closed().then(() => this.end());
 		for await (const { type } of nc.status()) {
 			if (type === "reconnect") this.#letIn();
-			else if (type === "disconnect") this.#away = true;
+			else if (type === "disconnect" && !nc.isClosed()) this.#isAway();
 		}
+	}
+
+	#isAway(): void {
+		this.#away = true;
+		this.#beginToLook();
+	}
+
+	/** Only while it is away: an idle process is not woken for it. */
+	#beginToLook(): void {
+		const once = this.#once;
+		if (once === undefined) return;
+		this.#looking ??= setInterval(() => void this.#look(once), LOOK_EVERY_MS);
+		this.#looking.unref();
 	}
 
 	#letIn(): void {
 		this.#asked = 0;
 		this.#away = false;
 		this.#distrusted = false;
+		this.end();
 	}
 
 	async #look(once: ConnectionOptions): Promise<void> {
