@@ -33,6 +33,14 @@ export function signalProcess(fd: number, signal: keyof typeof SIGNAL_NUMBERS): 
 	);
 }
 
+/** From now on it comes before everything that is not real-time. One that has ended is passed over. */
+export function makeThreadRealtime(thread: number): void {
+	isNoProcess(
+		supervisorSymbols().sluice_thread_realtime(check.within(thread, "thread", 1, 2 ** 22)),
+		"make a thread real-time",
+	);
+}
+
 function isNoProcess(result: number, operation: string): boolean {
 	if (result >= 0) return false;
 	const error = new DataplaneError(operation, -result, errorText(-result));

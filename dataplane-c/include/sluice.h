@@ -398,6 +398,12 @@ SLUICE_API int sluice_process_has_ended(int fd); /* 1, 0, or -errno */
  */
 SLUICE_API int sluice_process_exit_status(int fd);
 SLUICE_API int sluice_process_signal(int fd, int32_t signal);
+/*
+ * Lets a thread of whatever process run before all that is not real-time (SCHED_RR, the least
+ * priority); what it starts is not. -EPERM without CAP_SYS_NICE, or where its control group
+ * has no share of real-time. -ESRCH: it has ended.
+ */
+SLUICE_API int sluice_thread_realtime(int32_t thread);
 
 /* ---- supervisor: capture ---------------------------------------------------- */
 

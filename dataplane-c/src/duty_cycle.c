@@ -161,10 +161,13 @@ static int run(struct sluice_worker *worker)
 void *duty_cycle(void *argument)
 {
 	struct sluice_worker *worker = argument;
-	int error = connect_patiently(worker);
+	int error;
 
+	/* Before the supervisor hears of the thread, which it may make real-time: it knows it by this name. */
+	pthread_setname_np(pthread_self(), "sluice-packets");
 	/* A wish: nothing depends on it. */
 	(void)time_slice_set(TIME_SLICE_NS);
+	error = connect_patiently(worker);
 	if (!error) {
 		__atomic_store_n(&worker->state, SLUICE_WORKER_RUN, __ATOMIC_RELEASE);
 		journal_write(&worker->journal, JOURNAL_INFO, SLUICE_FACILITY_CHANNEL,

@@ -1,4 +1,5 @@
 #include "time_slice.h"
+#include "sluice.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -29,9 +30,21 @@ int time_slice_set(uint64_t slice_ns)
 	return syscall(SYS_sched_setattr, 0, &scheduling, 0) ? -errno : 0;
 }
 
+/* Real-time priorities: whoever watches packet threads comes before those that are real-time too. */
+#define PRIORITY_PACKETS 1
+#define PRIORITY_WATCH   2
+
 int time_run_at_once(void)
 {
-	const struct sched_param least = { .sched_priority = 1 };
+	const struct sched_param watch = { .sched_priority = PRIORITY_WATCH };
 
-	return sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &least) ? -errno : 0;
+	return sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &watch) ? -errno : 0;
+}
+
+/* In turns: several packet threads may share a CPU. */
+int sluice_thread_realtime(int32_t thread)
+{
+	const struct sched_param packets = { .sched_priority = PRIORITY_PACKETS };
+
+	return sched_setscheduler(thread, SCHED_RR | SCHED_RESET_ON_FORK, &packets) ? -errno : 0;
 }

@@ -55,8 +55,6 @@ static int start_thread(struct sluice_worker *worker, int32_t core)
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 	}
 	pthread_attr_destroy(&attributes);
-	if (!error)
-		pthread_setname_np(worker->thread, "sluice-packets");
 	return -error;
 }
 

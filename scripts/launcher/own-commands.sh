@@ -28,7 +28,7 @@ help_for_own_command() {
 			namespaces of its own, and writes a table, results.json (with every sample) and plots.
 
 			  --quick                  under a minute, and coarse; without it, about an hour
-			  --case NAME              cpu, loss-free, latency, fan-out, streams, rules, workers, put, apply, idle, micro (all)
+			  --case NAME              cpu, loss-free, latency, fan-out, streams, rules, workers, realtime, put, apply, idle, micro (all)
 			  --peer NAME              sluice, socat, reference, smcroute, command (all)
 			  --peer-command TEMPLATE  one more peer, called command: a shell command for each stream and
 			                           output, in which {in} {group} {port} {in-address} and

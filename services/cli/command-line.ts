@@ -87,6 +87,7 @@ function declareRunning(program: Command, perform: Perform): void {
 			"--idle <STRATEGY>",
 			"what workers do when nothing is ready: adaptive, block, spin (default adaptive)",
 		)
+		.option("--priority <NAME>", "how workers come before others: nice, realtime (default nice)")
 		.option("--ring-memory <MIB>", "kernel memory for all receive rings (default 512)")
 		.option("--http <ADDR:PORT>", "where the HTTP API listens (default 127.0.0.1:7080)")
 		.option("--nats-listen <ADDR:PORT>", "where its own NATS listens (default 127.0.0.1:4222)")

@@ -1,6 +1,7 @@
 import { nkeyCredentials, serviceConfig } from "@sluice/lib/config";
 import { IDLE_STRATEGIES } from "@sluice/lib/idle-strategies";
 import { labelComplaint } from "@sluice/lib/labels";
+import { PRIORITIES } from "@sluice/lib/priorities";
 import { z } from "zod";
 
 const MEBIBYTE = 2 ** 20;
@@ -23,6 +24,8 @@ export const supervisorConfig = serviceConfig.extend({
 	keepFile: z.string().startsWith("/").optional(),
 	/** What packet threads do when nothing is ready. */
 	idle: z.enum(IDLE_STRATEGIES).default("adaptive"),
+	/** How packet threads come before others. */
+	priority: z.enum(PRIORITIES).default("nice"),
 	/** Kernel memory for all receive rings together. */
 	ringLimitBytes: z
 		.int()

@@ -1,10 +1,14 @@
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
+import { makeThreadRealtime } from "@sluice/dataplane/process";
 import { errorText } from "@sluice/lib/errors";
+import type { Priority } from "@sluice/lib/priorities";
 import type { Logger } from "./logger.ts";
 
 const NICE = -5;
 const WORKER_NICE = -10;
+/** As libsluice calls it. */
+const PACKET_THREAD = "sluice-packets";
 const GROUP_NICE = -10;
 /** The kernel takes ten such changes a second from all processes together. */
 const GROUP_RETRY_MS = 110;
@@ -48,15 +52,41 @@ export function adjustmentWhileStarting(): number {
 
 /**
  * A worker that waits for its core lets its rings run full: before the supervisor, which
- * comes before the rest (ADR 0003). All threads it has; later ones inherit it.
+ * comes before the rest (ADR 0003). Real-time only the thread that relays (ADR 0131).
  */
-export function workerBeforeOthers(pid: number, log: Logger): void {
-	for (const thread of threadsOf(pid)) {
+export class WorkerPriority {
+	readonly #priority: Priority;
+	readonly #log: Logger;
+	#refused = false;
+
+	constructor(priority: Priority, log: Logger) {
+		this.#priority = priority;
+		this.#log = log;
+	}
+
+	/** All threads it has; later ones inherit the nice value. */
+	raise(pid: number): void {
+		for (const thread of threadsOf(pid)) {
+			try {
+				setPriority(thread, WORKER_NICE);
+			} catch (thrown) {
+				// It just ended; or no CAP_SYS_NICE.
+				this.#log.debug(`no priority for a thread of worker ${pid}: ${errorText(thrown)}`);
+			}
+			if (this.#priority === "realtime" && nameOf(pid, thread) === PACKET_THREAD) this.#makeRealtime(thread);
+		}
+	}
+
+	/** All are refused for the same reason, which is said once. */
+	#makeRealtime(thread: number): void {
 		try {
-			setPriority(thread, WORKER_NICE);
+			makeThreadRealtime(thread);
 		} catch (thrown) {
-			// It just ended; or no CAP_SYS_NICE.
-			log.debug(`no priority for a thread of worker ${pid}: ${errorText(thrown)}`);
+			if (this.#refused) return;
+			this.#refused = true;
+			this.#log.warn(
+				`packet threads are as without --priority realtime (${errorText(thrown)}): give the supervisor CAP_SYS_NICE, and its control group a share of real-time (cpu.rt_runtime_us) where it needs one`,
+			);
 		}
 	}
 }
@@ -67,5 +97,14 @@ function threadsOf(pid: number): number[] {
 	} catch {
 		// It ended already.
 		return [];
+	}
+}
+
+/** Empty: it ended already. */
+function nameOf(pid: number, thread: number): string {
+	try {
+		return readFileSync(`/proc/${pid}/task/${thread}/comm`, "utf8").trim();
+	} catch {
+		return "";
 	}
 }

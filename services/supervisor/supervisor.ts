@@ -21,7 +21,7 @@ import { readCounted } from "./observe/counted.ts";
 import { readHeartbeat } from "./observe/heartbeat.ts";
 import { LinkObserver } from "./observe/links.ts";
 import { stopOf } from "./observe/stopped.ts";
-import { workerBeforeOthers } from "./priority.ts";
+import { WorkerPriority } from "./priority.ts";
 import type { Desired, Observed, RuleState } from "./reconcile/types.ts";
 import { Reconciler } from "./reconciler.ts";
 import type { HostState } from "./record/host-record.ts";
@@ -78,6 +78,7 @@ export class Supervisor {
 		this.#channelName = inheritance?.channel ?? `sluice-${config.hostId}-${process.pid}`;
 		this.#links = new LinkObserver(reportedLinks);
 		const cores = allowedCores();
+		const priority = new WorkerPriority(config.priority, log);
 		this.#fleet = new Fleet({
 			workers: config.workers,
 			coreOf: (slot) => coreOf(slot, cores),
@@ -88,7 +89,7 @@ export class Supervisor {
 			heartbeat: (slot) => readHeartbeat(this.#relay.counterMemories[slot]),
 			stopOf,
 			onEnded: (channel) => this.#relay.drivers.ended(channel),
-			onConnected: (pid) => workerBeforeOthers(pid, logger.facility("workers")),
+			onConnected: (pid) => priority.raise(pid),
 			onRunning: (worker) => sendLevels(worker, this.#levels, logger.facility("workers")),
 			onChange: () => this.#changed(),
 			log: logger.facility("workers"),

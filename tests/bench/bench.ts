@@ -26,7 +26,7 @@ interface Turn {
 
 interface Kept {
 	readonly wire: Wire;
-	readonly workers: number;
+	readonly task: Task;
 	readonly network: Network;
 	readonly running: Running;
 }
@@ -107,8 +107,9 @@ export class Bench {
 	/** The peer with this task: as it stands, if it can turn to it, or started anew. */
 	async #stand(peer: Peer, task: Task, wire: Wire): Promise<Kept> {
 		const kept = this.#kept.get(peer);
-		const { workers } = task;
-		const fits = kept?.workers === workers && isDeepStrictEqual(kept.wire, wire);
+		const { workers, priority } = task;
+		const fits =
+			kept?.task.workers === workers && kept.task.priority === priority && isDeepStrictEqual(kept.wire, wire);
 		if (fits && kept.running.turnTo !== undefined) {
 			await kept.running.turnTo(task);
 			return kept;
@@ -120,7 +121,7 @@ export class Bench {
 		this.#refuseWhenStopped();
 		const running = await peer.start(network, task);
 		this.#running.add(running);
-		const standing = { wire, workers, network, running };
+		const standing = { wire, task, network, running };
 		this.#kept.set(peer, standing);
 		return standing;
 	}

@@ -84,6 +84,10 @@ export const TARGETS: readonly Target[] = [
 		...{ what: "latency at 400 k/s, p99", unit: "µs", limit: { atMost: 200 } },
 		of: { ...CPU_400, key: "p99" },
 	},
+	{
+		...{ what: "the same with --priority realtime", unit: "µs", limit: { atMost: 200 } },
+		of: at("realtime", "400 k/s", "p99"),
+	},
 	{ what: "fan-out 1→16, packets", unit: "datagrams/s out", limit: { atLeast: 1_600_000 }, of: FAN_OUT },
 	ratio("fan-out 1→16, packets", FAN_OUT, "reference", { atLeast: 3 }),
 	{

@@ -34,7 +34,7 @@ let relay: Relay;
 beforeAll(async () => {
 	lab = await chain();
 	relay = new Relay(lab.relay);
-	await relay.up("--workers", "2");
+	await relay.up("--workers", "2", "--priority", "realtime");
 	// A port below 1024 is one that the supervisor's capabilities have to suffice for.
 	await relay.sluice("rule", "add", "video", "--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:514");
 	await relay.sluice("rule", "add", "local", "--in", "r0:10.1.0.1:515", "--out", "r1:239.10.1.2:6001");
@@ -90,13 +90,20 @@ test("every thread of a worker has its own user, no capability, no new privilege
 	}
 });
 
+/** proc(5): the field 41 of a thread's stat. */
+function policyOf(thread: string): string | undefined {
+	return readFileSync(`/proc/${thread}/stat`, "utf8").split(") ")[1]?.split(" ")[38];
+}
+
+const SCHED_RR = "2";
+
 test("workers and supervisor come before other processes, in whatever sessions those are", async () => {
 	for (const { pid } of await relay.workers()) {
 		const packets = readdirSync(`/proc/${pid}/task`).find(
 			(thread) => readFileSync(`/proc/${pid}/task/${thread}/comm`, "utf8") === "sluice-packets\n",
 		);
 		await until("its packet thread comes before others", () =>
-			getPriority(Number(packets)) === -10 ? true : undefined,
+			getPriority(Number(packets)) === -10 && policyOf(packets ?? "") === SCHED_RR ? true : undefined,
 		);
 		const group = `/proc/${pid}/autogroup`;
 		// Kernels without autogroup have no such file, and need none.

@@ -11,6 +11,7 @@ export interface UpFlags {
 	labels?: string;
 	workers?: string;
 	idle?: string;
+	priority?: string;
 	ringMemory?: string;
 	http?: string;
 	natsListen?: string;
@@ -27,6 +28,7 @@ export async function up({ flags }: Context, given: UpFlags): Promise<void> {
 		...(given.labels !== undefined && { labels: parseLabels("--labels", given.labels) }),
 		...(given.workers !== undefined && { workers: parseWorkers(given.workers) }),
 		...(given.idle !== undefined && { idle: given.idle }),
+		...(given.priority !== undefined && { priority: given.priority }),
 		...(given.ringMemory !== undefined && { ringMemoryMiB: parseRingMemory(given.ringMemory) }),
 		...(given.http !== undefined && { http: given.http }),
 		...(given.natsListen !== undefined && { natsListen: given.natsListen }),

@@ -11,6 +11,7 @@ const FLAGS = {
 	SLUICE_LABELS: "--labels",
 	SLUICE_WORKERS: "--workers",
 	SLUICE_IDLE: "--idle",
+	SLUICE_PRIORITY: "--priority",
 	SLUICE_RING_MEMORY: "--ring-memory",
 	SLUICE_HTTP: "--http",
 	SLUICE_NATS_LISTEN: "--nats-listen",
@@ -38,6 +39,7 @@ function optionsOf({ dataDir, natsUrl, credentialsPath }: GlobalFlags, environme
 	const labels = given("SLUICE_LABELS");
 	const workers = given("SLUICE_WORKERS");
 	const idle = given("SLUICE_IDLE");
+	const priority = given("SLUICE_PRIORITY");
 	const ringMemory = given("SLUICE_RING_MEMORY");
 	const http = given("SLUICE_HTTP");
 	const natsListen = given("SLUICE_NATS_LISTEN");
@@ -47,6 +49,7 @@ function optionsOf({ dataDir, natsUrl, credentialsPath }: GlobalFlags, environme
 		...(labels !== undefined && { labels: parseLabels(FLAGS.SLUICE_LABELS, labels) }),
 		...(workers !== undefined && { workers: parseWorkers(workers) }),
 		...(idle !== undefined && { idle }),
+		...(priority !== undefined && { priority }),
 		...(ringMemory !== undefined && { ringMemoryMiB: parseRingMemory(ringMemory) }),
 		...(http !== undefined && { http }),
 		...(natsListen !== undefined && { natsListen }),

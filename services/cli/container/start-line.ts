@@ -61,7 +61,7 @@ async function startOf(service: string, flags: GlobalFlags, dataDir: DataDir): P
 async function relay(flags: GlobalFlags, dataDir: DataDir): Promise<Start> {
 	const path = dataDir.credentials(RELAY_CREDENTIALS);
 	const { host, url, ca, serverName, supervisor, worker } = await readHostCredentials(path);
-	const { labels, workers, idle, ringLimitBytes } = await planContainer(flags, {
+	const { labels, workers, idle, priority, ringLimitBytes } = await planContainer(flags, {
 		...process.env,
 		SLUICE_HOST_ID: host,
 	});
@@ -72,6 +72,7 @@ async function relay(flags: GlobalFlags, dataDir: DataDir): Promise<Start> {
 		labels,
 		workers,
 		idle,
+		priority,
 		ringLimitBytes,
 		workerSeed: worker.seed,
 		trust,

@@ -157,7 +157,7 @@ function relayOf(
 	installation: string,
 	keys: Readonly<Record<"supervisor" | "worker", { readonly seed: string }>>,
 ): ChildSpec {
-	const { labels, workers, idle, ringLimitBytes } = plan;
+	const { labels, workers, idle, priority, ringLimitBytes } = plan;
 	return supervisor(home, {
 		seed: keys.supervisor.seed,
 		workerSeed: keys.worker.seed,
@@ -165,6 +165,7 @@ function relayOf(
 		labels,
 		workers,
 		idle,
+		priority,
 		ringLimitBytes,
 		keepFile: dataDir.keptRules,
 		lockFile: dataDir.relayLock,

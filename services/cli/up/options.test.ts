@@ -10,6 +10,8 @@ describe("planUp", () => {
 		const plan = planUp({ dataDir, hostId: "relay-a", workers: 3, ringMemoryMiB: 64 });
 		expect(plan.idle).toBe("adaptive");
 		expect(planUp({ dataDir, hostId: "a", idle: "spin" }).idle).toBe("spin");
+		expect(plan.priority).toBe("nice");
+		expect(planUp({ dataDir, hostId: "a", priority: "realtime" }).priority).toBe("realtime");
 		expect(plan).toMatchObject({ hostId: "relay-a", workers: 3, labels: {}, ringLimitBytes: 64 * 2 ** 20 });
 		expect(plan.cluster).toEqual({
 			kind: "own",
@@ -61,6 +63,9 @@ describe("planUp", () => {
 		}
 		expect(() => planUp({ dataDir, hostId: "a", idle: "lazy" })).toThrow(
 			"--idle lazy: expected adaptive, block, spin",
+		);
+		expect(() => planUp({ dataDir, hostId: "a", priority: "high" })).toThrow(
+			"--priority high: expected nice, realtime",
 		);
 		for (const ringMemoryMiB of [0, 1, 1.5, Number.NaN, 2 ** 21]) {
 			expect(() => planUp({ dataDir, hostId: "a", ringMemoryMiB })).toThrow(/^--ring-memory/);

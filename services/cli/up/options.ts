@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { NAME_PATTERN } from "@sluice/lib/config";
 import { IDLE_STRATEGIES, type IdleStrategy } from "@sluice/lib/idle-strategies";
 import { ALL_HOSTS } from "@sluice/lib/placement";
+import { PRIORITIES, type Priority } from "@sluice/lib/priorities";
 import { badValue, CommandFailure, exitCodes } from "../failure.ts";
 import { usableCpus } from "./cpus.ts";
 import { formatListenAddress, type ListenAddress, overlap, parseListenAddress } from "./listen-address.ts";
@@ -16,6 +17,8 @@ export interface UpOptions {
 	readonly workers?: number | "auto";
 	/** A name of IDLE_STRATEGIES. Default: adaptive. */
 	readonly idle?: string;
+	/** A name of PRIORITIES. Default: nice. */
+	readonly priority?: string;
 	/** For all receive rings of this host. Default: the supervisor's. */
 	readonly ringMemoryMiB?: number;
 	readonly dataDir: string;
@@ -50,6 +53,7 @@ export interface UpPlan {
 	readonly labels: Readonly<Record<string, string>>;
 	readonly workers: number;
 	readonly idle: IdleStrategy;
+	readonly priority: Priority;
 	/** Undefined: the supervisor's default. */
 	readonly ringLimitBytes: number | undefined;
 	/** Absolute. */
@@ -81,7 +85,8 @@ export function planUp(options: UpOptions): UpPlan {
 		hostId: checkHostId(options.hostId),
 		labels: options.labels ?? {},
 		workers: checkWorkers(options.workers ?? "auto"),
-		idle: checkIdle(options.idle ?? "adaptive"),
+		idle: checkNamed("--idle", options.idle ?? "adaptive", IDLE_STRATEGIES),
+		priority: checkNamed("--priority", options.priority ?? "nice", PRIORITIES),
 		ringLimitBytes: checkRingMemory(options.ringMemoryMiB),
 		dataDir: resolve(options.dataDir),
 		cluster: planCluster(options),
@@ -105,10 +110,10 @@ function checkHostId(given: string | undefined): string {
 	);
 }
 
-function checkIdle(name: string): IdleStrategy {
-	const known = IDLE_STRATEGIES.find((strategy) => strategy === name);
+function checkNamed<Name extends string>(flag: string, name: string, names: readonly Name[]): Name {
+	const known = names.find((one) => one === name);
 	if (known !== undefined) return known;
-	throw badValue(`--idle ${name}`, IDLE_STRATEGIES.join(", "));
+	throw badValue(`${flag} ${name}`, names.join(", "));
 }
 
 function checkWorkers(workers: number | "auto"): number {

@@ -1,5 +1,6 @@
 import type { ServerTrust } from "@sluice/lib/config";
 import type { IdleStrategy } from "@sluice/lib/idle-strategies";
+import type { Priority } from "@sluice/lib/priorities";
 import { WORKER_USER } from "./accounts.ts";
 import type { ListenAddress } from "./listen-address.ts";
 
@@ -25,6 +26,7 @@ export interface SupervisorStart {
 	readonly labels: Readonly<Record<string, string>>;
 	readonly workers: number;
 	readonly idle: IdleStrategy;
+	readonly priority: Priority;
 	/** Undefined: its default. */
 	readonly ringLimitBytes: number | undefined;
 	readonly workerSeed: string;
@@ -44,13 +46,24 @@ export function controlApiStart({ http, httpToken }: ControlApiStart): OwnStart 
 }
 
 export function supervisorStart(settings: SupervisorStart): OwnStart {
-	const { installation, labels, workers, idle, ringLimitBytes, workerSeed, trust, stageDir, keepFile } =
-		settings;
+	const {
+		installation,
+		labels,
+		workers,
+		idle,
+		priority,
+		ringLimitBytes,
+		workerSeed,
+		trust,
+		stageDir,
+		keepFile,
+	} = settings;
 	return {
 		installation,
 		labels,
 		workers,
 		idle,
+		priority,
 		ringLimitBytes,
 		workerCredentials: { kind: "nkey", seed: workerSeed, ...trust },
 		stageDir,

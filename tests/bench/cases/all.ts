@@ -188,6 +188,26 @@ function workersCase(effort: Effort): Case {
 	};
 }
 
+function realtimeCase(effort: Effort): Case {
+	const ratePps = 400_000;
+	return {
+		name: "realtime",
+		title: "With --priority realtime",
+		traffic: `one stream of ${LARGE}-byte payloads in bursts of ${BURST}, individual packets in and out, as in the case cpu`,
+		columns: CPU_COLUMNS,
+		plot: { key: "p99", axis: "p99, µs" },
+		sluiceOnly: "the option is Sluice's",
+		long: true,
+		variants: [
+			{
+				label: `${ratePps / 1_000} k/s`,
+				...{ task: { ...ONE_TO_ONE, priority: "realtime" }, wire: PACKETS },
+				measure: (lane) => cpuPerPacket(lane, effort, { ratePps, sizeBytes: LARGE, burst: BURST }),
+			},
+		],
+	};
+}
+
 function idleCase(effort: Effort): Case {
 	return {
 		name: "idle",
@@ -256,6 +276,7 @@ export function allCases(effort: Effort): Case[] {
 		streamsCase,
 		rulesCase,
 		workersCase,
+		realtimeCase,
 		// Before 10,000 rules came and went.
 		idleCase,
 		putCase,

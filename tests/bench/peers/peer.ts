@@ -1,5 +1,6 @@
 /** What the benchmark asks of whatever relays. */
 
+import type { Priority } from "../../../services/lib/priorities.ts";
 import type { Relay } from "../../netns/lab/relay.ts";
 import type { Network } from "../network.ts";
 
@@ -13,9 +14,11 @@ export interface Task {
 	readonly idleRules: number;
 	/** CPUs that the relay is to use; with more than one, nothing is kept to any. */
 	readonly workers: number;
+	/** What `sluice up --priority` is given. */
+	readonly priority: Priority;
 }
 
-export const ONE_TO_ONE: Task = { streams: 1, copies: 1, idleRules: 0, workers: 1 };
+export const ONE_TO_ONE: Task = { streams: 1, copies: 1, idleRules: 0, workers: 1, priority: "nice" };
 
 export const IN = { interface: "r0", group: "239.1.0.1", port: 5001 } as const;
 export const OUT = { interface: "r1", group: "239.10.0.1", port: 6001 } as const;

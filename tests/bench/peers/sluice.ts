@@ -45,7 +45,7 @@ export const sluice: Peer = {
 	async start(network, task) {
 		const relay = new Relay(network.relay, "bench");
 		try {
-			await relay.up("--workers", `${task.workers}`);
+			await relay.up("--workers", `${task.workers}`, "--priority", task.priority);
 			await relay.applyRules(rulesOf(task));
 			await Bun.sleep(SETTLE_MS);
 		} catch (error) {
