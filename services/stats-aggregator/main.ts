@@ -100,10 +100,6 @@ async function main(): Promise<void> {
 	const catalogue = new RuleCatalogue(rules);
 	countable = () => catalogue.countable;
 	keepFigures = () => keepLast(keeper, logger);
-	keeper.start(() => {
-		const keys = catalogue.countable;
-		return (uid) => keys?.has(uid) !== false;
-	});
 	const isWarm = warmUp(
 		logger,
 		() => unheardWorkers(fold, hosts.entries.values(), own, Date.now()),
@@ -113,6 +109,11 @@ async function main(): Promise<void> {
 		// Soon after the start an answer takes up to WARM_UP_MS: better than none, or one that steps back.
 		while (!isWarm()) await Bun.sleep(WARM_UP_POLL_MS);
 		return getStats(fold, catalogue.rules, request, steadyNowMs());
+	});
+	// Both look each second: in the same wake-up.
+	keeper.start(() => {
+		const keys = catalogue.countable;
+		return (uid) => keys?.has(uid) !== false;
 	});
 	publishEachSecond(nc, logger, fold, () => (isWarm() ? catalogue.rules : []));
 	keepAliveFile(config.aliveFile, () => rules.current && hosts.current);
