@@ -153,18 +153,10 @@ static bool swap_tables(struct sluice_worker *worker)
 	return true;
 }
 
-/* The supervisor says the same each second, to hear an answer. */
 static void take_note(struct sluice_worker *worker, const struct command *command)
 {
-	const uint8_t *note = command->bytes + sizeof(command->message);
-	const uint32_t bytes = command->message.bytes - (uint32_t)sizeof(command->message);
-
-	if (bytes == worker->note_bytes && memcmp(note, worker->note, bytes) == 0)
-		return;
-	if (!mailbox_put(&worker->notes, note, bytes))
-		return;
-	memcpy(worker->note, note, bytes);
-	worker->note_bytes = bytes;
+	(void)mailbox_put(&worker->notes, command->bytes + sizeof(command->message),
+			  command->message.bytes - (uint32_t)sizeof(command->message));
 }
 
 static int carry_out(struct sluice_worker *worker, struct command *command)

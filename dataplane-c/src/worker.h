@@ -52,9 +52,6 @@ struct sluice_worker {
 	uint64_t ack_sequence;
 	int ack_result;
 	bool waits_changed;
-	/* The last one: the same again is no news. */
-	uint32_t note_bytes;
-	uint8_t note[SLUICE_MAX_MESSAGE_BYTES];
 	/* Since when no supervisor has said anything, 0: the last one is there; next attempt. */
 	uint64_t cut_off_ns, retry_ns;
 	/* Shards that it drives, for the next supervisor. */

@@ -124,8 +124,6 @@ export class Supervisor {
 		this.#deadlines = setInterval(() => {
 			const now = performance.now();
 			this.#fleet.checkDeadlines(now);
-			// Each has something to answer each second, so that one that hangs is noticed though nothing changes.
-			this.#sendLevels();
 			// From rules that are ACTIVE to PENDING when every worker stays away, and back.
 			if (this.#fleet.down(now)) this.#reconciler?.poke();
 		}, DEADLINE_CHECK_MS);
