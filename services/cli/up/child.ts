@@ -5,6 +5,7 @@ import { Backoff } from "./backoff.ts";
 import { readLines } from "./lines.ts";
 import { type LogRecord, parseRecord, wrapLine } from "./log-line.ts";
 import type { KeeperLog, LogStream } from "./log-stream.ts";
+import { setTimerSlack } from "./timer-slack.ts";
 import { within } from "./within.ts";
 
 export interface ChildSpec {
@@ -21,6 +22,8 @@ export interface ChildSpec {
 	readonly lockFd?: number;
 	/** Become the descriptors from FIRST_GIVEN_FD on. */
 	readonly givenFds?: readonly number[];
+	/** See setTimerSlack(). */
+	readonly timerSlackNs?: number;
 	/** Turns a line that is no JSON into a record. */
 	readonly readLine?: (line: string, nowMs: number) => LogRecord;
 	readonly isReady: (record: LogRecord) => boolean;
@@ -88,7 +91,7 @@ export class Child {
 	}
 
 	start(): void {
-		const { argv, cwd, configLine, fd, lockFd, givenFds = [] } = this.#spec;
+		const { argv, cwd, configLine, fd, lockFd, givenFds = [], timerSlackNs } = this.#spec;
 		const startedAt = performance.now();
 		let child: Process;
 		try {
@@ -111,6 +114,7 @@ export class Child {
 			return;
 		}
 		this.#process = child;
+		if (timerSlackNs !== undefined) setTimerSlack(child.pid, timerSlackNs);
 		void this.#configure(child);
 		const drained = readLines(child.stderr, (line) => this.#take(line)).catch(() => {});
 		void child.exited.then(async () => {

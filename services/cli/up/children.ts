@@ -26,6 +26,12 @@ export interface Home extends StartHome {
 /** The supervisor waits no longer for a NATS that does not come: it knows what to do without. */
 const COLD_START_MS = 1_000;
 
+/**
+ * After each wake-up of the server a thread of its runtime looks 20 µs later, again and again, whether all is idle. With
+ * the kernel's slack that is five wake-ups instead of one, ten times a second and more (docs/performance.md).
+ */
+const NATS_TIMER_SLACK_NS = 1_000_000;
+
 /** @param confFd its configuration, opened by root. */
 export function natsServer(
 	hostId: string,
@@ -41,6 +47,7 @@ export function natsServer(
 		argv: launchArgv(account, [join(stageDir, "nats-server"), "-c", "/proc/self/fd/3"]),
 		cwd: natsDir,
 		fd: confFd,
+		timerSlackNs: NATS_TIMER_SLACK_NS,
 		neverHopeless: hasKeptRules,
 		readLine: (line, nowMs) => parseNatsLine(hostId, line, nowMs),
 		isReady: ({ service, msg }) => service === "nats-server" && msg === "Server is ready",
