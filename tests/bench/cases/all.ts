@@ -5,7 +5,7 @@ import { ONE_TO_ONE } from "../peers/peer.ts";
 import { applyRules } from "./apply.ts";
 import type { Case, Effort, Variant } from "./case.ts";
 import { CPU_COLUMNS, cpuPerPacket } from "./cpu-per-packet.ts";
-import { IDLE_COLUMNS, idle, SETTLE_SECONDS } from "./idle.ts";
+import { IDLE_COLUMNS, idle } from "./idle.ts";
 import { LATENCY_COLUMNS, latency } from "./latency.ts";
 import { LOSS_FREE_COLUMNS, lossFreeRate } from "./loss-free.ts";
 import { MICRO_COLUMNS, micro } from "./micro.ts";
@@ -212,7 +212,7 @@ function idleCase(effort: Effort): Case {
 	return {
 		name: "idle",
 		title: "While nothing comes in",
-		traffic: `no datagrams; one rule is there; Sluice ${effort.quick ? "at once" : `${SETTLE_SECONDS} s after its start, when Bun has compiled`}`,
+		traffic: `no datagrams; one rule is there; Sluice ${effort.quick ? "at once" : "when its CPU no longer falls: Bun compiles for some minutes"}`,
 		columns: IDLE_COLUMNS,
 		plot: { key: "cpuPercent", axis: "% of a core" },
 		long: true,
