@@ -51,11 +51,10 @@ ask() {
 
 # within SECONDS COMMAND: again and again until it succeeds.
 within() {
-	tries=$(($1 * 10))
+	end=$(($(date +%s) + $1))
 	shift
 	until "$@"; do
-		tries=$((tries - 1))
-		[ "$tries" -gt 0 ] || return 1
+		[ "$(date +%s)" -le "$end" ] || return 1
 		sleep 0.1
 	done
 }

@@ -2,9 +2,10 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { discoverySubject } from "@sluice/proto/subjects";
-import { must } from "./lab/commands.ts";
+import type { ServiceIdentity, ServiceInfo, ServiceStats } from "@nats-io/services";
+import { must, until } from "./lab/commands.ts";
 import { Relay } from "./lab/relay.ts";
+import { secondAggregator } from "./lab/second-aggregator.ts";
 import { type Chain, chain } from "./lab/topology.ts";
 import { gen } from "./lab/traffic.ts";
 import { Watching } from "./lab/watching.ts";
@@ -34,12 +35,6 @@ afterAll(async () => {
 	await lab?.remove();
 	rmSync(scratch, { recursive: true, force: true });
 });
-
-interface Endpoint {
-	readonly subject: string;
-	readonly queue_group: string;
-	readonly metadata: { readonly request: string; readonly response: string };
-}
 
 const RULE = ["--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001"];
 const STATE = "sluice.v1.event.host.relay-a.rule.video";
@@ -116,34 +111,82 @@ test("statistics come each second in JSON, and are what stats.get answers", asyn
 	await asRobot("rule", "remove", "video");
 });
 
-test("an orchestrator finds the services with their endpoints, as the nats tool's micro commands do", async () => {
-	const found = async (verb: "PING" | "INFO" | "STATS") => {
-		const program = [`${ROOT}/.tools/bin/bun`, `${import.meta.dir}/lab/discoverer.ts`];
-		const lines = (await lab.relay.must([...program, robot, discoverySubject(verb)]))
-			.split("\n")
-			.filter(Boolean);
-		const answers = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
-		return new Map(answers.map((answer) => [String(answer["name"]), answer]));
-	};
-	const pings = await found("PING");
-	expect([...pings.keys()].sort()).toEqual(["sluice-control-api", "sluice-stats-aggregator"]);
-	for (const ping of pings.values()) {
-		expect(ping).toMatchObject({ type: "io.nats.micro.v1.ping_response", version: expect.any(String) });
+/** As the client of the NATS project reads them, each service that answered. */
+interface Discovered {
+	readonly ping: ServiceIdentity[];
+	readonly info: ServiceInfo[];
+	readonly stats: ServiceStats[];
+}
+
+/** Whoever has answered in time; on a busy machine not yet all of them. */
+async function discover(): Promise<Discovered> {
+	const program = [`${ROOT}/.tools/bin/bun`, `${import.meta.dir}/lab/discoverer.ts`, robot];
+	return JSON.parse(await lab.relay.must(program)) as Discovered;
+}
+
+/** Fields of ADR-32 of NATS: a client that is strict, as one in Go may be, takes no others. */
+const IDENTITY = ["id", "name", "type", "version"];
+const ENDPOINT = ["name", "queue_group", "subject"];
+const FIGURES = ["average_processing_time", "num_errors", "num_requests", "processing_time"];
+
+const keysOf = (value: object) => Object.keys(value).sort();
+
+test("an orchestrator finds each service once, as the nats tool's micro ls does", async () => {
+	const second = await secondAggregator(relay);
+	const names = ["sluice-control-api", "sluice-stats-aggregator", "sluice-stats-aggregator"];
+	const found = await until("all have answered", async () => {
+		const answers = await discover();
+		return Object.values(answers).every(({ length }) => length >= names.length) ? answers : undefined;
+	});
+	await second.end();
+	const ids = found.ping.map(({ id }) => id).sort();
+	expect(new Set(ids).size).toBe(names.length);
+	for (const [verb, answers] of Object.entries(found)) {
+		expect(answers.map(({ name }: ServiceIdentity) => name).sort()).toEqual(names);
+		expect(answers.map(({ id }: ServiceIdentity) => id).sort()).toEqual(ids);
+		const type = `io.nats.micro.v1.${verb}_response`;
+		for (const answer of answers)
+			expect(answer).toMatchObject({ type, version: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
 	}
-	const infos = await found("INFO");
-	const endpoints = [...infos.values()].flatMap((info) => info["endpoints"] as Endpoint[]);
+	for (const answer of found.ping) expect(keysOf(answer)).toEqual(IDENTITY);
+});
+
+test("of endpoints services say what docs/api.md has, and count each, as its micro info and stats show", async () => {
 	const reference = readFileSync(join(ROOT, "docs/api.md"), "utf8");
-	for (const { subject, queue_group, metadata } of endpoints) {
-		// Its last token is this instance.
-		if (!subject.startsWith("sluice.v1.apply.")) expect(reference).toContain(`### \`${subject}\``);
-		expect(queue_group).toMatch(/^sluice-/);
-		for (const message of [metadata.request, metadata.response])
-			expect(reference).toContain(`### ${message.replace("sluice.v1.", "")}\n`);
+	const { info, stats } = await until("both have answered", async () => {
+		const answers = await discover();
+		return Object.values(answers).every(({ length }) => length === 2) ? answers : undefined;
+	});
+	for (const service of info) {
+		expect(keysOf(service)).toEqual([...IDENTITY, "description", "endpoints"].sort());
+		for (const { metadata = {}, ...endpoint } of service.endpoints) {
+			expect([keysOf(endpoint), endpoint.queue_group]).toEqual([ENDPOINT, service.name]);
+			// Its last token is this instance.
+			if (!endpoint.subject.startsWith("sluice.v1.apply."))
+				expect(reference).toContain(`### \`${endpoint.subject}\``);
+			const { request = "", response = "", ...others } = metadata;
+			for (const message of [request, response])
+				expect(reference).toContain(`### ${message.replace("sluice.v1.", "")}\n`);
+			expect(others).toEqual({
+				encodings: expect.stringContaining("JSON"),
+				request_limit_bytes: expect.stringMatching(/^(\d+|max_payload)$/),
+			});
+		}
 	}
-	const put = endpoints.find(({ subject }) => subject === "sluice.v1.rule.put");
+	const told = info.flatMap(({ endpoints }) => endpoints);
+	const put = told.find(({ subject }) => subject === "sluice.v1.rule.put");
 	expect(put?.metadata).toMatchObject({ request: "sluice.v1.PutRuleRequest", request_limit_bytes: "262144" });
-	const stats = await found("STATS");
-	const counted = stats.get("sluice-control-api")?.["endpoints"] as (Endpoint & { num_requests: number })[];
+	for (const { id, started, endpoints = [], ...service } of stats) {
+		expect(keysOf(service)).toEqual(["name", "type", "version"]);
+		expect(new Date(started).toISOString()).toBe(started);
+		const served = info.find((each) => each.id === id)?.endpoints ?? [];
+		expect(endpoints.map(({ subject }) => subject)).toEqual(served.map(({ subject }) => subject));
+		for (const endpoint of endpoints) {
+			expect(keysOf(endpoint)).toEqual([...ENDPOINT, ...FIGURES, "data"].sort());
+			for (const key of FIGURES) expect(Reflect.get(endpoint, key)).toBeInteger();
+		}
+	}
+	const counted = stats.flatMap(({ endpoints = [] }) => endpoints);
 	expect(counted.find(({ subject }) => subject === "sluice.v1.rule.put")?.num_requests).toBeGreaterThan(0);
 });
 
