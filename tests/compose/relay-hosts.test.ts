@@ -1,11 +1,4 @@
 // compose.yaml and compose.relay.yaml as they are, on real engines whose "host network" is a namespace of the test's own.
-//
-//    src           relay-a          relay-b        dst
-//   ┌────┐        ┌───────┐        ┌───────┐      ┌────┐
-//   │  s0├────────┤r0  to-b├───────┤from-a │      │    │
-//   │    │        │     r1├────────┼───────┼──────┤d0  │
-//   └────┘        └───────┘        │    out├──────┤d2  │
-//                                  └───────┘      └────┘
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
@@ -20,50 +13,26 @@ import {
 } from "node:fs";
 import { Certificates } from "@sluice/lib/testing/certificates";
 import { until } from "../netns/lab/commands.ts";
-import { connect, Namespace } from "../netns/lab/namespace.ts";
-import { type Chain, chain, UNROUTABLE_SOURCE } from "../netns/lab/topology.ts";
-import { faults, gen, genUntilStopped, NO_FAULTS, recv } from "../netns/lab/traffic.ts";
-import { Deployment, processesIn } from "./lab/deployment.ts";
+import { UNROUTABLE_SOURCE } from "../netns/lab/topology.ts";
+import { faults, gen, NO_FAULTS, recv } from "../netns/lab/traffic.ts";
+import { Deployment } from "./lab/deployment.ts";
 import { Engine, importStandIns, whyNoEngine } from "./lab/engine.ts";
+import { RelayHosts } from "./lab/hosts.ts";
+import { commandOf, processesIn, processIds, rightsOf } from "./lab/processes.ts";
 
 const reason = await whyNoEngine();
 if (reason !== undefined) console.log(`skipped: ${reason}`);
 
 const SERVICES = ["control-api", "credentials", "nats", "relay", "stats-aggregator"];
 
-let lab: Chain;
+let lab: RelayHosts;
 let engine: Engine;
 let host: Deployment;
 /** What joins later. */
-let otherNamespace: Namespace;
 let otherEngine: Engine;
 let folder: string;
 /** What there was before. */
 let links: string;
-
-async function linksOf(): Promise<string> {
-	const all = JSON.parse(await lab.relay.ip("-json", "link")) as { ifname: string; address: string }[];
-	return all.map(({ ifname, address }) => `${ifname} ${address}`).join("\n");
-}
-
-/** Sends what the rule takes and expects every datagram, once and in order. */
-async function flows(count = 1_000): Promise<void> {
-	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: count });
-	await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 2_000, count, source: UNROUTABLE_SOURCE });
-	const report = await receiver.report();
-	expect(faults(report)).toEqual(NO_FAULTS);
-	expect(report.receivedPackets).toBe(count);
-}
-
-/** Sends without end until something comes through: nobody asks the relay for anything. */
-async function flowsAgain(): Promise<void> {
-	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 100, idleSeconds: 60 });
-	const stop = genUntilStopped(lab.src, { to: "s0:239.1.1.1:5001", rate: 500, source: UNROUTABLE_SOURCE });
-	const report = await receiver.report();
-	await stop();
-	expect(report.receivedPackets).toBeGreaterThanOrEqual(100);
-	expect(report.duplicatedPackets).toBe(0);
-}
 
 /** Of a server that is known by a name which nobody here can look up. */
 async function certificatesIn(path: string): Promise<void> {
@@ -83,20 +52,11 @@ function blocksOf(heading: string): string[] {
 
 describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 	beforeAll(async () => {
-		lab = await chain();
-		otherNamespace = await Namespace.create("relay-b");
-		await connect(
-			{ namespace: lab.relay, name: "to-b", address: "10.9.0.1/24" },
-			{ namespace: otherNamespace, name: "from-a", address: "10.9.0.2/24" },
-		);
-		await connect(
-			{ namespace: otherNamespace, name: "out", address: "10.8.0.1/24" },
-			{ namespace: lab.dst, name: "d2", address: "10.8.0.2/24" },
-		);
+		lab = await RelayHosts.create();
 		folder = mkdtempSync("/tmp/sluice-guide-");
 		for (const file of ["compose.yaml", "compose.relay.yaml", "sluice"])
 			symlinkSync(`${import.meta.dir}/../../${file}`, `${folder}/${file}`);
-		links = await linksOf();
+		links = await lab.links();
 		engine = new Engine();
 		host = new Deployment(engine, { SLUICE_HOST_ID: "relay-a", SLUICE_WORKERS: "2" });
 		// Only what is built needs a network with a registry in it.
@@ -104,13 +64,12 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 		await importStandIns(engine);
 		await host.compose("build", "init");
 		await engine.stop();
-		await engine.start(lab.relay);
+		await engine.start(lab.a);
 	}, 400_000);
 
 	afterAll(async () => {
 		await otherEngine?.remove();
 		await engine?.remove();
-		await otherNamespace?.remove();
 		await lab?.remove();
 		if (folder) rmSync(folder, { recursive: true });
 	});
@@ -138,7 +97,7 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 			...["--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001"],
 		);
 		expect(answer).toBe("rule video: ACTIVE on relay-a\n");
-		await flows(5_000);
+		await lab.flows(5_000);
 		await until("the statistics say so", async () => {
 			const { rules } = JSON.parse(await host.sluice("control-api", "--json", "stats", "video"));
 			const { receivedPackets, forwardedPackets } = rules[0];
@@ -213,49 +172,41 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 	test.each(["nats", "control-api", "stats-aggregator", "credentials"])(
 		"a restart of %s costs no datagram",
 		async (service) => {
-			const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", idleSeconds: 3 });
-			const stop = genUntilStopped(lab.src, {
-				to: "s0:239.1.1.1:5001",
-				rate: 1_000,
-				source: UNROUTABLE_SOURCE,
+			await lab.flowThrough(host, async () => {
+				await host.compose("restart", service);
+				await host.healthy();
 			});
-			await host.compose("restart", service);
-			await host.healthy();
-			const sent = await stop();
-			const report = await receiver.report();
-			expect(faults(report)).toEqual(NO_FAULTS);
-			expect(report.receivedPackets).toBe(sent);
 			await host.active("video");
 		},
 	);
 
 	test("after a restart of the relay the rule flows without being asked", async () => {
 		await host.compose("restart", "relay");
-		await flowsAgain();
+		await lab.flowsAgain();
 		await host.healthy();
 		await host.active("video");
-		await flows();
+		await lab.flows();
 	});
 
 	test("a relay container whose keeper is killed comes back", async () => {
 		const before = await host.pidOf("relay");
 		process.kill(before, "SIGKILL");
-		await flowsAgain();
+		await lab.flowsAgain();
 		expect(await host.pidOf("relay")).not.toBe(before);
 		await host.healthy();
 		await host.active("video");
-		await flows();
+		await lab.flows();
 	});
 
 	test.each(["SIGTERM", "SIGKILL"] as const)(
 		"after %s to the engine the rules are back and flow",
 		async (signal) => {
 			await engine.stop(signal);
-			await engine.start(lab.relay);
-			await flowsAgain();
+			await engine.start(lab.a);
+			await lab.flowsAgain();
 			await host.healthy();
 			await host.active("video");
-			await flows();
+			await lab.flows();
 		},
 	);
 
@@ -267,27 +218,17 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 		const keeper = await host.pidOf("relay");
 		const kept = () => readdirSync(`/proc/${keeper}/fd`).length;
 		const before = kept();
-		const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", idleSeconds: 3 });
-		const stop = genUntilStopped(lab.src, {
-			to: "s0:239.1.1.1:5001",
-			rate: 1_000,
-			source: UNROUTABLE_SOURCE,
+		await lab.flowThrough(host, async () => {
+			for (let times = 0; times < 3; times += 1) {
+				const pid = await until("a supervisor runs", supervisor);
+				process.kill(pid, "SIGKILL");
+				await until("its successor has taken over", async () => {
+					const lines = (await host.compose("logs", "--no-log-prefix", "relay")).split("\n");
+					const taken = lines.filter((line) => line.includes('"msg":"worker is taken over"')).length;
+					return taken >= 2 * (times + 1) || undefined;
+				});
+			}
 		});
-		for (let times = 0; times < 3; times += 1) {
-			const pid = await until("a supervisor runs", supervisor);
-			process.kill(pid, "SIGKILL");
-			await until("its successor has taken over", async () => {
-				const lines = (await host.compose("logs", "--no-log-prefix", "relay")).split("\n");
-				return (
-					lines.filter((line) => line.includes('"msg":"worker is taken over"')).length >= 2 * (times + 1) ||
-					undefined
-				);
-			});
-		}
-		const sent = await stop();
-		const report = await receiver.report();
-		expect(faults(report)).toEqual(NO_FAULTS);
-		expect(report.receivedPackets).toBe(sent);
 		// Each death adds what is let go when the successor has settled.
 		await until("its keeper holds as much as before", () => kept() === before || undefined);
 	});
@@ -301,7 +242,7 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 			return state.startsWith("true") || Number(state.split(" ")[1]) > 0 || undefined;
 		});
 		await engine.docker("update", "--memory", "4g", "--memory-swap", "4g", id);
-		await flowsAgain();
+		await lab.flowsAgain();
 		await host.compose("up", "--detach", "--no-build", "relay");
 		await host.healthy();
 		await host.active("video");
@@ -332,22 +273,14 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 
 	test("the guide's commands from the host, of an upgrade, and of a backup work as they stand there", async () => {
 		const [fromHost = ""] = blocksOf("From the host");
-		const listed = await engine.shell(lab.relay, folder, fromHost.replaceAll("sudo ", ""));
+		const listed = await engine.shell(lab.a, folder, fromHost.replaceAll("sudo ", ""));
 		expect(listed).toContain("ACTIVE on relay-a");
 		expect(listed).toContain('"name":"video"');
 		const run = (script: string) =>
-			engine.shell(lab.relay, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${script}`);
+			engine.shell(lab.a, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${script}`);
 		const [asFile = "", whole = "", restore = ""] = blocksOf("Backup and restore");
 		await run(asFile);
-		const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", idleSeconds: 3 });
-		const stop = genUntilStopped(lab.src, {
-			to: "s0:239.1.1.1:5001",
-			rate: 1_000,
-			source: UNROUTABLE_SOURCE,
-		});
-		await run(whole);
-		const sent = await stop();
-		expect((await receiver.report()).receivedPackets).toBe(sent);
+		await lab.flowThrough(host, async () => void (await run(whole)));
 		const before = JSON.parse(await host.sluice("control-api", "--json", "rule", "show", "video"));
 		await run(restore);
 		await host.healthy();
@@ -355,7 +288,7 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 		const { rules } = JSON.parse(await host.sluice("control-api", "--json", "rule", "list"));
 		expect(rules).toHaveLength(1);
 		expect(JSON.stringify(before)).toContain(rules[0].uid);
-		await flows();
+		await lab.flows();
 	});
 
 	test("with TLS a second host joins with one file, and a stream goes through both", async () => {
@@ -363,23 +296,19 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 		await certificatesIn(`${folder}/tls`);
 		// Both settings, and one `up`.
 		const settingsThenUp = `${open.replace(/^docker.*$/m, "")}${secure}`;
-		await engine.shell(
-			lab.relay,
-			folder,
-			`export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${settingsThenUp}`,
-		);
+		await engine.shell(lab.a, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${settingsThenUp}`);
 		host = new Deployment(engine, {
 			...host.settings,
 			SLUICE_NATS_LISTEN: "10.9.0.1:4222",
 			SLUICE_NATS_TLS: `${folder}/tls`,
 		});
 		await host.healthy();
-		await engine.shell(lab.relay, folder, issue);
+		await engine.shell(lab.a, folder, issue);
 		const file = JSON.parse(readFileSync(`${folder}/relay-b.json`, "utf8"));
 		expect(file).toMatchObject({ url: "tls://10.9.0.1:4222", serverName: "nats.example" });
 		writeFileSync(`${folder}/misled.json`, JSON.stringify({ ...file, serverName: "other.example" }));
 		otherEngine = new Engine();
-		await otherEngine.start(otherNamespace);
+		await otherEngine.start(lab.b);
 		await engine.share("sluice:0.1.0", otherEngine);
 		const misled = new Deployment(
 			otherEngine,
@@ -394,7 +323,7 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 		// The other host has settings of its own, none, and the image already; nobody sits at its terminal.
 		rmSync(`${folder}/.env`);
 		const typed = second.replace(/^.* build$/m, "").replace(" exec ", " exec -T ");
-		expect(await otherEngine.shell(otherNamespace, folder, typed)).toContain("relay-a");
+		expect(await otherEngine.shell(lab.b, folder, typed)).toContain("relay-a");
 		const settings = { SLUICE_HOST_FILE: `${folder}/relay-b.json` };
 		const joined = new Deployment(otherEngine, settings, "compose.relay.yaml");
 		await joined.healthy();
@@ -420,47 +349,13 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 		const namespaces = readdirSync("/run/netns").sort();
 		await host.compose("down", "--timeout", "10");
 		expect(await host.containers()).toEqual([]);
-		const left = (await processesIn(lab.relay.name)).filter(
-			(name) => !["dockerd", "containerd"].includes(name),
-		);
+		const left = (await processesIn(lab.a.name)).filter((name) => !["dockerd", "containerd"].includes(name));
 		expect(left).toEqual([]);
-		expect(await linksOf()).toBe(links);
+		expect(await lab.links()).toBe(links);
 		expect(readdirSync("/run/netns").sort()).toEqual(namespaces);
 		// What was desired stays: the next `up` goes on with it.
 		await host.compose("up", "--detach", "--no-build");
-		await flowsAgain();
+		await lab.flowsAgain();
 		await host.compose("down", "--volumes");
 	});
 });
-
-interface Rights {
-	uid: string | undefined;
-	bounding: string | undefined;
-	newPrivileges: string;
-}
-
-function rightsOf(pid: number): Rights {
-	const status = readFileSync(`/proc/${pid}/status`, "utf8");
-	const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)`, "m").exec(status)?.[1];
-	return {
-		uid: field("Uid"),
-		bounding: field("CapBnd"),
-		newPrivileges: field("NoNewPrivs") === "1" ? "no" : "yes",
-	};
-}
-
-function commandOf(pid: number): string {
-	try {
-		return readFileSync(`/proc/${pid}/cmdline`, "utf8");
-	} catch {
-		return "";
-	}
-}
-
-/** A container's process 1 and all below it. */
-function processIds(pid: number): number[] {
-	const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-		readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
-	);
-	return [pid, ...children.flatMap(processIds)];
-}

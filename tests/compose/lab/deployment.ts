@@ -1,4 +1,4 @@
-import { must, type Outcome, until } from "../../netns/lab/commands.ts";
+import { type Outcome, until } from "../../netns/lab/commands.ts";
 import type { Engine } from "./engine.ts";
 
 interface Listed {
@@ -88,20 +88,4 @@ export class Deployment {
 			throw new Error(`${error.message}: ${last}`);
 		});
 	}
-}
-
-/** Processes in a network namespace, by what they are called. */
-export async function processesIn(namespace: string): Promise<string[]> {
-	const pids = (await must(["ip", "netns", "pids", namespace])).split("\n").filter(Boolean);
-	const names = await Promise.all(
-		pids.map((pid) =>
-			Bun.file(`/proc/${pid}/comm`)
-				.text()
-				.catch(() => ""),
-		),
-	);
-	return names
-		.map((name) => name.trim())
-		.filter(Boolean)
-		.sort();
 }

@@ -6,6 +6,7 @@ import type { Outcome } from "./commands.ts";
 import { until } from "./commands.ts";
 import { numbers } from "./figures.ts";
 import { type Namespace, temporaryFolder } from "./namespace.ts";
+import { publications } from "./publications.ts";
 
 const ROOT = resolve(import.meta.dir, "../../..");
 const LAUNCHER = resolve(ROOT, "sluice");
@@ -58,14 +59,6 @@ export interface WorkerFigures {
 	state: string;
 	restarts: number;
 	lastExit: string;
-}
-
-interface ToldWorker {
-	host: string;
-	worker: number;
-	/** Since it was last heard. */
-	ageSeconds: number;
-	stale: boolean;
 }
 
 export interface Answer {
@@ -264,22 +257,9 @@ export class Relay {
 		});
 	}
 
-	/** Waits until each worker that is there has published so many times more, as it does each second. */
+	/** Waits until each worker has published so many times more. */
 	async publications(count: number): Promise<void> {
-		const heard = new Map<string, { ageSeconds: number; times: number }>();
-		await until(`each worker has published ${count} times more`, async () => {
-			const all = JSON.parse(await this.sluice("stats", "--json")) as { workers: ToldWorker[] };
-			const workers = all.workers.filter(({ stale }) => !stale);
-			for (const { host, worker, ageSeconds } of workers) {
-				const { times, ...before } = heard.get(`${host} ${worker}`) ?? { ageSeconds, times: 0 };
-				heard.set(`${host} ${worker}`, {
-					ageSeconds,
-					times: ageSeconds < before.ageSeconds ? times + 1 : times,
-				});
-			}
-			const last = workers.map(({ host, worker }) => heard.get(`${host} ${worker}`)?.times ?? 0);
-			return last.length > 0 && last.every((times) => times >= count) ? true : undefined;
-		});
+		await publications(() => this.sluice("stats", "--json"), count);
 	}
 
 	async workers(): Promise<WorkerFigures[]> {

@@ -1,0 +1,50 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { must } from "../../netns/lab/commands.ts";
+
+/** Processes in a network namespace, by what they are called. */
+export async function processesIn(namespace: string): Promise<string[]> {
+	const pids = (await must(["ip", "netns", "pids", namespace])).split("\n").filter(Boolean);
+	const names = await Promise.all(
+		pids.map((pid) =>
+			Bun.file(`/proc/${pid}/comm`)
+				.text()
+				.catch(() => ""),
+		),
+	);
+	return names
+		.map((name) => name.trim())
+		.filter(Boolean)
+		.sort();
+}
+
+interface Rights {
+	uid: string | undefined;
+	bounding: string | undefined;
+	newPrivileges: string;
+}
+
+export function rightsOf(pid: number): Rights {
+	const status = readFileSync(`/proc/${pid}/status`, "utf8");
+	const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)`, "m").exec(status)?.[1];
+	return {
+		uid: field("Uid"),
+		bounding: field("CapBnd"),
+		newPrivileges: field("NoNewPrivs") === "1" ? "no" : "yes",
+	};
+}
+
+export function commandOf(pid: number): string {
+	try {
+		return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+	} catch {
+		return "";
+	}
+}
+
+/** A container's process 1 and all below it. */
+export function processIds(pid: number): number[] {
+	const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+		readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+	);
+	return [pid, ...children.flatMap(processIds)];
+}
