@@ -9,10 +9,11 @@ import { LogLevelsSchema } from "@sluice/proto/gen/log";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
 import type { Logger } from "pino";
-import { HostEvents } from "./events/host-events.ts";
+import { hostEvents } from "./events/host-events.ts";
 import { ruleEvents } from "./events/rule-events.ts";
 import { Forgetting } from "./hosts/forgetting.ts";
 import { HostView } from "./hosts/host-view.ts";
+import { HostPresence } from "./hosts/presence.ts";
 import { Recovery } from "./hosts/recovery.ts";
 import { WorkerRestart } from "./hosts/worker-restart.ts";
 import { ConnectionWatch } from "./nats/connection-watch.ts";
@@ -29,6 +30,7 @@ import { VERSION } from "./version.ts";
 
 export interface RunningControlApi extends ControlApi {
 	readonly book: RuleBook;
+	readonly presence: HostPresence;
 	readonly clusterId: string;
 	/** False while what is known may be out of date. */
 	readonly current: boolean;
@@ -62,7 +64,8 @@ export async function startControlApi(
 	const book = new RuleBook(rules);
 	const view = new HostView(hosts);
 	const publisher = new EventPublisher(nc, sayDropped(natsLogger));
-	const hostEvents = new HostEvents(view, publisher);
+	const presence = new HostPresence(view);
+	presence.onChange(hostEvents(publisher));
 	const writer = new RuleWriter(
 		book,
 		new RuleLog(
@@ -100,6 +103,7 @@ export async function startControlApi(
 	return {
 		...api,
 		book,
+		presence,
 		clusterId: storage.clusterId,
 		get current() {
 			return rules.current && hosts.current;
@@ -108,7 +112,7 @@ export async function startControlApi(
 		async stop() {
 			await service.stop();
 			api.uploads.close();
-			hostEvents.stop();
+			presence.stop();
 			for (const snapshot of [rules, hosts, levels]) snapshot.stop();
 		},
 	};

@@ -68,6 +68,8 @@ export interface BucketSnapshot<Value> {
 	readonly stream: StreamIdentity;
 	/** False while the connection is away or the bucket is missing: `entries` is then what was last seen. */
 	readonly current: boolean;
+	/** Since when it is, performance.now(); infinite while it is not. */
+	readonly currentSinceMs: number;
 	/** Called after each change that came after the initial data, in stream order; returns the way to stop. */
 	onChange(callback: (change: SnapshotChange<Value>) => void): () => void;
 	/** Waits until everything the stream holds now is in `entries`; throws `unavailable` after the time. */
@@ -117,6 +119,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	#entries = new Map<string, SnapshotEntry<Value>>();
 	#lastSequence = 0n;
 	#current = false;
+	#becameCurrentMs = 0;
 	#stopped = false;
 	/** The last that was complete. */
 	#reading: Reading<Value> | undefined;
@@ -165,6 +168,10 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 
 	get current(): boolean {
 		return this.#current && !this.#nc.isClosed();
+	}
+
+	get currentSinceMs(): number {
+		return this.current ? this.#becameCurrentMs : Number.POSITIVE_INFINITY;
 	}
 
 	async start(): Promise<void> {
@@ -327,6 +334,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#entries = reading.entries;
 		this.#lastSequence = maximum(reading.lastSequence, lastInStream);
 		this.#current = true;
+		this.#becameCurrentMs = performance.now();
 		if (reading.fresh && !firstReading) this.#announceDifferences(previous, another || wentBack);
 		this.#waiters.wake();
 	}

@@ -25,8 +25,8 @@ afterEach(async () => {
 	await cluster.stop();
 });
 
-/** Hosts are looked at each quarter of a second. */
-async function looks(): Promise<void> {
+/** Longer than what is told takes to come. */
+async function aWhile(): Promise<void> {
 	const since = Date.now();
 	await until(() => Date.now() - since > 600);
 }
@@ -100,10 +100,10 @@ test("a host that keeps writing while NATS is away for longer is not told to be 
 	const listed = async () =>
 		(await cluster.nc.request(requests.ruleList, "{}", { timeout: 200 }).catch(() => undefined))?.string();
 	await until(async () => (await listed())?.startsWith("{") ?? false);
-	// Time to look twice before it is heard again, and after.
-	await looks();
+	// Before it is heard again, and after.
+	await aWhile();
 	await cluster.writeHost({ host: "relay-b" });
-	await looks();
+	await aWhile();
 	await cluster.put(exampleRule("video"));
 	await until(() => heard.some(({ subject }) => subject.endsWith(".added")));
 	// Neither gone, nor, since that was said to nobody, there again.

@@ -47,6 +47,8 @@ test("changes of rules and hosts are told as events, with heartbeats between", a
 		() => lab.cluster.writeHost({ host: "relay-b", appliedSequence: 3n }),
 	);
 	expect(gone).toContain('event: host\ndata: {"host":"relay-b","gone":false,"appliedSequence":"3"}\n\n');
+	await lab.cluster.writeHost({ host: "relay-c" });
+	await until(() => lab.api.hosts.snapshot.entries.has("relay-c"));
 	const stopped = await eventsUntil(await lab.request("/v1/events"), /"host":"relay-c","gone":true/, () =>
 		lab.cluster.writeHost({ host: "relay-c", stopped: true }),
 	);

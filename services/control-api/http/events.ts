@@ -12,8 +12,6 @@ export interface EventLimits {
 
 const eventLimits: EventLimits = { clients: 64, backlog: 1_000, heartbeatMs: 15_000 };
 
-const GONE_CHECK_MS = 1_000;
-
 interface Client {
 	readonly controller: ReadableStreamDefaultController<Uint8Array>;
 	close(): void;
@@ -30,6 +28,7 @@ export class EventFeed {
 	constructor(api: RunningControlApi, bounds: EventLimits = eventLimits) {
 		this.#api = api;
 		this.#limits = bounds;
+		for (const [host, seen] of api.hosts.observed()) if (!isPresent(seen)) this.#gone.add(host);
 		this.#ends.push(
 			api.book.snapshot.onChange(({ key, entry, revision }) => {
 				const uid = entry?.value.uid ?? "";
@@ -39,25 +38,21 @@ export class EventFeed {
 					revision,
 				);
 			}),
+			api.presence.onChange(({ host, gone, stopped }) => {
+				if (!gone) return;
+				this.#gone.add(host);
+				this.#send("host", { host, gone, stopped });
+			}),
 			api.hosts.snapshot.onChange(({ key, entry, previous }) => {
-				if (entry?.value.stopped === true) return this.#tellGone(key, true);
+				if (entry?.value.stopped === true) return;
 				const back = this.#gone.delete(key);
-				if (entry === undefined) this.#send("host", { host: key, gone: true, stopped: false });
-				else if (back || recordDiffers(previous?.value, entry.value)) {
-					this.#send("host", {
-						host: key,
-						gone: false,
-						appliedSequence: String(entry.value.appliedSequence),
-					});
-				}
+				if (entry === undefined || !(back || recordDiffers(previous?.value, entry.value))) return;
+				const appliedSequence = String(entry.value.appliedSequence);
+				this.#send("host", { host: key, gone: false, appliedSequence });
 			}),
 		);
 		const heartbeat = setInterval(() => this.#broadcast(": still here\n\n"), bounds.heartbeatMs);
-		const goneCheck = setInterval(() => this.#noticeGone(), GONE_CHECK_MS);
-		this.#ends.push(
-			() => clearInterval(heartbeat),
-			() => clearInterval(goneCheck),
-		);
+		this.#ends.push(() => clearInterval(heartbeat));
 	}
 
 	/** A stream for one more client; refuses when there are enough. */
@@ -104,17 +99,6 @@ export class EventFeed {
 			if ((client.controller.desiredSize ?? 0) < -this.#limits.backlog) this.#close(client);
 			else client.controller.enqueue(chunk);
 		}
-	}
-
-	#noticeGone(): void {
-		for (const [host, seen] of this.#api.hosts.observed())
-			if (!isPresent(seen)) this.#tellGone(host, seen.record.stopped);
-	}
-
-	#tellGone(host: string, stopped: boolean): void {
-		if (this.#gone.has(host)) return;
-		this.#gone.add(host);
-		this.#send("host", { host, gone: true, stopped });
 	}
 }
 
