@@ -24,7 +24,10 @@ export async function idle(lane: Lane, effort: Effort): Promise<Figures> {
 	const settles = lane.running.relay !== undefined && !effort.quick;
 	const settledSeconds = settles ? await settle(lane) : 0;
 	const pids = await lane.network.relayPids();
-	const { percent: cpuPercent, ...taken } = await cpuOf(pids, effort.quick ? QUICK_SECONDS : THOROUGH_SECONDS);
+	const { percent: cpuPercent, ...taken } = await cpuOf(
+		pids,
+		effort.quick ? QUICK_SECONDS : THOROUGH_SECONDS,
+	);
 	const figures = {
 		cpuPercent,
 		settledSeconds,
