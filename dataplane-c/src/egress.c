@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "counters.h"
+#include "egress_count.h"
+#include "egress_refusal.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -17,8 +18,7 @@
 #define ANSWERS_PER_SAMPLE 256u
 #define SLOTS_PER_SAMPLE   64u
 
-#define NO_PLAN          UINT32_MAX
-#define WITHOUT_SEGMENTS offsetof(struct egress_control, segment_header)
+#define NO_PLAN UINT32_MAX
 
 _Static_assert(offsetof(struct egress_control, ttl_header) == CMSG_SPACE(sizeof(struct in_pktinfo)),
 	       "control messages follow each other as the kernel walks them");
@@ -26,7 +26,8 @@ _Static_assert(offsetof(struct egress_control, tos_header) -
 			       offsetof(struct egress_control, ttl_header) ==
 		       CMSG_SPACE(sizeof(int)),
 	       "control messages follow each other as the kernel walks them");
-_Static_assert(sizeof(struct egress_control) - WITHOUT_SEGMENTS == CMSG_SPACE(sizeof(uint16_t)),
+_Static_assert(sizeof(struct egress_control) - EGRESS_WITHOUT_SEGMENTS ==
+		       CMSG_SPACE(sizeof(uint16_t)),
 	       "control messages follow each other as the kernel walks them");
 
 static void prepare_message(struct egress *egress, uint32_t index)
@@ -133,106 +134,7 @@ void egress_sample(struct egress *egress, const struct table *table)
 	answers_count(&egress->answers, table, egress->counters);
 }
 
-/* ---- counting ---------------------------------------------------------- */
-
-static void count_sent(const struct egress *egress, const struct egress_account *account)
-{
-	uint64_t *steps = egress->counters + SLUICE_WORKER_SEGMENTS_PER_SEND;
-	struct ledger *ledger = egress->ledger;
-
-	ledger_add(ledger, &account->output[SLUICE_OUTPUT_ELIGIBLE_PACKETS], account->datagrams);
-	ledger_add(ledger, &account->output[SLUICE_OUTPUT_SENT_PACKETS], account->datagrams);
-	ledger_add(ledger, &account->output[SLUICE_OUTPUT_SENT_BYTES], account->bytes);
-	ledger_add(ledger, &steps[histogram_step(account->datagrams)], 1);
-	ledger_settle(ledger, account->datagrams);
-}
-
-static void count_failed(const struct egress *egress, const struct egress_account *account,
-			 int error)
-{
-	struct ledger *ledger = egress->ledger;
-
-	ledger_add(ledger, &account->output[SLUICE_OUTPUT_ELIGIBLE_PACKETS], account->datagrams);
-	ledger_add(ledger, &account->output[SLUICE_OUTPUT_FAILED_PACKETS], account->datagrams);
-	ledger_add(ledger, &account->output[SLUICE_OUTPUT_FAILED_BY_REASON + failure_of(error)],
-		   account->datagrams);
-	ledger_settle(ledger, account->datagrams);
-}
-
-/* Once per socket and error: what repeats is in the counters. */
-static void report(struct egress *egress, struct egress_socket *socket, int error)
-{
-	uint64_t bit = UINT64_C(1) << ((unsigned)error % 64);
-
-	if (socket->reported & bit)
-		return;
-	socket->reported |= bit;
-	journal_write(egress->journal, JOURNAL_WARN, SLUICE_FACILITY_EGRESS,
-		      "slot %u, interface %u: sending failed: %s (logged once, counted always)",
-		      egress->slot, socket->ifindex, sluice_error_text(error));
-}
-
 /* ---- sending ----------------------------------------------------------- */
-
-/* Is the refused send to be tried once more? */
-static bool tries_again(struct egress *egress, const struct egress_socket *socket, int error,
-			uint32_t tries)
-{
-	return answers_allow_retry(&egress->answers, (uint32_t)(socket - egress->sockets),
-				   socket->fd, error, tries);
-}
-
-/* One datagram of a refused send: the message as it is, but with one vector and no segments. */
-static int send_one(struct egress *egress, const struct egress_socket *socket,
-		    const struct msghdr *refused, struct iovec *vector)
-{
-	struct msghdr message = *refused;
-
-	message.msg_iov = vector;
-	message.msg_iovlen = 1;
-	message.msg_controllen = WITHOUT_SEGMENTS;
-	for (uint32_t tries = 1;; tries++) {
-		int error;
-
-		if (sendmsg(socket->fd, &message, MSG_DONTWAIT) >= 0)
-			return 0;
-		error = errno;
-		if (!tries_again(egress, socket, error, tries))
-			return error;
-	}
-}
-
-/* Each vector holds whole segments, but for the very last. */
-static void send_plainly(struct egress *egress, struct egress_socket *socket, uint32_t index)
-{
-	const struct msghdr *message = &egress->messages[index].msg_hdr;
-	struct egress_account account = egress->accounts[index];
-	const size_t segment_bytes = account.segment_bytes;
-
-	counter_add(&egress->counters[SLUICE_WORKER_SEGMENTATION_FALLBACKS], 1);
-	account.datagrams = 1;
-	for (size_t vector = 0; vector < message->msg_iovlen; vector++) {
-		uint8_t *bytes = message->msg_iov[vector].iov_base;
-		size_t left = message->msg_iov[vector].iov_len;
-
-		while (left) {
-			struct iovec one = { bytes, left < segment_bytes ? left : segment_bytes };
-			int error;
-
-			ledger_begin(egress->ledger, 1);
-			error = send_one(egress, socket, message, &one);
-			account.bytes = (uint32_t)one.iov_len;
-			if (error) {
-				report(egress, socket, error);
-				count_failed(egress, &account, error);
-			} else {
-				count_sent(egress, &account);
-			}
-			bytes += one.iov_len;
-			left -= one.iov_len;
-		}
-	}
-}
 
 /* How many messages from `index` on can be handed over as they are, in one call. */
 static uint32_t sendable(const struct egress *egress, const struct egress_socket *socket,
@@ -253,38 +155,6 @@ static uint32_t sendable(const struct egress *egress, const struct egress_socket
 	return end - index;
 }
 
-/* The send of message `index` was refused for the `tries`th time. True: it is dealt with. False: try it again. */
-static bool answer_error(struct egress *egress, struct egress_socket *socket, uint32_t index,
-			 int error, uint32_t tries)
-{
-	const bool segments = egress->accounts[index].segment_bytes != 0;
-
-	if (segments && (error == EIO || error == EINVAL)) {
-		/*
-		 * EIO: the device can't. EINVAL can also mean that one route's MTU is smaller
-		 * than the device's (kernels that do not say EMSGSIZE), which is no reason to
-		 * give up for every output of the socket.
-		 */
-		if (error == EIO || ++socket->refused_segments == EGRESS_REFUSALS_BELIEVED) {
-			journal_write(egress->journal, JOURNAL_WARN, SLUICE_FACILITY_EGRESS,
-				      "slot %u, interface %u: no UDP_SEGMENT (%s), sending plainly",
-				      egress->slot, socket->ifindex, sluice_error_text(error));
-			socket->segmentation = false;
-		}
-		send_plainly(egress, socket, index);
-		return true;
-	}
-	if (segments && error == EMSGSIZE) {
-		send_plainly(egress, socket, index);
-		return true;
-	}
-	if (tries_again(egress, socket, error, tries))
-		return false;
-	report(egress, socket, error);
-	count_failed(egress, &egress->accounts[index], error);
-	return true;
-}
-
 static void send_gathered(struct egress *egress, struct egress_socket *socket)
 {
 	uint32_t index = 0;
@@ -296,13 +166,13 @@ static void send_gathered(struct egress *egress, struct egress_socket *socket)
 		int sent;
 
 		if (!count) {
-			send_plainly(egress, socket, index++);
+			egress_send_plainly(egress, socket, index++);
 			continue;
 		}
 		ledger_begin(egress->ledger, datagrams);
 		sent = sendmmsg(socket->fd, &egress->messages[index], count, MSG_DONTWAIT);
 		if (sent < 0) {
-			if (answer_error(egress, socket, index, errno, ++tries)) {
+			if (egress_answer_error(egress, socket, index, errno, ++tries)) {
 				index++;
 				tries = 0;
 			}
@@ -312,7 +182,7 @@ static void send_gathered(struct egress *egress, struct egress_socket *socket)
 		for (uint32_t end = index + (uint32_t)sent; index < end; index++) {
 			if (egress->accounts[index].segment_bytes)
 				socket->refused_segments = 0;
-			count_sent(egress, &egress->accounts[index]);
+			egress_count_sent(egress, &egress->accounts[index]);
 		}
 	}
 }
@@ -324,9 +194,9 @@ void egress_flush(struct egress *egress)
 	if (egress->message_count && socket->fd >= 0) {
 		send_gathered(egress, socket);
 	} else if (egress->message_count) {
-		report(egress, socket, EBADF);
+		egress_report(egress, socket, EBADF);
 		for (uint32_t index = 0; index < egress->message_count; index++)
-			count_failed(egress, &egress->accounts[index], EBADF);
+			egress_count_failed(egress, &egress->accounts[index], EBADF);
 	}
 	egress->message_count = 0;
 	egress->vector_count = 0;
@@ -379,7 +249,7 @@ static bool was_sent(struct egress *egress, const struct sluice_output_record *o
 		return false;
 	if (step == LEDGER_IN_FLIGHT) {
 		account = account_for(egress, output, send);
-		count_sent(egress, &account);
+		egress_count_sent(egress, &account);
 	}
 	return true;
 }
@@ -393,7 +263,7 @@ static void gather(struct egress *egress, const struct sluice_output_record *out
 
 	header->msg_iov = send->vectors;
 	header->msg_iovlen = send->vector_count;
-	header->msg_controllen = send->segment_bytes ? sizeof(*control) : WITHOUT_SEGMENTS;
+	header->msg_controllen = send->segment_bytes ? sizeof(*control) : EGRESS_WITHOUT_SEGMENTS;
 	control->source.ipi_ifindex = (int)output->ifindex;
 	control->source.ipi_spec_dst.s_addr = output->source_be;
 	control->ttl = output->ttl;

@@ -25,6 +25,7 @@
 #define SLUICE_EGRESS_H
 
 #include <netinet/in.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 #include "egress_errors.h"
@@ -68,6 +69,9 @@ struct egress_control {
 	uint16_t segment_bytes;
 	uint16_t segment_padding[3];
 };
+
+/* Bytes of it that a message without segments has. */
+#define EGRESS_WITHOUT_SEGMENTS offsetof(struct egress_control, segment_header)
 
 /* For the counters, when the message was sent. */
 struct egress_account {
