@@ -1,6 +1,6 @@
 /* Parsing: what is a datagram, what is dropped and why, and that no byte beyond the frame is read. */
-#include "../src/frame.h"
 #include "expect.h"
+#include "sample.h"
 
 #include <arpa/inet.h>
 #include <linux/virtio_net.h>
@@ -8,74 +8,6 @@
 #include <string.h>
 
 #define GSO_UDP_L4 5
-#define ETHERNET   14u
-#define IP         ETHERNET
-#define UDP        (ETHERNET + 20u)
-#define PAYLOAD    (UDP + 8u)
-
-/* One datagram of `payload_bytes` in a frame, and what the capture says of it. */
-struct sample {
-	uint8_t bytes[2048];
-	struct frame frame;
-};
-
-static void put16(uint8_t *at, uint16_t value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
-}
-
-static uint16_t checksum(const uint8_t *bytes, size_t count, uint32_t sum)
-{
-	for (size_t at = 0; at < count; at++)
-		sum += at % 2 ? bytes[at] : (uint32_t)bytes[at] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
-static void seal_ip(uint8_t *ip)
-{
-	put16(ip + 10, 0);
-	put16(ip + 10, checksum(ip, (size_t)(ip[0] & 15) * 4, 0));
-}
-
-static void seal_udp(const uint8_t *ip, uint8_t *udp, uint16_t udp_bytes)
-{
-	uint32_t pseudo = 17 + udp_bytes;
-	uint16_t sum;
-
-	for (unsigned at = 12; at < 20; at += 2)
-		pseudo += (uint32_t)(ip[at] << 8 | ip[at + 1]);
-	put16(udp + 6, 0);
-	sum = checksum(udp, udp_bytes, pseudo);
-	put16(udp + 6, sum ? sum : 0xffff);
-}
-
-static struct sample sample_of(uint16_t payload_bytes)
-{
-	static const uint8_t addresses[8] = { 10, 0, 0, 5, 239, 1, 1, 1 };
-	struct sample sample = { .bytes = { 0x01, 0x00, 0x5e, 1, 1, 1, 2, 0, 0, 0, 0, 1, 8, 0 } };
-	uint8_t *ip = sample.bytes + IP;
-	uint8_t *udp = sample.bytes + UDP;
-
-	ip[0] = 0x45;
-	put16(ip + 2, (uint16_t)(28 + payload_bytes));
-	put16(ip + 6, 0x4000); /* don't fragment */
-	ip[8] = 16;
-	ip[9] = 17;
-	memcpy(ip + 12, addresses, sizeof(addresses));
-	put16(udp, 4000);
-	put16(udp + 2, 5001);
-	put16(udp + 4, (uint16_t)(8 + payload_bytes));
-	for (unsigned at = 0; at < payload_bytes; at++)
-		udp[8 + at] = (uint8_t)(at * 7 + 1);
-	seal_ip(ip);
-	seal_udp(ip, udp, (uint16_t)(8 + payload_bytes));
-	sample.frame.captured = PAYLOAD + payload_bytes;
-	sample.frame.length = sample.frame.captured;
-	return sample;
-}
 
 /* Parses from memory that ends where the frame ends, so that ASan sees a byte too far. */
 static enum sluice_drop parse(struct sample *sample, struct datagrams *datagrams)
@@ -163,7 +95,7 @@ static void bad_ip_headers_are_dropped(void)
 			expected = SLUICE_DROP_BAD_IP_HEADER;
 		} else {
 			/* What lies there as options is the UDP header: 4000 is no option of any length. */
-			seal_ip(sample.bytes + IP);
+			sample_seal_ip(sample.bytes + IP);
 			if ((first & 15) > 5)
 				expected = SLUICE_DROP_BAD_IP_HEADER;
 		}
@@ -172,26 +104,11 @@ static void bad_ip_headers_are_dropped(void)
 	for (uint16_t total = 0; total < 28; total++) {
 		struct sample sample = sample_of(64);
 
-		put16(sample.bytes + IP + 2, total);
-		seal_ip(sample.bytes + IP);
+		sample_put16(sample.bytes + IP + 2, total);
+		sample_seal_ip(sample.bytes + IP);
 		EXPECT_EQUAL(drop_of(&sample),
 			     total < 20 ? SLUICE_DROP_BAD_IP_HEADER : SLUICE_DROP_BAD_UDP_LENGTH);
 	}
-}
-
-/* `count` bytes of options, a multiple of 4, in a header that says so. */
-static struct sample with_options(const uint8_t *options, uint32_t count)
-{
-	struct sample sample = sample_of(64);
-
-	memmove(sample.bytes + UDP + count, sample.bytes + UDP, 72);
-	memcpy(sample.bytes + UDP, options, count);
-	sample.bytes[IP] = (uint8_t)(0x45 + count / 4);
-	put16(sample.bytes + IP + 2, (uint16_t)(28 + 64 + count));
-	seal_ip(sample.bytes + IP);
-	sample.frame.captured += count;
-	sample.frame.length += count;
-	return sample;
 }
 
 static void ip_options_are_stepped_over(void)
@@ -206,7 +123,7 @@ static void ip_options_are_stepped_over(void)
 	uint8_t longest[40];
 
 	for (size_t at = 0; at < sizeof(valid) / sizeof(valid[0]); at++) {
-		struct sample sample = with_options(valid[at], 12);
+		struct sample sample = sample_with_options(valid[at], 12);
 		struct datagrams datagrams;
 
 		EXPECT_EQUAL(parse(&sample, &datagrams), FRAME_OK);
@@ -215,7 +132,7 @@ static void ip_options_are_stepped_over(void)
 	}
 	memset(longest, 1, sizeof(longest));
 	for (uint32_t count = 0; count <= sizeof(longest); count += 4) {
-		struct sample sample = with_options(longest, count);
+		struct sample sample = sample_with_options(longest, count);
 
 		EXPECT_EQUAL(drop_of(&sample), FRAME_OK);
 	}
@@ -235,7 +152,7 @@ static void options_that_do_not_fit_are_dropped(void)
 	};
 
 	for (size_t at = 0; at < sizeof(invalid) / sizeof(invalid[0]); at++) {
-		struct sample sample = with_options(invalid[at], 4);
+		struct sample sample = sample_with_options(invalid[at], 4);
 
 		EXPECT_EQUAL(drop_of(&sample), SLUICE_DROP_BAD_IP_HEADER);
 	}
@@ -248,8 +165,8 @@ static void udp_lengths_are_checked_against_the_packet(void)
 		struct datagrams datagrams;
 		enum sluice_drop drop;
 
-		put16(sample.bytes + UDP + 4, length);
-		put16(sample.bytes + UDP + 6, 0);
+		sample_put16(sample.bytes + UDP + 4, length);
+		sample_put16(sample.bytes + UDP + 6, 0);
 		drop = parse(&sample, &datagrams);
 		if (length < 8 || length > 72) {
 			EXPECT_EQUAL(drop, SLUICE_DROP_BAD_UDP_LENGTH);
@@ -267,8 +184,8 @@ static void fragments_are_dropped(void)
 	for (size_t at = 0; at < sizeof(fragments) / sizeof(fragments[0]); at++) {
 		struct sample sample = sample_of(64);
 
-		put16(sample.bytes + IP + 6, fragments[at]);
-		seal_ip(sample.bytes + IP);
+		sample_put16(sample.bytes + IP + 6, fragments[at]);
+		sample_seal_ip(sample.bytes + IP);
 		EXPECT_EQUAL(drop_of(&sample), SLUICE_DROP_FRAGMENT);
 	}
 }
@@ -279,19 +196,10 @@ static void other_protocols_are_dropped(void)
 	struct sample arp = sample_of(64);
 
 	tcp.bytes[IP + 9] = 6;
-	seal_ip(tcp.bytes + IP);
+	sample_seal_ip(tcp.bytes + IP);
 	EXPECT_EQUAL(drop_of(&tcp), SLUICE_DROP_NOT_UDP);
-	put16(arp.bytes + 12, 0x0806);
+	sample_put16(arp.bytes + 12, 0x0806);
 	EXPECT_EQUAL(drop_of(&arp), SLUICE_DROP_NOT_UDP);
-}
-
-static void insert_tag(struct sample *sample, uint16_t ethertype, uint16_t tci)
-{
-	memmove(sample->bytes + 16, sample->bytes + 12, sample->frame.captured - 12);
-	put16(sample->bytes + 12, ethertype);
-	put16(sample->bytes + 14, tci);
-	sample->frame.captured += 4;
-	sample->frame.length += 4;
 }
 
 static void a_tag_in_the_metadata_or_in_the_frame_is_the_vlan(void)
@@ -307,7 +215,7 @@ static void a_tag_in_the_metadata_or_in_the_frame_is_the_vlan(void)
 
 	for (unsigned at = 0; at < 2; at++) {
 		sample = sample_of(64);
-		insert_tag(&sample, ethertypes[at], 0xe00c);
+		sample_insert_tag(&sample, ethertypes[at], 0xe00c);
 		EXPECT_EQUAL(parse(&sample, &datagrams), FRAME_OK);
 		EXPECT_EQUAL(datagrams.vlan, 12);
 		EXPECT_EQUAL(datagrams.payload_bytes, 64);
@@ -333,11 +241,11 @@ static void two_tags_are_dropped(void)
 	struct sample one_each = sample_of(64);
 	struct sample both_inside = sample_of(64);
 
-	insert_tag(&one_each, 0x8100, 5);
+	sample_insert_tag(&one_each, 0x8100, 5);
 	both_inside = one_each;
 	one_each.frame.vlan_valid = true;
 	EXPECT_EQUAL(drop_of(&one_each), SLUICE_DROP_DOUBLE_TAGGED);
-	insert_tag(&both_inside, 0x88a8, 6);
+	sample_insert_tag(&both_inside, 0x88a8, 6);
 	EXPECT_EQUAL(drop_of(&both_inside), SLUICE_DROP_DOUBLE_TAGGED);
 	/* Cut inside the tag. */
 	both_inside.frame.captured = 16;
@@ -374,7 +282,7 @@ static void the_udp_checksum_is_verified_unless_vouched_for(void)
 	EXPECT_EQUAL(drop_of(&sample), FRAME_OK);
 	/* 0: the sender made none (RFC 768). */
 	sample.frame.checksum_vouched = false;
-	put16(sample.bytes + UDP + 6, 0);
+	sample_put16(sample.bytes + UDP + 6, 0);
 	EXPECT_EQUAL(drop_of(&sample), FRAME_OK);
 }
 
