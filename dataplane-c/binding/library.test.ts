@@ -4,7 +4,7 @@ import { join } from "node:path";
 /** Loads the library in a process of its own; what it says. */
 async function load(environment: Record<string, string>): Promise<string> {
 	const script = `
-		import { probeFeatures } from ${JSON.stringify(join(import.meta.dir, "supervisor.ts"))};
+		import { probeFeatures } from ${JSON.stringify(join(import.meta.dir, "host.ts"))};
 		try { console.log(probeFeatures().kernelMajor >= 5 ? "loaded" : "odd"); }
 		catch (error) { console.log(error.message); }`;
 	const job = Bun.spawn([process.execPath, "--no-install", "-e", script], {

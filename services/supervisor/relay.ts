@@ -4,6 +4,7 @@ import {
 	RULE_COUNTERS,
 	WORKER_COUNTERS,
 } from "@sluice/dataplane/counters";
+import { probeFeatures } from "@sluice/dataplane/host";
 import { ABI_VERSION, LIMITS } from "@sluice/dataplane/layout";
 import { TableBuilder } from "@sluice/dataplane/records";
 import * as dataplane from "@sluice/dataplane/supervisor";
@@ -60,7 +61,7 @@ export interface RelayParts {
 export function makeRelay(parts: RelayParts): Relay {
 	const { config, workers, logger, keeping, inheritance } = parts;
 	const open = new OpenResources();
-	const features = dataplane.probeFeatures();
+	const features = probeFeatures();
 	logger.facility("interfaces").debug(features, "kernel features");
 	const oldMemberships = inheritance?.memberships ?? [];
 	const sockets = new KeptSockets(

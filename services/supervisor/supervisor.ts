@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { readEvents } from "@sluice/dataplane/events";
+import { linkDriver, readLinks } from "@sluice/dataplane/host";
 import { ABI_VERSION } from "@sluice/dataplane/layout";
 import { stopMessage } from "@sluice/dataplane/messages";
 import { openProcess } from "@sluice/dataplane/process";
@@ -330,7 +331,7 @@ export class Supervisor {
 }
 
 function reportedLinks() {
-	return dataplane.readLinks().map(({ up, running, ...link }) => {
-		return { ...link, up: up && running, driver: dataplane.linkDriver(link.name) };
+	return readLinks().map(({ up, running, ...link }) => {
+		return { ...link, up: up && running, driver: linkDriver(link.name) };
 	});
 }

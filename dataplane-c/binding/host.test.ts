@@ -1,0 +1,56 @@
+import { expect, test } from "bun:test";
+import { type Link, probeFeatures, readLinks } from "./host.ts";
+
+interface IpAddress {
+	ifname: string;
+	ifindex: number;
+	mtu: number;
+	flags: string[];
+	address?: string;
+	link_type: string;
+	addr_info: { family: string; local: string; secondary?: boolean }[];
+}
+
+function dotted(address: number): string {
+	return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join(".");
+}
+
+function linksByIp() {
+	const shown = JSON.parse(Bun.spawnSync(["ip", "-json", "addr"]).stdout.toString()) as IpAddress[];
+	return shown.map((link) => ({
+		name: link.ifname,
+		ifindex: link.ifindex,
+		mtu: link.mtu,
+		up: link.flags.includes("UP"),
+		running: link.flags.includes("LOWER_UP"),
+		loopback: link.flags.includes("LOOPBACK"),
+		addresses: link.addr_info.filter(({ family }) => family === "inet").map(({ local }) => local),
+	}));
+}
+
+function linksByLibrary() {
+	return readLinks().map(({ mac: _, addresses, ...link }) => ({ ...link, addresses: addresses.map(dotted) }));
+}
+
+test("links and addresses are those that ip shows", () => {
+	// Something else on this machine may change links between the two.
+	for (let attempt = 0; attempt < 20; attempt++) {
+		if (Bun.deepEquals(linksByLibrary(), linksByIp())) break;
+	}
+	expect(linksByLibrary()).toEqual(linksByIp());
+});
+
+test("the loopback has no MAC and is at 127.0.0.1", () => {
+	const { name, mac, addresses } = readLinks().find(({ loopback }) => loopback) as Link;
+	expect({ name, mac, first: dotted(addresses[0] ?? 0) }).toEqual({
+		name: "lo",
+		mac: "00:00:00:00:00:00",
+		first: "127.0.0.1",
+	});
+});
+
+test("features name the kernel", () => {
+	const { kernelMajor, kernelMinor } = probeFeatures();
+	const release = Bun.spawnSync(["uname", "-r"]).stdout.toString();
+	expect(release).toStartWith(`${kernelMajor}.${kernelMinor}.`);
+});
