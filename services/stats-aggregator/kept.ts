@@ -132,8 +132,8 @@ function takeFormer(host: HostFold, part: number, run: Run): void {
 	}
 }
 
-function areSame(rows: Rows, before: Rows | undefined): boolean {
-	return [...rows].every(([uid, row]) => before?.get(uid) === row);
+function areSame(rows: Rows, before: Rows): boolean {
+	return [...rows].every(([uid, row]) => before.get(uid) === row);
 }
 
 /**

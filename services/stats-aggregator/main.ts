@@ -1,13 +1,10 @@
-import { toBinary } from "@bufbuild/protobuf";
-import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { keepAliveFile } from "@sluice/lib/alive-file";
 import { aggregatorConfig, onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
-import { CONTENT_TYPE_HEADER, JSON_CONTENT_TYPE } from "@sluice/lib/headers";
 import { followHostRecords } from "@sluice/lib/host-records";
-import { toJsonText } from "@sluice/lib/json";
-import { followBucket } from "@sluice/lib/kv-snapshot";
+import { type BucketSnapshot, followBucket } from "@sluice/lib/kv-snapshot";
 import { createLogger, type ServiceLogger } from "@sluice/lib/log";
 import { followLogLevels } from "@sluice/lib/log-levels";
 import { endpoint, serve } from "@sluice/lib/service";
@@ -19,25 +16,21 @@ import {
 	GetStatsRequestSchema,
 	type GetStatsResponse,
 	GetStatsResponseSchema,
-	RuleStatsSchema,
 } from "@sluice/proto/gen/stats";
-import { buckets, requests, statsJsonSubject, statsSubject } from "@sluice/proto/subjects";
+import { buckets, requests } from "@sluice/proto/subjects";
 import { KnownHosts } from "./belongs.ts";
-import { type CataloguedRule, type Countable, RuleCatalogue } from "./catalogue.ts";
+import { type Countable, RuleCatalogue } from "./catalogue.ts";
 import { steadyNowMs } from "./clock.ts";
 import { CountersDecoder } from "./counters-decoder.ts";
 import { emptyFold, type Fold, foldChunk } from "./fold.ts";
 import { type CountersListener, followCounters } from "./follow-counters.ts";
 import { FigureKeeper } from "./keep-figures.ts";
-import { EVERYTHING, type Listened, listened } from "./listeners.ts";
 import { getStats } from "./page.ts";
-import { Publication } from "./publication.ts";
-import { ruleStats } from "./query.ts";
+import { publishEachSecond } from "./publish-each-second.ts";
 import { recordsBeginAnew, unheardWorkers, WARM_UP_MS } from "./warm-up.ts";
 
 const SERVICE = "stats-aggregator";
 const VERSION = "0.1.0";
-const PUBLISH_EVERY_MS = 1000;
 const WARM_UP_POLL_MS = 20;
 const DRAIN_LIMIT_MS = 1000;
 /** 10,000 rules with 16 outputs, of two hosts, take a second; `up` waits for 5, a container's engine for 10. */
@@ -65,21 +58,7 @@ async function main(): Promise<void> {
 	await keeper.read();
 	const onTrouble = (message: string) => logger.facility("nats").warn(message);
 	// Before the counters, which are measured by them.
-	const hosts = await followHostRecords(nc, { onTrouble });
-	const take = (record: HostRecord) => {
-		knownHosts.take(record);
-		keeper.takeBegun(record.host);
-	};
-	for (const { value } of hosts.entries.values()) take(value);
-	hosts.onChange(({ entry }) => {
-		if (entry === undefined) return;
-		const { host, incarnation } = entry.value;
-		take(entry.value);
-		// Somebody had spoken of an up that never was, while the host itself had not spoken yet.
-		if ((fold.hosts.get(host)?.incarnation ?? 0n) <= incarnation) return;
-		fold.hosts.delete(host);
-		keeper.takeAnew(host);
-	});
+	const hosts = await followHosts(nc, fold, knownHosts, keeper, onTrouble);
 	let countable: () => Countable = () => undefined;
 	const feed = followCounters(
 		nc,
@@ -118,6 +97,31 @@ async function main(): Promise<void> {
 	publishEachSecond(nc, logger, fold, () => (isWarm() ? catalogue.rules : []));
 	keepAliveFile(config.aliveFile, () => rules.current && hosts.current);
 	logger.facility("main").info({ ready: true }, "ready");
+}
+
+async function followHosts(
+	nc: NatsConnection,
+	fold: Fold,
+	known: KnownHosts,
+	keeper: FigureKeeper,
+	onTrouble: (message: string) => void,
+): Promise<BucketSnapshot<HostRecord>> {
+	const hosts = await followHostRecords(nc, { onTrouble });
+	const take = (record: HostRecord) => {
+		known.take(record);
+		keeper.takeBegun(record.host);
+	};
+	for (const { value } of hosts.entries.values()) take(value);
+	hosts.onChange(({ entry }) => {
+		if (entry === undefined) return;
+		const { host, incarnation } = entry.value;
+		take(entry.value);
+		// Somebody had spoken of an up that never was, while the host itself had not spoken yet.
+		if ((fold.hosts.get(host)?.incarnation ?? 0n) <= incarnation) return;
+		fold.hosts.delete(host);
+		keeper.takeAnew(host);
+	});
+	return hosts;
 }
 
 /** Before the process leaves. */
@@ -220,61 +224,6 @@ async function serveQueries(
 			process.exit(1);
 		}
 	});
-}
-
-function publishEachSecond(
-	nc: NatsConnection,
-	logger: ServiceLogger,
-	fold: Fold,
-	rules: () => readonly CataloguedRule[],
-): void {
-	const log = logger.facility("query");
-	const json = jsonHeaders();
-	const listeners = listenersOf(nc, log);
-	const publication = new Publication(listeners, (rule, heard, nowMs) => {
-		const binary = statsSubject(rule.name);
-		const text = statsJsonSubject(rule.name);
-		// Of a rule named get that is the subject of requests.
-		const toBinaries = binary !== requests.statsGet && heard.has(binary);
-		const toTexts = heard.has(text);
-		if (!toBinaries && !toTexts) return false;
-		const stats = ruleStats(fold, rule, nowMs);
-		if (toBinaries) nc.publish(binary, toBinary(RuleStatsSchema, stats));
-		if (toTexts) nc.publish(text, toJsonText(RuleStatsSchema, stats), { headers: json });
-		return true;
-	});
-	setInterval(async () => {
-		try {
-			log.debug({ rules: await publication.run(rules(), steadyNowMs()) }, "published");
-		} catch (thrown) {
-			log.warn({ error: errorText(thrown) }, "statistics were not published");
-		}
-	}, PUBLISH_EVERY_MS);
-}
-
-/** A server that does not say who listens costs time, and nobody a figure. */
-function listenersOf(
-	nc: NatsConnection,
-	log: ReturnType<ServiceLogger["facility"]>,
-): () => Promise<Listened> {
-	let unknown = false;
-	return async () => {
-		try {
-			const heard = await listened(nc);
-			unknown = false;
-			return heard;
-		} catch (thrown) {
-			if (!unknown) log.info({ error: errorText(thrown) }, "who listens is not known: all figures are sent");
-			unknown = true;
-			return EVERYTHING;
-		}
-	};
-}
-
-function jsonHeaders(): MsgHdrs {
-	const sent = headers();
-	sent.set(CONTENT_TYPE_HEADER, JSON_CONTENT_TYPE);
-	return sent;
 }
 
 /** `stop` leaves once: what is queued is sent, then the process ends. */
