@@ -1,16 +1,7 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { CliLab, rulesFile } from "./cli-lab.ts";
 
-let lab: CliLab;
-
-beforeAll(async () => {
-	lab = await CliLab.start();
-});
-afterAll(() => lab.stop());
-
-beforeEach(async () => {
-	await lab.must(["apply", "-f", "-", "--prune"], "{ rules: [] }");
-});
+const lab = await CliLab.ofFile();
 
 const nobody = ["--host", "nobody"];
 

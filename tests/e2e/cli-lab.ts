@@ -1,3 +1,4 @@
+import { afterAll, beforeEach } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -34,6 +35,16 @@ export class CliLab {
 		const credentials = { ...credential(), name: "operator", url: lab.#nats.url };
 		await writeFile(join(lab.#folder, "operator.json"), JSON.stringify(credentials));
 		await lab.startService("control-api", { httpPort: 0, httpToken: "0123456789abcdef" });
+		return lab;
+	}
+
+	/** For all tests of a file; each begins without rules. */
+	static async ofFile(): Promise<CliLab> {
+		const lab = await CliLab.start();
+		beforeEach(async () => {
+			await lab.must(["apply", "-f", "-", "--prune"], "{ rules: [] }");
+		});
+		afterAll(() => lab.stop());
 		return lab;
 	}
 

@@ -1,19 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { HOST_GONE_SECONDS } from "@sluice/lib/rule-status";
 import { until } from "@sluice/lib/testing/until";
 import { RuleStatus_State as State } from "@sluice/proto/gen/rule";
 import { CliLab, rulesFile } from "./cli-lab.ts";
 
-let lab: CliLab;
-
-beforeAll(async () => {
-	lab = await CliLab.start();
-});
-afterAll(() => lab.stop());
-
-beforeEach(async () => {
-	await lab.must(["apply", "-f", "-", "--prune"], "{ rules: [] }");
-});
+const lab = await CliLab.ofFile();
 
 /** More than any revision a test reaches: the host has always applied everything. */
 const EVERYTHING = 1_000_000n;

@@ -1,17 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { until } from "@sluice/lib/testing/until";
 import { CliLab, rulesFile } from "./cli-lab.ts";
 
-let lab: CliLab;
-
-beforeAll(async () => {
-	lab = await CliLab.start();
-});
-afterAll(() => lab.stop());
-
-beforeEach(async () => {
-	await lab.must(["apply", "-f", "-", "--prune"], "{ rules: [] }");
-});
+const lab = await CliLab.ofFile();
 
 const interfaces = [
 	{ name: "r0", up: true },

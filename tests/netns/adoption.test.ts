@@ -5,7 +5,7 @@ import { childrenOf, parentOf, ranMs } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
-import { faults, NO_FAULTS, sendWhile } from "./lab/traffic.ts";
+import { faults, NO_FAULTS, sendWhile, streamRule } from "./lab/traffic.ts";
 
 const KILLS = 10;
 const FLOWS = 8;
@@ -21,20 +21,12 @@ async function start(workers: number): Promise<void> {
 	lab = await chain();
 	relay = new Relay(lab.relay);
 	await relay.up("--workers", `${workers}`);
-	await relay.applyRules(Array.from({ length: FLOWS }, (_, flow) => rule(flow)));
+	await relay.applyRules(Array.from({ length: FLOWS }, (_, stream) => streamRule(stream)));
 }
 
 async function end(): Promise<void> {
 	await relay?.remove();
 	await lab?.remove();
-}
-
-function rule(number: number) {
-	return {
-		name: `flow-${number}`,
-		input: { interface: "r0", group: `239.1.1.${number + 1}`, port: 5001 },
-		outputs: [{ interface: "r1", address: `239.10.1.${number + 1}`, port: 6001 }],
-	};
 }
 
 function supervisorPid(): number {
@@ -86,9 +78,9 @@ async function untilActive(name: string): Promise<void> {
 async function killSupervisor(late: number): Promise<void> {
 	const before = supervisorPid();
 	process.kill(before, "SIGKILL");
-	await relay.eachRule([rule(late)], "put");
+	await relay.eachRule([streamRule(late)], "put");
 	await successorOf(before);
-	await untilActive(rule(late).name);
+	await untilActive(streamRule(late).name);
 }
 
 function capturedIn({ interfaces }: Figures): number {
@@ -178,8 +170,8 @@ describe("two workers", () => {
 				process.kill(supervisor, "SIGKILL");
 				supervisor = await successorOf(supervisor);
 			}
-			await relay.eachRule([rule(100)], "put");
-			await untilActive(rule(100).name);
+			await relay.eachRule([streamRule(100)], "put");
+			await untilActive(streamRule(100).name);
 			await moreThan(before);
 		});
 		expect(await workerPids()).toEqual(workers);
@@ -209,9 +201,9 @@ describe("two workers", () => {
 		for (const [late, victim] of [supervisorPid, () => parentOf(supervisorPid())].entries()) {
 			const before = supervisorPid();
 			process.kill(victim(), "SIGKILL");
-			await relay.eachRule([rule(200 + late)], "put");
+			await relay.eachRule([streamRule(200 + late)], "put");
 			await successorOf(before);
-			await untilActive(rule(200 + late).name);
+			await untilActive(streamRule(200 + late).name);
 			expect((await ends()).map(([restarts]) => restarts)).toEqual(counts);
 			if (late === 0) expect(await ends()).toEqual(known);
 		}

@@ -1,19 +1,13 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { resolve } from "node:path";
 import { until } from "./lab/commands.ts";
 import { type FrameOptions, frame } from "./lab/frames.ts";
-import { type Figures, type InterfaceFigures, Relay } from "./lab/relay.ts";
-import { type Chain, chain } from "./lab/topology.ts";
+import type { Figures, InterfaceFigures } from "./lab/relay.ts";
+import { relayOnChain } from "./lab/relay-on-chain.ts";
 
 const INJECT = resolve(import.meta.dir, "../../build/test-tools/inject");
 
-let lab: Chain;
-let relay: Relay;
-
-beforeAll(async () => {
-	lab = await chain();
-	relay = new Relay(lab.relay);
-	await relay.up("--workers", "2");
+const { lab, relay } = await relayOnChain(["--workers", "2"], async ({ relay }) => {
 	await relay.applyRules([
 		{
 			name: "picky",
@@ -31,11 +25,6 @@ beforeAll(async () => {
 			outputs: [{ interface: "r1", address: "239.10.1.3", port: 6001 }],
 		},
 	]);
-});
-
-afterAll(async () => {
-	await relay?.remove();
-	await lab?.remove();
 });
 
 const GOOD: FrameOptions = { destination: "239.1.1.1", port: 5001 };

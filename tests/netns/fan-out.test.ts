@@ -1,21 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { assertAccounts, Relay } from "./lab/relay.ts";
-import { type Chain, chain } from "./lab/topology.ts";
+import { expect, test } from "bun:test";
+import { assertAccounts } from "./lab/relay.ts";
+import { relayOnChain } from "./lab/relay-on-chain.ts";
 import { faults, gen, NO_FAULTS, type Receiver, recv } from "./lab/traffic.ts";
 
-let lab: Chain;
-let relay: Relay;
-
-beforeAll(async () => {
-	lab = await chain();
+const { lab, relay } = await relayOnChain(["--workers", "2"], async ({ lab }) => {
 	await lab.dst.sysctl("net.ipv4.igmp_max_memberships", 1000);
-	relay = new Relay(lab.relay);
-	await relay.up("--workers", "2");
-});
-
-afterAll(async () => {
-	await relay?.remove();
-	await lab?.remove();
 });
 
 /** Half of the groups on each interface, and one unicast receiver. */

@@ -4,7 +4,7 @@ import { until } from "./lab/commands.ts";
 import { Demand } from "./lab/machine.ts";
 import { assertAccounts, Conversation, type Figures, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
-import { type RecvReport, sendWhile } from "./lab/traffic.ts";
+import { type RecvReport, sendWhile, streamRule } from "./lab/traffic.ts";
 
 /** A worker that ran for 2 s is started again at once; the kernel's clock is a coarse one. */
 const SETTLED_MS = 2_050;
@@ -35,13 +35,7 @@ async function start(workers: number, flows: number): Promise<void> {
 	await lab.src.ip("link", "set", "s0", "gso_max_segs", "1");
 	relay = new Relay(lab.relay);
 	await relay.up("--workers", `${workers}`);
-	await relay.applyRules(
-		Array.from({ length: flows }, (_, flow) => ({
-			name: `flow-${flow}`,
-			input: { interface: "r0", group: `239.1.1.${flow + 1}`, port: 5001 },
-			outputs: [{ interface: "r1", address: `239.10.1.${flow + 1}`, port: 6001 }],
-		})),
-	);
+	await relay.applyRules(Array.from({ length: flows }, (_, stream) => streamRule(stream)));
 	control = new Conversation(relay);
 }
 

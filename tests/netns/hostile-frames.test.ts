@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { resolve } from "node:path";
 import { until } from "./lab/commands.ts";
 import { frame } from "./lab/frames.ts";
 import { ETHERNET_BYTES, GOOD, HOSTILE, type HostileClass, VALID } from "./lab/hostile-frames.ts";
-import { assertAccounts, type Figures, type InterfaceFigures, Relay } from "./lab/relay.ts";
-import { type Chain, chain } from "./lab/topology.ts";
+import { assertAccounts, type Figures, type InterfaceFigures } from "./lab/relay.ts";
+import { relayOnChain } from "./lab/relay-on-chain.ts";
 import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
 
 const INJECT = resolve(import.meta.dir, "../../build/test-tools/inject");
@@ -15,19 +15,8 @@ const ROUNDS = 40;
 const RANDOM_FRAMES = 4_000;
 const SEED = Number(process.env["SLUICE_SEED"] ?? 1 + Math.floor(Math.random() * 2 ** 31));
 
-let lab: Chain;
-let relay: Relay;
-
-beforeAll(async () => {
-	lab = await chain();
-	relay = new Relay(lab.relay);
-	await relay.up("--workers", "2");
+const { lab, relay } = await relayOnChain(["--workers", "2"], async ({ relay }) => {
 	await relay.sluice("rule", "add", "video", "--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001");
-});
-
-afterAll(async () => {
-	await relay?.remove();
-	await lab?.remove();
 });
 
 /** The frame with other bytes from `at` on. */

@@ -1,12 +1,11 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { buckets, discoverySubject, kvSubject } from "@sluice/proto/subjects";
 import { childrenOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import type { Conversation, Utterance } from "./lab/hostile-http.ts";
 import type { Assault, Attempt } from "./lab/hostile-nats.ts";
-import { Relay } from "./lab/relay.ts";
-import { type Chain, chain } from "./lab/topology.ts";
+import { relayOnChain } from "./lab/relay-on-chain.ts";
 import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
 
 const BUN = `${import.meta.dir}/../../.tools/bin/bun`;
@@ -15,35 +14,25 @@ const MIB = 1024 * 1024;
 /** Of each service, at its worst; empty they take 20 to 70 MiB. */
 const MEMORY_LIMIT_MIB = 400;
 
-let lab: Chain;
-let relay: Relay;
-let token: string;
-let pids: number[];
-
-beforeAll(async () => {
-	lab = await chain();
-	relay = new Relay(lab.relay);
-	await relay.up("--workers", "1");
+const { lab, relay } = await relayOnChain(["--workers", "1"], async ({ relay }) => {
 	await relay.sluice("rule", "add", "video", "--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001");
 	await relay.sluice("rule", "add", "audio", "--in", "r0:239.1.1.2:5001", "--out", "r1:239.10.1.2:6001");
-	token = readFileSync(`${relay.dataDir}/http-token`, "utf8").trim();
-	const children = childrenOf(relay.pid);
-	pids = SERVICES.map((name) => children.get(name) ?? 0);
-	const credentials = `${relay.dataDir}/credentials`;
-	const stranger = JSON.parse(readFileSync(`${credentials}/operator.json`, "utf8"));
-	stranger.seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
-	writeFileSync(`${credentials}/stranger.json`, JSON.stringify(stranger));
 });
 
-afterAll(async () => {
-	await relay?.remove();
-	await lab?.remove();
-});
+const token = readFileSync(`${relay.dataDir}/http-token`, "utf8").trim();
+const pids = servicePids();
+const operator = JSON.parse(readFileSync(`${relay.dataDir}/credentials/operator.json`, "utf8"));
+const stranger = { ...operator, seed: "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY" };
+writeFileSync(`${relay.dataDir}/credentials/stranger.json`, JSON.stringify(stranger));
+
+function servicePids(): number[] {
+	const children = childrenOf(relay.pid);
+	return SERVICES.map((name) => children.get(name) ?? 0);
+}
 
 /** After whatever a test did: the same processes, within their memory, and the same rules, which forward. */
 async function expectUnharmed(): Promise<void> {
-	const children = childrenOf(relay.pid);
-	expect(SERVICES.map((name) => children.get(name) ?? 0)).toEqual(pids);
+	expect(servicePids()).toEqual(pids);
 	for (const pid of pids) {
 		const peak = Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
 		expect(peak / 1024).toBeLessThan(MEMORY_LIMIT_MIB);
@@ -153,6 +142,36 @@ const overNats: [what: string, subject: string, payload: Payload, code: string, 
 		/^rule evil does not exist/,
 	],
 ];
+
+let holders: ReturnType<typeof lab.relay.start>[];
+
+/** Established connections to port 7080, at its end. */
+async function unfinished(): Promise<number> {
+	const table = (await lab.relay.read("/proc/net/tcp")).split("\n");
+	return table.filter((line) => / 0100007F:1BA8 [0-9A-F]{8}:[0-9A-F]{4} 01 /.test(line)).length;
+}
+
+// First: what the others do, they do beside these, and beside the wait for their end.
+test("2,000 connections that never finish a request keep nobody out", async () => {
+	const half = `PUT /v1/rules/evil HTTP/1.1\r\n${HOST}Authorization: Bearer ${token}\r\n`;
+	holders = [
+		{ text: `GET /v1/rules HTTP/1.1\r\nHost: loc`, hold: "", connections: 1_900 },
+		{ text: `${half}X-Slow: `, hold: "a", connections: 50 },
+		{ text: `${half}Content-Length: 100000\r\n\r\n{`, hold: " ", connections: 50 },
+	].map((each) => {
+		const holder = lab.relay.start([BUN, `${import.meta.dir}/lab/hostile-http.ts`], "pipe");
+		const { stdin } = holder;
+		if (stdin) {
+			stdin.write(`${JSON.stringify(each)}\n`);
+			stdin.end();
+		}
+		return holder;
+	});
+	await until("all are there", async () => ((await unfinished()) === 2_000 ? true : undefined));
+	const [answer] = await http({ text: get("localhost", "/healthz") });
+	expect(answer?.statuses).toEqual({ 200: 1 });
+	await expectUnharmed();
+}, 90_000);
 
 test("over NATS every wrong request gets its code and one line, and so do eight at once", async () => {
 	const answers = await nats(
@@ -313,35 +332,6 @@ test("a request in the body of a refused one stays a body", async () => {
 	expect(answer?.statuses).toEqual({ 401: 50 });
 	await expectUnharmed();
 });
-
-let holders: ReturnType<typeof lab.relay.start>[];
-
-/** Established connections to port 7080, at its end. */
-async function unfinished(): Promise<number> {
-	const table = (await lab.relay.read("/proc/net/tcp")).split("\n");
-	return table.filter((line) => / 0100007F:1BA8 [0-9A-F]{8}:[0-9A-F]{4} 01 /.test(line)).length;
-}
-
-test("2,000 connections that never finish a request keep nobody out", async () => {
-	const half = `PUT /v1/rules/evil HTTP/1.1\r\n${HOST}Authorization: Bearer ${token}\r\n`;
-	holders = [
-		{ text: `GET /v1/rules HTTP/1.1\r\nHost: loc`, hold: "", connections: 1_900 },
-		{ text: `${half}X-Slow: `, hold: "a", connections: 50 },
-		{ text: `${half}Content-Length: 100000\r\n\r\n{`, hold: " ", connections: 50 },
-	].map((each) => {
-		const holder = lab.relay.start([BUN, `${import.meta.dir}/lab/hostile-http.ts`], "pipe");
-		const { stdin } = holder;
-		if (stdin) {
-			stdin.write(`${JSON.stringify(each)}\n`);
-			stdin.end();
-		}
-		return holder;
-	});
-	await until("all are there", async () => ((await unfinished()) === 2_000 ? true : undefined));
-	const [answer] = await http({ text: get("localhost", "/healthz") });
-	expect(answer?.statuses).toEqual({ 200: 1 });
-	await expectUnharmed();
-}, 90_000);
 
 test("100,000 HTTP requests at once are answered, and the token is asked of each that writes", async () => {
 	const write = `DELETE /v1/rules/video HTTP/1.1\r\n${HOST}\r\n`;

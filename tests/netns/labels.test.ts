@@ -54,7 +54,7 @@ async function relayed(): Promise<{ b: number; c: number }> {
 	);
 	// By the time that a worker tells of what came, it has sent it.
 	await first.publications(1);
-	const [atB, atC] = await Promise.all(listening.map((receiver) => receiver.stop()));
+	const [atB, atC] = await Promise.all(listening.map((receiver) => receiver.complete()));
 	for (const report of [atB, atC]) expect(report && faults(report)).toEqual(NO_FAULTS);
 	return { b: atB?.receivedPackets ?? 0, c: atC?.receivedPackets ?? 0 };
 }

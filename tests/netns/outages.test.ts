@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { childrenOf, parentOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
-import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
-import { type Chain, chain } from "./lab/topology.ts";
+import { assertAccounts, type Figures } from "./lab/relay.ts";
+import { relayOnChain } from "./lab/relay-on-chain.ts";
 import { faults, NO_FAULTS, sendWhile } from "./lab/traffic.ts";
 
 const RATE_PPS = 5_000;
@@ -12,19 +12,8 @@ const FROZEN_MS = 20_000;
 const BACK_LIMIT_MS = 5_000;
 const UNREACHABLE = 3;
 
-let lab: Chain;
-let relay: Relay;
-
-beforeAll(async () => {
-	lab = await chain();
-	relay = new Relay(lab.relay);
-	await relay.up("--workers", "2");
+const { lab, relay } = await relayOnChain(["--workers", "2"], async ({ relay }) => {
 	await relay.sluice("rule", "add", "video", "--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001");
-});
-
-afterAll(async () => {
-	await relay.remove();
-	await lab.remove();
 });
 
 let received = 0;

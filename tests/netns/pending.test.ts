@@ -1,22 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { must, until } from "./lab/commands.ts";
-import { Relay } from "./lab/relay.ts";
-import { type Chain, chain } from "./lab/topology.ts";
+import { expect, test } from "bun:test";
+import { until } from "./lab/commands.ts";
+import { connect } from "./lab/namespace.ts";
+import { relayOnChain } from "./lab/relay-on-chain.ts";
 import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
 
-let lab: Chain;
-let relay: Relay;
-
-beforeAll(async () => {
-	lab = await chain();
-	relay = new Relay(lab.relay);
-	await relay.up("--workers", "2");
-});
-
-afterAll(async () => {
-	await relay?.remove();
-	await lab?.remove();
-});
+const { lab, relay } = await relayOnChain(["--workers", "2"]);
 
 async function state(): Promise<{ state: string; reason: string } | undefined> {
 	return (await relay.rules()).find((rule) => rule.name === "later")?.hosts[0];
@@ -31,6 +19,19 @@ async function loggedAt(state: string): Promise<number> {
 		}
 		return undefined;
 	});
+}
+
+async function plugIn(address?: string): Promise<void> {
+	await connect(
+		{ namespace: lab.relay, name: "r9", ...(address === undefined ? {} : { address }) },
+		{ namespace: lab.src, name: "s9", address: "10.9.0.2/24" },
+	);
+}
+
+async function flows(): Promise<void> {
+	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 500 });
+	await gen(lab.src, { to: "s9:239.1.1.1:5001", rate: 1_000, count: 500 });
+	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
 }
 
 test("a rule for an interface that does not exist is PENDING and says so", async () => {
@@ -50,32 +51,12 @@ test("a rule for an interface that does not exist is PENDING and says so", async
 });
 
 test("it is ACTIVE within 300 ms of the interface's appearance, and flows", async () => {
-	await must([
-		"ip",
-		"link",
-		"add",
-		"r9",
-		"netns",
-		lab.relay.name,
-		"type",
-		"veth",
-		"peer",
-		"name",
-		"s9",
-		"netns",
-		lab.src.name,
-	]);
-	await lab.relay.ip("address", "add", "10.9.0.1/24", "dev", "r9");
-	await lab.src.ip("address", "add", "10.9.0.2/24", "dev", "s9");
-	await lab.relay.ip("link", "set", "r9", "up");
-	await lab.src.ip("link", "set", "s9", "up");
+	await plugIn("10.9.0.1/24");
 	const appeared = Date.now();
 	const active = await loggedAt("ACTIVE");
 	expect(active - appeared).toBeLessThanOrEqual(300);
 	expect(await state()).toMatchObject({ state: "ACTIVE" });
-	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 500 });
-	await gen(lab.src, { to: "s9:239.1.1.1:5001", rate: 1_000, count: 500 });
-	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
+	await flows();
 });
 
 test("it goes back to PENDING when the interface goes, and to ACTIVE when one of that name comes again", async () => {
@@ -84,28 +65,9 @@ test("it goes back to PENDING when the interface goes, and to ACTIVE when one of
 	// Also in what is published without it, the rule still shows what it received.
 	await relay.publications(2);
 	expect((await relay.figures()).rules[0]?.receivedPackets).toBe(500);
-	await must([
-		"ip",
-		"link",
-		"add",
-		"r9",
-		"netns",
-		lab.relay.name,
-		"type",
-		"veth",
-		"peer",
-		"name",
-		"s9",
-		"netns",
-		lab.src.name,
-	]);
-	await lab.src.ip("address", "add", "10.9.0.2/24", "dev", "s9");
-	await lab.relay.ip("link", "set", "r9", "up");
-	await lab.src.ip("link", "set", "s9", "up");
+	await plugIn();
 	await until("ACTIVE again", async () => ((await state())?.state === "ACTIVE" ? true : undefined));
-	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 500 });
-	await gen(lab.src, { to: "s9:239.1.1.1:5001", rate: 1_000, count: 500 });
-	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
+	await flows();
 	// The figures belong to the rule, not to the interface: they went on, and never were less.
 	expect((await relay.figuresAfter(1_000)).rules[0]?.receivedPackets).toBe(1_000);
 });

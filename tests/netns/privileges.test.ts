@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { getPriority } from "node:os";
 import { join, resolve } from "node:path";
@@ -6,8 +6,7 @@ import { buckets, kvSubject } from "@sluice/proto/subjects";
 import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
 import { argvOf, childrenOf, parentOf } from "../e2e/up-processes.ts";
 import { must, run, until } from "./lab/commands.ts";
-import { Relay } from "./lab/relay.ts";
-import { type Chain, chain } from "./lab/topology.ts";
+import { relayOnChain } from "./lab/relay-on-chain.ts";
 import { gen } from "./lab/traffic.ts";
 
 const TAMPER = resolve(import.meta.dir, "../../build/test-tools/tamper");
@@ -28,21 +27,11 @@ const NUMBERS: Readonly<Record<(typeof SUPERVISOR_CAPABILITIES)[number], bigint>
 	bpf: 39n,
 };
 
-let lab: Chain;
-let relay: Relay;
-
-beforeAll(async () => {
-	lab = await chain();
-	relay = new Relay(lab.relay);
-	await relay.up("--workers", "2", "--priority", "realtime");
+const options = ["--workers", "2", "--priority", "realtime"];
+const { lab, relay } = await relayOnChain(options, async ({ relay }) => {
 	// A port below 1024 is one that the supervisor's capabilities have to suffice for.
 	await relay.sluice("rule", "add", "video", "--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:514");
 	await relay.sluice("rule", "add", "local", "--in", "r0:10.1.0.1:515", "--out", "r1:239.10.1.2:6001");
-});
-
-afterAll(async () => {
-	await relay?.remove();
-	await lab?.remove();
 });
 
 function statusOf(path: string): Map<string, string> {

@@ -61,7 +61,7 @@ async function relayedByB(): Promise<number> {
 	await gen(lab.a, { to: "to-b:239.1.1.1:5001", rate: COUNT, count: COUNT });
 	// By the time that its worker tells of what came, it has sent it.
 	await first.publications(1);
-	const report = await receiver.stop();
+	const report = await receiver.complete();
 	expect(faults(report)).toEqual(NO_FAULTS);
 	return report.receivedPackets;
 }

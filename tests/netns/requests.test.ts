@@ -1,22 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { run, until } from "./lab/commands.ts";
-import { Relay } from "./lab/relay.ts";
-import { type Chain, chain } from "./lab/topology.ts";
+import { relayOnChain } from "./lab/relay-on-chain.ts";
 
-let lab: Chain;
-let relay: Relay;
-
-beforeAll(async () => {
-	lab = await chain();
-	relay = new Relay(lab.relay);
-	await relay.up("--workers", "2");
-});
-
-afterAll(async () => {
-	await relay?.remove();
-	await lab?.remove();
-});
+const { lab, relay } = await relayOnChain(["--workers", "2"]);
 
 const RULE = {
 	name: "video",

@@ -1,21 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
-import { type Chain, chain } from "./lab/topology.ts";
+import { expect, test } from "bun:test";
+import { assertAccounts, type Figures } from "./lab/relay.ts";
+import { relayOnChain } from "./lab/relay-on-chain.ts";
 import { faults, NO_FAULTS, sendWhile } from "./lab/traffic.ts";
 
-let lab: Chain;
-let relay: Relay;
-
-beforeAll(async () => {
-	lab = await chain();
-	relay = new Relay(lab.relay);
-	await relay.up("--workers", "2");
-});
-
-afterAll(async () => {
-	await relay?.remove();
-	await lab?.remove();
-});
+const { lab, relay } = await relayOnChain(["--workers", "2"]);
 
 const FLOWING = {
 	name: "flowing",

@@ -1,21 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { assertAccounts, Relay } from "./lab/relay.ts";
-import { type Chain, chain } from "./lab/topology.ts";
+import { expect, test } from "bun:test";
+import { assertAccounts } from "./lab/relay.ts";
+import { relayOnChain } from "./lab/relay-on-chain.ts";
 import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
 
-let lab: Chain;
-let relay: Relay;
-
-beforeAll(async () => {
-	lab = await chain();
-	relay = new Relay(lab.relay);
-	await relay.up("--workers", "2");
-});
-
-afterAll(async () => {
-	await relay?.remove();
-	await lab?.remove();
-});
+const { lab, relay } = await relayOnChain(["--workers", "2"]);
 
 test("two-way bridging of one group works in both directions and never storms", async () => {
 	await relay.sluice("rule", "add", "east", "--in", "r0:239.1.1.1:5001", "--out", "r1:239.1.1.1:5001");

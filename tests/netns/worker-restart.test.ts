@@ -3,7 +3,7 @@ import { appendFileSync, copyFileSync, readFileSync, renameSync, statSync, write
 import { until } from "./lab/commands.ts";
 import { assertAccounts, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
-import { faults, NO_FAULTS, sendWhile } from "./lab/traffic.ts";
+import { faults, NO_FAULTS, sendWhile, streamRule } from "./lab/traffic.ts";
 
 const FLOWS = 8;
 
@@ -22,13 +22,7 @@ async function start(workers: number): Promise<void> {
 	lab = await chain();
 	relay = new Relay(lab.relay);
 	await relay.up("--workers", `${workers}`);
-	await relay.applyRules(
-		Array.from({ length: FLOWS }, (_, flow) => ({
-			name: `flow-${flow}`,
-			input: { interface: "r0", group: `239.1.1.${flow + 1}`, port: 5001 },
-			outputs: [{ interface: "r1", address: `239.10.1.${flow + 1}`, port: 6001 }],
-		})),
-	);
+	await relay.applyRules(Array.from({ length: FLOWS }, (_, stream) => streamRule(stream)));
 }
 
 /** Sends all the while; every datagram must arrive once, in order, and be counted once. */

@@ -1,23 +1,12 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { until } from "./lab/commands.ts";
-import { assertAccounts, Relay } from "./lab/relay.ts";
-import { type Chain, chain } from "./lab/topology.ts";
+import { assertAccounts } from "./lab/relay.ts";
+import { relayOnChain } from "./lab/relay-on-chain.ts";
 import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
 
-let lab: Chain;
-let relay: Relay;
-
-beforeAll(async () => {
-	lab = await chain();
-	relay = new Relay(lab.relay);
-	await relay.up("--workers", "2");
+const { lab, relay } = await relayOnChain(["--workers", "2"], async ({ relay }) => {
 	await relay.sluice("rule", "add", "video", "--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001");
-});
-
-afterAll(async () => {
-	await relay?.remove();
-	await lab?.remove();
 });
 
 function status(pid: number): Map<string, string> {

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { until } from "./commands.ts";
 import { numbers } from "./figures.ts";
 import type { Namespace } from "./namespace.ts";
 import type { Chain } from "./topology.ts";
@@ -107,8 +108,22 @@ export interface RecvReport extends Omit<StreamReport, "destination"> {
 export interface Receiver {
 	/** The report, once everything expected came, or silence or time ended it. */
 	report(): Promise<RecvReport>;
+	/** When nothing can come any more: ends it once it has read what came, and answers that. */
+	complete(): Promise<RecvReport>;
 	/** Ends it now and answers what came so far. */
 	stop(): Promise<RecvReport>;
+}
+
+/** Bytes that lie in the namespace's sockets of this UDP port. */
+async function unread(namespace: Namespace, port: number): Promise<number> {
+	const hex = port.toString(16).toUpperCase().padStart(4, "0");
+	const sockets = (await namespace.read("/proc/net/udp")).matchAll(
+		/^ *\d+: [0-9A-F]{8}:([0-9A-F]{4}) \S+ \S+ [0-9A-F]{8}:([0-9A-F]{8}) /gm,
+	);
+	return Array.from(sockets, ([, at, queued = ""]) => (at === hex ? Number.parseInt(queued, 16) : 0)).reduce(
+		(sum, bytes) => sum + bytes,
+		0,
+	);
 }
 
 /** Starts a receiver and resolves once it is a member of all its groups. */
@@ -134,17 +149,36 @@ export async function recv(namespace: Namespace, options: RecvOptions): Promise<
 	void (async () => {
 		while (!(await errors.read()).done);
 	})();
+	const port = Number(options.in.split(":").at(-1));
 	const report = async () => {
 		const text = await stdout;
 		await child.exited;
 		return numbers(JSON.parse(text)) as RecvReport;
 	};
+	const stop = () => {
+		child.kill("SIGTERM");
+		return report();
+	};
 	return {
 		report,
-		async stop() {
-			child.kill("SIGTERM");
-			return report();
+		async complete() {
+			// Whoever gets little of the CPU may not have read all of it.
+			await until(
+				"the receiver has read all",
+				async () => (await unread(namespace, port)) === 0 || undefined,
+			);
+			return stop();
 		},
+		stop,
+	};
+}
+
+/** What takes one of the streams of sendWhile() through, from 0. */
+export function streamRule(stream: number) {
+	return {
+		name: `stream-${stream}`,
+		input: { interface: "r0", group: `239.1.1.${stream + 1}`, port: 5001 },
+		outputs: [{ interface: "r1", address: `239.10.1.${stream + 1}`, port: 6001 }],
 	};
 }
 
@@ -168,7 +202,7 @@ export async function sendWhile<Known>(
 	await act();
 	const sent = await stop();
 	const known = await through(sent.sentPackets);
-	return { sent, known, report: await receiver.stop() };
+	return { sent, known, report: await receiver.complete() };
 }
 
 /** The figures that must be zero when nothing went wrong, and the receiver's own losses. */
