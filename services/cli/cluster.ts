@@ -1,4 +1,4 @@
-import { access, constants, lstat } from "node:fs/promises";
+import { access, constants, lstat, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -6,6 +6,7 @@ import { call } from "@sluice/lib/client";
 import { type CredentialsFile, connectNats, readCredentials } from "@sluice/lib/connect";
 import { SluiceError } from "@sluice/lib/errors";
 import { requests } from "@sluice/proto/subjects";
+import { exposureOf } from "./credentials/exposure.ts";
 import { CommandFailure, exitCodes } from "./failure.ts";
 import type { GlobalFlags } from "./global-flags.ts";
 import { ConnectionLost, OwnConnection } from "./own-connection.ts";
@@ -32,6 +33,7 @@ export interface Cluster {
 export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster) => Promise<T>): Promise<T> {
 	const path = await credentialsPath(flags);
 	const credentials = await readCredentials(path);
+	if (flags.credentialsPath !== undefined) await refuseExposed(path);
 	const url = flags.natsUrl ?? credentials.url;
 	const joined = path === joinedPath(flags);
 	const nc = await openConnection(url, credentials, flags, joined);
@@ -157,6 +159,12 @@ async function credentialsPath(flags: GlobalFlags): Promise<string> {
 		if (flags.credentialsPath === undefined && (await isReadable(reader))) return reader;
 		throw unreadable(path, flags, error);
 	}
+}
+
+/** Those that `up` leaves on this host are group sluice's to read. @throws CommandFailure */
+async function refuseExposed(path: string): Promise<void> {
+	const exposure = exposureOf(await stat(path));
+	if (exposure !== undefined) throw new CommandFailure(exitCodes.failed, `credentials ${path} ${exposure}`);
 }
 
 function joinedPath({ dataDir }: GlobalFlags): string {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createUser } from "@nats-io/nkeys";
@@ -137,7 +137,7 @@ describe("with credentials", () => {
 		const folder = await mkdtemp(join(tmpdir(), "sluice-cli-"));
 		try {
 			const file = join(folder, "operator.json");
-			await writeFile(file, JSON.stringify({ kind: "nkey", name: "operator", seed, url }));
+			await writeFile(file, JSON.stringify({ kind: "nkey", name: "operator", seed, url }), { mode: 0o600 });
 			await body(file);
 		} finally {
 			await rm(folder, { recursive: true });
@@ -157,6 +157,21 @@ describe("with credentials", () => {
 					args[0] === "--nats" ? ": check --nats, or start" : ": start it with sudo ./sluice up",
 				);
 				expect(run.exitCode).toBe(3);
+			}
+		});
+	});
+
+	test("a file of credentials that all may read, or others may change, is refused as a host's is", async () => {
+		await withCredentials("nats://127.0.0.1:1", async (file) => {
+			for (const [mode, what] of [
+				[0o644, "read"],
+				[0o660, "changed"],
+			] as const) {
+				await chmod(file, mode);
+				expect(await sluice(["rule", "list", "--credentials", file])).toMatchObject({
+					exitCode: 1,
+					stderr: `sluice: credentials ${file} may be ${what} by others: chmod 600\n`,
+				});
 			}
 		});
 	});

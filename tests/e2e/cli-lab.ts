@@ -33,7 +33,7 @@ export class CliLab {
 	static async start(): Promise<CliLab> {
 		const lab = new CliLab(await mkdtemp(join(tmpdir(), "sluice-e2e-")), await startNatsServer());
 		const credentials = { ...credential(), name: "operator", url: lab.#nats.url };
-		await writeFile(join(lab.#folder, "operator.json"), JSON.stringify(credentials));
+		await writeFile(join(lab.#folder, "operator.json"), JSON.stringify(credentials), { mode: 0o600 });
 		await lab.startService("control-api", { httpPort: 0, httpToken: "0123456789abcdef" });
 		return lab;
 	}

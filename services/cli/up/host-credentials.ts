@@ -2,6 +2,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { readBounded } from "@sluice/lib/bounded-text";
 import { describeIssue, NAME_PATTERN, nkeyCredentials, serverTrust } from "@sluice/lib/config";
 import { z } from "zod";
+import { exposureOf } from "../credentials/exposure.ts";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import { publicKeyOf } from "./identities.ts";
 import type { UpOptions } from "./options.ts";
@@ -87,19 +88,6 @@ async function read(path: string): Promise<{ readonly text: string; readonly exp
 	} finally {
 		await file?.close();
 	}
-}
-
-const WRITABLE_BY_OTHERS = 0o022;
-const READABLE_BY_ALL = 0o004;
-
-/** Its keys are this host's voice in the cluster, and its URL decides who says what this host relays. */
-function exposureOf({ mode, uid }: { readonly mode: number; readonly uid: number }): string | undefined {
-	const trusted = [0, process.getuid?.(), Number(process.env["SUDO_UID"])];
-	if (!trusted.includes(uid))
-		return `belong to user ${uid}, who is neither root nor who asks: chown root, and chmod 600`;
-	if ((mode & WRITABLE_BY_OTHERS) !== 0) return "may be changed by others: chmod 600";
-	if ((mode & READABLE_BY_ALL) !== 0) return "may be read by others: chmod 600";
-	return undefined;
 }
 
 /** @throws CommandFailure that quotes nothing of the text, which is secret. */
