@@ -6,11 +6,13 @@ import { call } from "@sluice/lib/client";
 import { type CredentialsFile, connectNats, readCredentials } from "@sluice/lib/connect";
 import { SluiceError } from "@sluice/lib/errors";
 import { requests } from "@sluice/proto/subjects";
+import type { Context } from "./context.ts";
 import { exposureOf } from "./credentials/exposure.ts";
 import { CommandFailure, exitCodes } from "./failure.ts";
 import type { GlobalFlags } from "./global-flags.ts";
 import { ConnectionLost, OwnConnection } from "./own-connection.ts";
 import { whileServed } from "./served.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** The cluster as a command sees it: requests and their answers. */
 export interface Cluster {
@@ -30,10 +32,13 @@ export interface Cluster {
 }
 
 /** Connects with the operator's credentials, runs `body`, and closes the connection whatever happens. */
-export async function withCluster<T>(flags: GlobalFlags, body: (cluster: Cluster) => Promise<T>): Promise<T> {
+export async function withCluster<T>(
+	{ flags, terminal }: Context,
+	body: (cluster: Cluster) => Promise<T>,
+): Promise<T> {
 	const path = await credentialsPath(flags);
 	const credentials = await readCredentials(path);
-	if (flags.credentialsPath !== undefined) await refuseExposed(path);
+	if (flags.credentialsPath !== undefined) await warnOfExposure(path, terminal);
 	const url = flags.natsUrl ?? credentials.url;
 	const joined = path === joinedPath(flags);
 	const nc = await openConnection(url, credentials, flags, joined);
@@ -161,10 +166,13 @@ async function credentialsPath(flags: GlobalFlags): Promise<string> {
 	}
 }
 
-/** Those that `up` leaves on this host are group sluice's to read. @throws CommandFailure */
-async function refuseExposed(path: string): Promise<void> {
+/**
+ * A warning only: a container's secrets are mounted for all to read. Those that `up` leaves on this host are group
+ * sluice's to read.
+ */
+async function warnOfExposure(path: string, terminal: Terminal): Promise<void> {
 	const exposure = exposureOf(await stat(path));
-	if (exposure !== undefined) throw new CommandFailure(exitCodes.failed, `credentials ${path} ${exposure}`);
+	if (exposure !== undefined) terminal.note(`sluice: warning: credentials ${path} ${exposure}`);
 }
 
 function joinedPath({ dataDir }: GlobalFlags): string {

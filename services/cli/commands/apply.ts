@@ -30,7 +30,7 @@ export async function apply(context: Context, options: ApplyOptions): Promise<vo
 	const { flags, terminal } = context;
 	const fromStdin = options.file === "-";
 	const rules = parseRulesFile(fromStdin ? "standard input" : options.file, await readText(options.file));
-	await withCluster(flags, async (cluster) => {
+	await withCluster({ flags, terminal }, async (cluster) => {
 		const { prune = false, dryRun = false } = options;
 		const stands = dryRun ? "" : ", and all or a part of it may stand";
 		const response = await cluster.edit(

@@ -64,14 +64,14 @@ export async function credentialsIssue(
 	else await terminal.write(`${outcome(kind, name, url, file)}\n`);
 	if (isLoopback(url)) terminal.note(`sluice: ${onlyHere(kind, name, url)}`);
 	if (takenUp !== "now") terminal.note(LATER);
-	else if (kind === "host") for (const line of await whatWillWait(flags, name)) terminal.note(line);
+	else if (kind === "host")
+		for (const line of await whatWillWait({ flags, terminal }, name)) terminal.note(line);
 }
 
 /** Rules without hosts wait as soon as two hosts have their input interface. Said if it can be found out. */
-async function whatWillWait(flags: GlobalFlags, host: string): Promise<string[]> {
-	const rules = await withCluster({ ...flags, natsUrl: undefined }, (cluster) => listRules(cluster)).catch(
-		() => [],
-	);
+async function whatWillWait({ flags, terminal }: Context, host: string): Promise<string[]> {
+	const here = { flags: { ...flags, natsUrl: undefined }, terminal };
+	const rules = await withCluster(here, (cluster) => listRules(cluster)).catch(() => []);
 	const free = rules.filter(({ rule, hosts }) => {
 		const nowhere = rule?.hosts.length === 0 && Object.keys(rule.hostLabels).length === 0;
 		return nowhere && !hosts.some((each) => each.host === host);

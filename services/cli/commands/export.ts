@@ -5,7 +5,7 @@ import { listRules } from "../list-rules.ts";
 
 /** All rules as the file that `apply` reads; JSON either way, so --json changes nothing. */
 export async function exportRules({ flags, terminal }: Context): Promise<void> {
-	await withCluster(flags, async (cluster) => {
+	await withCluster({ flags, terminal }, async (cluster) => {
 		const statuses = await listRules(cluster);
 		await terminal.write(formatRulesFile(statuses.flatMap((status) => status.rule ?? [])));
 	});

@@ -6,7 +6,7 @@ import type { Context } from "../context.ts";
 
 /** Leaves a host that is gone out of every list, and out of placement. */
 export async function hostForget({ flags, terminal }: Context, host: string): Promise<void> {
-	await withCluster(flags, async (cluster) => {
+	await withCluster({ flags, terminal }, async (cluster) => {
 		const answer = await cluster.request(
 			requests.hostForget,
 			ForgetHostRequestSchema,

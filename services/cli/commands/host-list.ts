@@ -8,7 +8,7 @@ import { formatHosts } from "../format/hosts.ts";
 import { formatSilentHosts, isSilent } from "../format/silent-hosts.ts";
 
 export async function hostList({ flags, terminal }: Context): Promise<void> {
-	await withCluster(flags, async (cluster) => {
+	await withCluster({ flags, terminal }, async (cluster) => {
 		const answer = await cluster.request(
 			requests.hostList,
 			ListHostsRequestSchema,

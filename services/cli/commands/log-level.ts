@@ -31,7 +31,7 @@ export async function logLevel(
 ): Promise<void> {
 	const level = levelName === undefined ? Level.UNSET : levels.get(levelName.toLowerCase());
 	if (level === undefined) throw badValue(`level ${levelName}`, [...levels.keys()].join(", "));
-	await withCluster(flags, async (cluster) => {
+	await withCluster({ flags, terminal }, async (cluster) => {
 		const answer = await cluster.request(requests.logLevel, LogLevelRequestSchema, LogLevelResponseSchema, {
 			service: options.service ?? "",
 			facility: options.facility ?? "",

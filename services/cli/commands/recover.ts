@@ -20,7 +20,7 @@ type How = "restore" | "accept";
 
 /** After the rules were lost: back with what hosts hold, or away with it. What that is it says before. */
 export async function recover({ flags, terminal }: Context, how: How): Promise<void> {
-	await withCluster(flags, async (cluster) => {
+	await withCluster({ flags, terminal }, async (cluster) => {
 		const seen = await request(cluster, { action: Action.LOOK });
 		for (const held of seen.held) terminal.note(`sluice: ${formatHeld(held)}`);
 		const action = how === "restore" ? Action.RESTORE : Action.ACCEPT;

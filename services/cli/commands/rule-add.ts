@@ -10,7 +10,7 @@ import { fetchRule, finishWrite } from "../write-rule.ts";
 /** A new rule; one of that name must not exist. */
 export async function ruleAdd(context: Context, name: string, options: RuleOptions): Promise<void> {
 	const rule = parseRule(name, options);
-	await withCluster(context.flags, async (cluster) => {
+	await withCluster(context, async (cluster) => {
 		const written = await putNew(cluster, rule).catch((error) => {
 			throw nameFlag(error, name, options);
 		});

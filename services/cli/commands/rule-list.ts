@@ -19,7 +19,7 @@ const STATS_TIMEOUT_MS = 500;
 export async function ruleList({ flags, terminal }: Context): Promise<void> {
 	const warnings: string[] = [];
 	const onWarning = (warning: string) => void warnings.push(warning);
-	await withCluster(flags, async (cluster) => {
+	await withCluster({ flags, terminal }, async (cluster) => {
 		if (flags.json) {
 			const merged = create(ListRulesResponseSchema, {
 				rules: await listRules(cluster, onWarning),

@@ -5,7 +5,7 @@ import { withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
 
 export async function ruleRemove({ flags, terminal }: Context, name: string): Promise<void> {
-	await withCluster(flags, async (cluster) => {
+	await withCluster({ flags, terminal }, async (cluster) => {
 		const answer = await cluster.request(
 			requests.ruleRemove,
 			RemoveRuleRequestSchema,

@@ -17,7 +17,7 @@ const ATTEMPTS = 5;
 /** Replaces a rule in place: its counters go on. It must exist. */
 export async function ruleSet(context: Context, name: string, options: RuleOptions): Promise<void> {
 	const rule = parseRule(name, options);
-	await withCluster(context.flags, async (cluster) => {
+	await withCluster(context, async (cluster) => {
 		const written = await replace(cluster, rule).catch((error) => {
 			throw nameFlag(error, name, options);
 		});

@@ -6,7 +6,7 @@ import type { Context } from "../context.ts";
 import { formatRule } from "../format/rules.ts";
 
 export async function ruleShow({ flags, terminal }: Context, name: string): Promise<void> {
-	await withCluster(flags, async (cluster) => {
+	await withCluster({ flags, terminal }, async (cluster) => {
 		const answer = await cluster.request(requests.ruleGet, GetRuleRequestSchema, GetRuleResponseSchema, {
 			name,
 		});

@@ -21,7 +21,7 @@ export async function stats(
 	options: StatsOptions,
 ): Promise<void> {
 	const wanted = { names: name === undefined ? [] : [name], perWorker: options.workers === true };
-	await withCluster(context.flags, async (cluster) => {
+	await withCluster(context, async (cluster) => {
 		if (options.watch) await watch(context, cluster, wanted);
 		else
 			await context.terminal.write(

@@ -8,7 +8,7 @@ import { formatWorkers } from "../format/hosts.ts";
 import { formatSilentHosts } from "../format/silent-hosts.ts";
 
 export async function workerList({ flags, terminal }: Context): Promise<void> {
-	await withCluster(flags, async (cluster) => {
+	await withCluster({ flags, terminal }, async (cluster) => {
 		const answer = await cluster.request(
 			requests.workerList,
 			ListWorkersRequestSchema,

@@ -30,7 +30,7 @@ export async function workerRestart(
 	if (number !== undefined && !/^[0-9]{1,4}$/.test(number)) {
 		throw badValue(`worker ${number}`, "a number that worker list shows");
 	}
-	await withCluster(flags, async (cluster) => {
+	await withCluster({ flags, terminal }, async (cluster) => {
 		const chosen = await choose(cluster, number, host);
 		if (host === undefined) for (const line of await silentHosts(cluster)) terminal.note(`sluice: ${line}`);
 		for (const worker of chosen) {
