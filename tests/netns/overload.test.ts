@@ -160,8 +160,8 @@ async function askWhile(lasts: () => boolean): Promise<Asked> {
 async function overload(carriedPps: number) {
 	const before = await settledFigures();
 	const wireBefore = await lostOnWire(lab.relay, "r1");
-	const overloaded = await recv(lab.dst, { in: "d0:239.20.0.1:6001", streams: FLOWS, idleSeconds: 120 });
-	const afterwards = await recv(lab.dst, { in: "d0:239.20.0.1:6002", streams: FLOWS, idleSeconds: 120 });
+	const overloaded = await recv(lab.dst, { in: "d0:239.20.0.1:6001", streams: FLOWS, idleSeconds: 3 });
+	const afterwards = await recv(lab.dst, { in: "d0:239.20.0.1:6002", streams: FLOWS, idleSeconds: 3 });
 	let flowing = true;
 	const offered = offer(OVERLOADED_PORT, OFFERED_TIMES * carriedPps, OVERLOAD_SECONDS).finally(() => {
 		flowing = false;
@@ -172,12 +172,11 @@ async function overload(carriedPps: number) {
 	const { sentPackets, packetsPerSecond } = await offered;
 	const between = await settledFigures();
 	const again = await offer(AFTERWARDS_PORT, carriedPps / 2, RAMP_SECONDS);
-	await settledFigures();
 	return {
 		...{ before, between, wireBefore },
 		...{ sentPackets, packetsPerSecond, asked, demand, packetsAgain: again.sentPackets },
-		report: await overloaded.complete(),
-		afterReport: await afterwards.complete(),
+		report: await overloaded.report(),
+		afterReport: await afterwards.report(),
 	};
 }
 
