@@ -26,32 +26,30 @@ test("stats --watch says clearly that the connection is lost, and goes on watchi
 	}
 }, 40_000);
 
-test("apply says at once that control-api was killed amid it, and that a part may stand", async () => {
-	const lab = await CliLab.start();
-	try {
-		const child = lab.spawn(["apply", "-f", "-", "--timeout", "60"], rulesFile(5_000));
-		await lab.untilRulesAreStored();
-		await lab.killService("control-api");
-		expect(await child.stderr.text()).toBe(
-			"sluice: control-api ended amid the apply, and all or a part of it may stand: run the same apply again\n",
-		);
-		expect(await child.exited).toBe(1);
-	} finally {
-		await lab.stop();
-	}
-}, 40_000);
-
-test("apply says at once that NATS was ended amid it, and that all of it may stand", async () => {
-	const lab = await CliLab.start();
-	try {
-		const child = lab.spawn(["apply", "-f", "-", "--timeout", "60"], rulesFile(5_000));
-		await lab.untilRulesAreStored();
-		await lab.killNats();
-		expect(await child.stderr.text()).toMatch(
-			/^sluice: the connection to NATS at nats:\S+ was lost amid the apply, and all or a part of it may stand: run the same apply again\n$/,
-		);
-		expect(await child.exited).toBe(1);
-	} finally {
-		await lab.stop();
-	}
-}, 40_000);
+test.each([
+	[
+		"control-api was killed",
+		(lab: CliLab) => lab.killService("control-api"),
+		/^sluice: control-api ended amid the apply, and all or a part of it may stand: run the same apply again\n$/,
+	],
+	[
+		"NATS was ended",
+		(lab: CliLab) => lab.killNats(),
+		/^sluice: the connection to NATS at nats:\S+ was lost amid the apply, and all or a part of it may stand: run the same apply again\n$/,
+	],
+] as const)(
+	"apply says at once that %s amid it, and that all or a part of it may stand",
+	async (_, end, line) => {
+		const lab = await CliLab.start();
+		try {
+			const child = lab.spawn(["apply", "-f", "-", "--timeout", "60"], rulesFile(5_000));
+			await lab.untilRulesAreStored();
+			await end(lab);
+			expect(await child.stderr.text()).toMatch(line);
+			expect(await child.exited).toBe(1);
+		} finally {
+			await lab.stop();
+		}
+	},
+	40_000,
+);

@@ -1,0 +1,190 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { followBucket } from "@sluice/lib/kv-snapshot";
+import { RuleSchema, StoredRuleSchema } from "@sluice/proto/gen/rule";
+import { buckets, kvSubject } from "@sluice/proto/subjects";
+import { ConnectionWatch } from "../nats/connection-watch.ts";
+import { RuleLog } from "../nats/rule-log.ts";
+import { rulesSequence } from "../nats/storage.ts";
+import { exampleRule, manyRules, quietLogger, TestCluster } from "../testing/cluster.ts";
+import { edit, foreignWrite, putAt, ruleLog, storedNames } from "../testing/rule-writing.ts";
+import { RuleBook } from "./rule-book.ts";
+import { RuleWriter } from "./rule-writer.ts";
+
+let cluster: TestCluster;
+beforeEach(async () => {
+	cluster = await TestCluster.start();
+});
+afterEach(async () => {
+	await cluster.stop();
+});
+
+test("an apply that NATS left midway says how far it came, and applying again completes it", async () => {
+	const api = await cluster.startApi();
+	const nc = await cluster.server.connect();
+	const js = jetstream(nc);
+	let count = 0;
+	const log = new RuleLog(
+		{
+			publish: async (subject, payload, options) => {
+				count += 1;
+				if (count === 50) await cluster.server.kill();
+				return await js.publish(subject, payload, options);
+			},
+		},
+		new ConnectionWatch(nc),
+		() => rulesSequence(nc),
+	);
+	const rules = manyRules(2_000);
+	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
+	const start = performance.now();
+	await expect(writer.edit(() => edit(rules))).rejects.toThrow(
+		/^the storage does not answer, [0-9]+ of 2000 writes are known/,
+	);
+	expect(performance.now() - start).toBeLessThan(8_000);
+	await cluster.server.start();
+	await expectEventually(async () => String(api.current), /true/);
+	const files = rules.map((rule) => create(RuleSchema, rule));
+	await api.rules.apply({ rules: files, prune: true, dryRun: false });
+	expect((await api.rules.apply({ rules: files, prune: true, dryRun: true })).unchanged).toBe(2_000);
+}, 30_000);
+
+test("a write whose answer is lost counts as written when the storage holds it", async () => {
+	const api = await cluster.startApi();
+	const js = jetstream(cluster.nc);
+	let lost = false;
+	const log = ruleLog(cluster, {
+		publish: async (subject, payload, options) => {
+			const ack = await js.publish(subject, payload, options);
+			if (lost) return ack;
+			lost = true;
+			throw new Error("timeout");
+		},
+	});
+	const book = new RuleBook(api.book.snapshot);
+	const once = edit([exampleRule("video")]);
+	const result = await new RuleWriter(book, log, quietLogger().facility("rules")).edit(() => once);
+	expect(result.revisions.get("video")).toBe(1n);
+	expect(book.entries.get("video")?.revision).toBe(1n);
+});
+
+test("a storage that refuses every write is said to be the reason, not others", async () => {
+	const api = await cluster.startApi();
+	const log = ruleLog(cluster, {
+		publish: () => Promise.reject(new Error("insufficient storage resources available")),
+	});
+	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
+	await expect(writer.edit(() => edit([exampleRule("video")]))).rejects.toThrow(
+		/^the storage refuses writes \(insufficient storage resources available\): look at disk space/,
+	);
+}, 20_000);
+
+/** What 2.15 does after a write that the disk refused. */
+const unanswered = () => new Promise<never>(() => {});
+
+test("a storage that answers no write and stores none is said to refuse them, in time, an undo's too", async () => {
+	const api = await cluster.startApi();
+	const js = jetstream(cluster.nc);
+	let left = 30;
+	const log = ruleLog(cluster, { publish: (...sent) => (left-- > 0 ? js.publish(...sent) : unanswered()) });
+	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
+	const start = performance.now();
+	await expect(writer.edit(() => edit(manyRules(40)))).rejects.toThrow(
+		/^the storage refuses writes \(no answer\): look at disk space .*; could not be put back: .* and 25 more$/,
+	);
+	expect(performance.now() - start).toBeLessThan(4_500);
+	expect(await storedNames(cluster)).toHaveLength(30);
+}, 20_000);
+
+test("an undo that the storage stops answering ends", async () => {
+	const api = await cluster.startApi();
+	const js = jetstream(cluster.nc);
+	const foreign = create(StoredRuleSchema, { rule: exampleRule("foreign", "239.1.0.99"), uid: "foreign" });
+	let count = 0;
+	const log = ruleLog(cluster, {
+		publish: async (...sent) => {
+			count += 1;
+			if (count === 60)
+				await js.publish(kvSubject(buckets.rules, "foreign"), toBinary(StoredRuleSchema, foreign));
+			return await (count > 110 ? unanswered() : js.publish(...sent));
+		},
+	});
+	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
+	await expect(writer.edit(() => edit(manyRules(100)))).rejects.toThrow(
+		/ is taken by rule foreign: .*; could not be put back: /,
+	);
+}, 20_000);
+
+test("an undo that NATS leaves midway goes on when it is back, and counts what was stored without an answer", async () => {
+	await cluster.startApi();
+	const nc = await cluster.server.connect();
+	const book = new RuleBook(await followBucket(nc, "sluice_rules", StoredRuleSchema));
+	const js = jetstream(nc);
+	let count = 0;
+	const log = new RuleLog(
+		{
+			publish: async (...sent) => {
+				count += 1;
+				if (count === 60) await foreignWrite(cluster, exampleRule("foreign", "239.1.0.99"));
+				const answer = await js.publish(...sent);
+				if (count !== 130) return answer;
+				await cluster.server.kill();
+				// Longer than the snapshot is waited for.
+				setTimeout(() => void cluster.server.start(), 3_500);
+				return await unanswered();
+			},
+		},
+		new ConnectionWatch(nc),
+		() => rulesSequence(nc),
+	);
+	const writer = new RuleWriter(book, log, quietLogger().facility("rules"));
+	await expect(writer.edit(() => edit(manyRules(100)))).rejects.toThrow(/ is taken by rule foreign: [^;]*$/);
+	expect(await storedNames(cluster)).toEqual(["foreign"]);
+}, 20_000);
+
+test("a wrong sequence that nobody made wrong is the storage's, not others'", async () => {
+	const api = await cluster.startApi();
+	const wrong = { code: 400, err_code: 10_071, description: "wrong last sequence: 7" };
+	const log = ruleLog(cluster, { publish: () => Promise.reject(new JetStreamApiError(wrong)) });
+	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
+	await expect(writer.edit(() => edit([exampleRule("video")]))).rejects.toThrow(
+		/^the storage refuses writes \(wrong last sequence: 7\): look at disk space/,
+	);
+}, 20_000);
+
+test("a bucket that somebody purged and refilled does not stop writing", async () => {
+	const api = await cluster.startApi();
+	await putAt(api, exampleRule("video"));
+	const jsm = await jetstreamManager(cluster.nc);
+	await jsm.streams.deleteMessage("KV_sluice_rules", 1);
+	await jsm.streams.purge("KV_sluice_rules");
+	expect(await putAt(api, exampleRule("other", "239.9.9.9"))).toBe("accepted");
+});
+
+test("writing is refused while NATS is away and works within seconds of its return", async () => {
+	const api = await cluster.startApi();
+	expect(await putAt(api, exampleRule("video"))).toBe("accepted");
+	await cluster.server.kill();
+	await expectEventually(() => putAt(api, exampleRule("other", "239.9.9.9")), /NATS is away/);
+	await expect(api.rules.get("video")).rejects.toThrow("the connection to NATS is away, or");
+	await cluster.server.start();
+	await expectEventually(() => putAt(api, exampleRule("other", "239.9.9.9")), /^accepted$/);
+	expect((await api.rules.get("video")).revision).toBe(1n);
+	const countersAgain = async () => {
+		const jsm = await jetstreamManager(cluster.nc, { checkAPI: false, timeout: 500 });
+		return (await jsm.streams.info("sluice_counters")).config.name;
+	};
+	await expectEventually(countersAgain, /sluice_counters/);
+}, 30_000);
+
+async function expectEventually(attempt: () => Promise<string>, wanted: RegExp): Promise<void> {
+	const deadline = Date.now() + 10_000;
+	let result = "";
+	while (Date.now() < deadline) {
+		result = await attempt().catch((thrown: Error) => thrown.message);
+		if (wanted.test(result)) return;
+		await Bun.sleep(20);
+	}
+	expect(result).toMatch(wanted);
+}
