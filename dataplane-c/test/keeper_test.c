@@ -62,7 +62,9 @@ static void orphans_are_adopted_reaped_and_ended(void)
 	orphan = (pid_t)strtol(rig_line(&rig) + strlen("orphan "), NULL, 10);
 	(void)rig_line(&rig);
 	EXPECT_EQUAL(rig_parent_of(orphan), rig.keeper);
-	kill(orphan, SIGKILL);
+	/* 0, where there was no such line, is whoever runs this. */
+	if (orphan > 0)
+		kill(orphan, SIGKILL);
 	EXPECT(rig_is_gone(orphan));
 	EXPECT_EQUAL(rig_stop(&rig, SIGTERM), 0);
 

@@ -18,7 +18,6 @@ import { untilAccepted, untilForgotten } from "../credentials/take-up.ts";
 import { isLoopback, ownAddresses, urlForOthers } from "../credentials/url.ts";
 import { badValue, CommandFailure, exitCodes } from "../failure.ts";
 import { formatTable } from "../format/table.ts";
-import type { GlobalFlags } from "../global-flags.ts";
 import { listRules } from "../list-rules.ts";
 import { DataDir } from "../up/data-dir.ts";
 import { makeSeed, nkeyCredentialsFile, nkeyFile, type ServerAddress } from "../up/identities.ts";
