@@ -8,7 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHANNEL "sluice-pulse-test"
+/* Runs beside each other don't meet. */
+static char channel[32];
 
 static uint64_t counters[SLUICE_WORKER_COUNTERS];
 static struct pulse pulse;
@@ -74,12 +75,12 @@ static void the_supervisor_is_told_again_and_again(void)
 {
 	const uint64_t figures[] = { 1, FUTEX_WAITERS | 1 };
 	const int memory = sluice_counters_create(SLUICE_WORKER_COUNTERS);
-	const int pipe = sluice_events_start(CHANNEL, (uint32_t)getuid());
+	const int pipe = sluice_events_start(channel, (uint32_t)getuid());
 	int peer;
 	uint32_t connection;
 
 	EXPECT(pipe >= 0);
-	connection = peer_greet(CHANNEL, pipe, &peer, 0);
+	connection = peer_greet(channel, pipe, &peer, 0);
 	EXPECT_EQUAL(pwrite(memory, figures, sizeof(figures), SLUICE_WORKER_HEARTBEAT_NS * 8),
 		     sizeof(figures));
 	EXPECT_EQUAL(sluice_life_watch(connection, memory), 0);
@@ -98,6 +99,7 @@ static void the_supervisor_is_told_again_and_again(void)
 
 int main(void)
 {
+	snprintf(channel, sizeof(channel), "sluice-pulse-test-%d", (int)getpid());
 	one_that_beats_is_fine_for_ever();
 	one_that_stands_still_for_forty_looks_hangs();
 	a_stopped_process_hangs_at_once();
