@@ -27,14 +27,23 @@ const WAITING_WRITES = 1_024;
 /** Gives up when others were faster for so long without one write of ours. */
 const STALL_MS = 4_000;
 const UNDO_ATTEMPTS = 10;
-/** In all, for a storage that goes away amid an undo: longer than a restart of nats-server takes. */
-const UNDO_PATIENCE_MS = 30_000;
-const UNDO_LOOK_MS = 100;
+/** In all, for a storage that goes away amid an edit of several writes, or its undo: longer than a restart of nats-server takes. */
+const AWAY_PATIENCE_MS = 30_000;
+const AWAY_LOOK_MS = 100;
 /** Two writers that meet again and again must get out of step. */
 const BACKOFF_LIMIT_MS = 32;
 const CATCH_UP_MS = 3_000;
 /** At a pause; then the long edit writes at least half a window. A flood slows it down, and no more. */
 const PASSING_EDITS = 32;
+
+/** How far an edit has come. */
+interface Progress {
+	readonly done: Map<string, WrittenRule>;
+	/** What is left for a storage that is away. */
+	patienceMs: number;
+	/** When it last wrote something, or the storage was back; performance.now(). */
+	lastMs: number;
+}
 
 /**
  * Makes edits durable. Each is checked against the snapshot and written on
@@ -77,12 +86,12 @@ export class RuleWriter {
 	}
 
 	async #edit(source: EditSource): Promise<EditResult> {
-		const done = new Map<string, WrittenRule>();
+		const progress: Progress = { done: new Map(), patienceMs: 0, lastMs: performance.now() };
+		const { done } = progress;
 		const underWay = new EditUnderWay(this.#book);
 		let first: Plan | undefined;
-		let progressMs = performance.now();
 		let failed: AppendOutcome = { written: [], uncertain: [] };
-		for (let attempt = 0; performance.now() - progressMs < STALL_MS; attempt += 1) {
+		for (let attempt = 0; performance.now() - progress.lastMs < STALL_MS; attempt += 1) {
 			let plan: Plan;
 			try {
 				this.#requireCurrent();
@@ -90,14 +99,14 @@ export class RuleWriter {
 			} catch (refused) {
 				throw done.size === 0 ? refused : await this.#undo(done, refused);
 			}
+			// One write is all or nothing by itself.
+			if (first === undefined && plan.writes.length > 1) progress.patienceMs = AWAY_PATIENCE_MS;
 			first ??= plan;
-			const confirmed = this.#confirmed;
-			const outcome = await this.#writeAll(plan, done, underWay);
+			const outcome = await this.#writeAll(plan, progress, underWay);
 			if (outcome.failure === undefined) return editResult(first, plan, done);
 			failed = outcome;
 			this.#logger.debug({ attempt, failure: outcome.failure, written: done.size }, "write met another");
 			if (outcome.failure === "stalled") break;
-			if (this.#confirmed > confirmed) progressMs = performance.now();
 			await Bun.sleep(Math.random() * Math.min(2 ** attempt, BACKOFF_LIMIT_MS));
 		}
 		const reason = stallReason(failed);
@@ -105,21 +114,17 @@ export class RuleWriter {
 	}
 
 	/** All of the plan, with pauses for edits that have nothing to do with it. */
-	async #writeAll(
-		plan: Plan,
-		done: Map<string, WrittenRule>,
-		underWay: EditUnderWay,
-	): Promise<AppendOutcome> {
-		if (plan.writes.length <= WINDOW) return await this.#write(plan, done);
+	async #writeAll(plan: Plan, progress: Progress, underWay: EditUnderWay): Promise<AppendOutcome> {
+		if (plan.writes.length <= WINDOW) return await this.#write(plan, progress);
 		underWay.take(plan);
 		const pause = () => this.#queue.hasWaiting((subject) => underWay.leavesAlone(subject));
 		const checkedAt = this.#book.snapshot.lastSequence - this.#confirmed;
 		for (let left = plan.writes; ; await this.#letPass(underWay)) {
-			if (!this.#book.snapshot.current) await this.#catchUp({ ...plan, writes: left }, done);
+			if (!this.#book.snapshot.current) await this.#catchUp({ ...plan, writes: left }, progress);
 			// More in the stream than we wrote: others may have written what the plan does not know.
 			if (this.#book.snapshot.lastSequence - this.#confirmed !== checkedAt)
 				return { written: [], uncertain: [], failure: "interfered" };
-			const outcome = await this.#write({ ...plan, writes: left }, done, pause);
+			const outcome = await this.#write({ ...plan, writes: left }, progress, pause);
 			left = left.slice(outcome.written.length);
 			if (outcome.failure !== undefined || left.length === 0) return outcome;
 		}
@@ -135,25 +140,22 @@ export class RuleWriter {
 	}
 
 	/** Writes the plan up to a pause; afterwards the snapshot holds what is stored, whoever wrote it. */
-	async #write(
-		plan: Plan,
-		done: Map<string, WrittenRule>,
-		pause: () => boolean = () => false,
-	): Promise<AppendOutcome> {
+	async #write(plan: Plan, progress: Progress, pause: () => boolean = () => false): Promise<AppendOutcome> {
 		if (plan.writes.length === 0) return { written: [], uncertain: [] };
 		const base = this.#book.snapshot.lastSequence;
 		const outcome = await this.#ruleLog.append(plan.writes, base, pause);
 		this.#confirmed += BigInt(outcome.written.length);
-		for (const written of outcome.written) this.#note(done, written);
+		for (const written of outcome.written) this.#note(progress.done, written);
+		if (outcome.written.length > 0) progress.lastMs = performance.now();
 		if (outcome.failure === undefined) {
 			const reached = base + BigInt(outcome.written.length);
-			await this.#catchUp(plan, done, undefined, reached);
+			await this.#catchUp(plan, progress, undefined, reached);
 			return outcome;
 		}
-		await this.#catchUp(plan, done, outcome.cause);
+		await this.#catchUp(plan, progress, outcome.cause);
 		for (const write of outcome.uncertain) {
 			const revision = this.#revisionIfWritten(write, base);
-			if (revision !== undefined) this.#note(done, { write, revision });
+			if (revision !== undefined) this.#note(progress.done, { write, revision });
 		}
 		// Nobody wrote: since a write of several failed, the server expects another sequence than it has.
 		if (outcome.failure === "interfered" && this.#book.snapshot.lastSequence === base)
@@ -162,17 +164,16 @@ export class RuleWriter {
 	}
 
 	/** Until the snapshot holds all up to the sequence, or to the stream's end. */
-	async #catchUp(
-		plan: Plan,
-		done: ReadonlyMap<string, WrittenRule>,
-		cause?: unknown,
-		sequence?: bigint,
-	): Promise<void> {
+	async #catchUp(plan: Plan, progress: Progress, cause?: unknown, sequence?: bigint): Promise<void> {
 		try {
 			if (sequence === undefined) await this.#book.snapshot.catchUp(CATCH_UP_MS);
 			else await this.#book.snapshot.reached(sequence, CATCH_UP_MS);
 		} catch (thrown) {
-			throw this.#outcomeUnknown(plan, done, cause ?? thrown);
+			const sinceMs = performance.now();
+			const back = await this.#untilBack(progress.patienceMs);
+			progress.lastMs = performance.now();
+			progress.patienceMs -= progress.lastMs - sinceMs;
+			if (!back) throw this.#outcomeUnknown(plan, progress.done, cause ?? thrown);
 		}
 	}
 
@@ -210,7 +211,7 @@ export class RuleWriter {
 		const left: string[] = [];
 		// Of a storage that stores nothing each attempt would only run into its timeout.
 		let gaveUp = stalled;
-		let patienceMs = UNDO_PATIENCE_MS;
+		let patienceMs = AWAY_PATIENCE_MS;
 		for (const written of [...done.values()].reverse()) {
 			let outcome = gaveUp ? "left" : await this.#undoOne(written);
 			const sinceMs = performance.now();
@@ -240,7 +241,7 @@ export class RuleWriter {
 				const untouched = write.stored === undefined ? now === undefined : now?.revision === revision;
 				if (!untouched) return "left";
 				const plan = this.#book.plan(undoEdit(write));
-				const outcome = await this.#write(plan, new Map());
+				const outcome = await this.#write(plan, { done: new Map(), patienceMs: 0, lastMs: 0 });
 				if (outcome.failure === undefined) return "undone";
 				if (outcome.failure === "stalled") return "stalled";
 			} catch (thrown) {
@@ -251,17 +252,19 @@ export class RuleWriter {
 		return "left";
 	}
 
-	/** Until the snapshot holds what is stored, or the time is over. */
-	async #untilBack(timeoutMs: number): Promise<void> {
+	/** True once the snapshot holds what is stored; false when the time is over. */
+	async #untilBack(timeoutMs: number): Promise<boolean> {
 		const deadlineMs = performance.now() + timeoutMs;
 		for (let leftMs = timeoutMs; leftMs > 0; leftMs = deadlineMs - performance.now()) {
 			try {
-				return await this.#book.snapshot.catchUp(leftMs);
+				await this.#book.snapshot.catchUp(leftMs);
+				return true;
 			} catch {
 				// A server that starts answers nothing yet, or says so at once.
-				await Bun.sleep(UNDO_LOOK_MS);
+				await Bun.sleep(AWAY_LOOK_MS);
 			}
 		}
+		return false;
 	}
 
 	#requireCurrent(): void {
