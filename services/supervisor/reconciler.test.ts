@@ -11,12 +11,14 @@ interface Settled {
 	readonly rules: readonly RuleState[];
 }
 
+type Wished = Omit<Desired, "elsewhere">;
+
 /** A reconciler over a world in memory, whose rounds the test can hold. */
 function make(look: () => void = () => {}) {
 	const world = new World();
 	const settled: Settled[] = [];
 	const gate = { hold: Promise.resolve(), reached: 0 };
-	let desired: Desired = { sequence: 0n, rules: [] };
+	let desired: Desired = { sequence: 0n, rules: [], elsewhere: [] };
 	let wake: () => void = () => {};
 	const reconciler = new Reconciler({
 		desired: () => {
@@ -43,13 +45,13 @@ function make(look: () => void = () => {}) {
 		world,
 		gate,
 		settled,
-		desire: (next: Desired) => {
-			desired = next;
+		desire: (next: Wished) => {
+			desired = { ...next, elsewhere: [] };
 			reconciler.poke();
 		},
 		/** The same, by a rule. */
-		change: (next: Desired, more?: boolean) => {
-			desired = next;
+		change: (next: Wished, more?: boolean) => {
+			desired = { ...next, elsewhere: [] };
 			reconciler.rulesChanged(more);
 		},
 		/** Waits until that sequence is applied. */

@@ -58,7 +58,7 @@ export class Supervisor {
 	#reconciler: Reconciler | undefined;
 	#deadlines: ReturnType<typeof setInterval> | undefined;
 	#rules: readonly RuleState[] = [];
-	#applied: Desired = { sequence: 0n, rules: [] };
+	#applied: Desired = { sequence: 0n, rules: [], elsewhere: [] };
 	#levels: Pick<LogLevels, "settings"> = { settings: [] };
 	#readyCheck: () => void = () => {};
 

@@ -179,6 +179,23 @@ test.skipIf(noClocks !== undefined)(
 	},
 );
 
+test("a rule that moves to another host leaves there what it counted, and goes on when it is back", async () => {
+	const name = "chain-1-b";
+	const rule = ["--in", "from-a:239.1.1.1:5001", "--out", "to-c:239.1.2.1:5001"];
+	const totals = async () => {
+		await first.publications(2);
+		const figures = await first.figures();
+		assertAccounts(figures);
+		return figures.rules.find((each) => each.name === name)?.receivedPackets;
+	};
+	const before = await totals();
+	expect(before).toBeGreaterThanOrEqual(COUNT);
+	for (const host of ["relay-c", "relay-b"]) {
+		await first.sluice("rule", "set", name, ...rule, "--host", host);
+		expect(await totals()).toBe(before);
+	}
+});
+
 test("an id that another host has is refused by name, and that one relays on", async () => {
 	const { file } = await first.issue("host", "relay-c");
 	const second = new Relay(lab.d, "relay-c");

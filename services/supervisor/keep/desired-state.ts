@@ -93,7 +93,7 @@ export class DesiredState implements ClusterView {
 		this.#review();
 		const follows = this.#live !== undefined && this.holding === "";
 		const rules = follows ? this.#liveRules : this.#knownRules;
-		return rules?.read(links) ?? { sequence: 0n, rules: [] };
+		return rules?.read(links) ?? { sequence: 0n, rules: [], elsewhere: [] };
 	}
 
 	onChange(callback: (more?: boolean) => void): void {

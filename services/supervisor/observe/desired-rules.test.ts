@@ -50,8 +50,9 @@ test("only rules that concern this host are desired, in order of their names, up
 	put(stored("c", ["relay-b"]));
 	put(stored("b", ["relay-a"]));
 	put(stored("a", ["all"]));
-	const { sequence, rules } = desired.read(withR0);
+	const { sequence, rules, elsewhere } = desired.read(withR0);
 	expect(rules.map(({ name }) => name)).toEqual(["a", "b"]);
+	expect(elsewhere.map(({ name }) => name)).toEqual(["c"]);
 	expect(sequence).toBe(3n);
 });
 

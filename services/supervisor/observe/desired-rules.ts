@@ -20,7 +20,7 @@ export interface HostName {
 	readonly labels: Labels;
 }
 
-/** The rules that concern this host, as they stand now. */
+/** The rules that concern this host, and those that are for others, as they stand now. */
 export class DesiredRules {
 	readonly #own: HostName;
 	readonly #rules: Snapshot<StoredRule>;
@@ -38,20 +38,24 @@ export class DesiredRules {
 	read(links: readonly Link[]): Desired {
 		const hosts = this.#hostRecords(links);
 		const rules: DesiredRule[] = [];
+		const elsewhere: DesiredRule[] = [];
 		const translated = new Map<string, Translated>();
 		for (const [name, entry] of this.#rules.entries) {
 			const current = this.#translate(name, entry);
 			translated.set(name, current);
 			if (entry.value.rule === undefined) continue;
 			const placement = placeRule(entry.value.rule, hosts);
-			if (!placement.hosts.includes(this.#own.host)) continue;
+			if (!placement.hosts.includes(this.#own.host)) {
+				elsewhere.push(current.rule);
+				continue;
+			}
 			rules.push(
 				placement.pending === undefined ? current.rule : { ...current.rule, held: placement.pending },
 			);
 		}
 		this.#translated = translated;
 		rules.sort((a, b) => (a.name < b.name ? -1 : 1));
-		return { sequence: this.#rules.lastSequence, rules };
+		return { sequence: this.#rules.lastSequence, rules, elsewhere };
 	}
 
 	#translate(name: string, entry: SnapshotEntry<StoredRule>): Translated {

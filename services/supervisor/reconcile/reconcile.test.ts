@@ -175,6 +175,17 @@ describe("interfaces", () => {
 		expect(world.open.destinations.size).toBe(0);
 	});
 
+	test("a rule that moved to another host keeps the row of its counters, one that never ran here gets none", () => {
+		const world = new World();
+		world.settle(rule("a"));
+		world.elsewhere = [rule("a"), rule("b")];
+		const { text, rules } = world.settle();
+		expect(text).toContain("table uid-a(dormant)");
+		expect(rules).toEqual([]);
+		world.elsewhere = [];
+		expect(world.settle().text).toEqual(["table "]);
+	});
+
 	test("a re-created interface gets new sockets, the old ones close first", () => {
 		const world = new World();
 		world.settle(rule("a"));

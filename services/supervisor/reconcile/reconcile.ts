@@ -16,7 +16,7 @@ import { collectWants, type Verdict, type Wants } from "./wants.ts";
  * then left out until it may be retried.
  */
 export function reconcile(desired: Desired, observed: Observed): Plan {
-	const wants = collectWants(desired.rules, observed);
+	const wants = collectWants(desired, observed);
 	const { open, nowMs } = observed;
 	// Asked only for what is refused; with many rules there are many keys.
 	const wanted = open.failures.size > 0 ? wantedKeys(wants, observed.limits.workers) : new Set<string>();

@@ -52,6 +52,8 @@ export interface Desired {
 	readonly sequence: bigint;
 	/** In order of their names. */
 	readonly rules: readonly DesiredRule[];
+	/** Rules that are for other hosts now: what they counted here goes on to count. */
+	readonly elsewhere: readonly DesiredRule[];
 }
 
 export interface Link {

@@ -12,6 +12,7 @@ import {
 } from "./resolve.ts";
 import { planRings } from "./rings.ts";
 import type {
+	Desired,
 	DesiredRule,
 	Destination,
 	Drain,
@@ -55,7 +56,7 @@ interface Candidate extends ResolvedInput {
 	readonly verdict: Verdict;
 }
 
-export function collectWants(rules: readonly DesiredRule[], observed: Observed): Wants {
+export function collectWants({ rules, elsewhere }: Desired, observed: Observed): Wants {
 	const links = indexLinks(observed.links);
 	const captures = new Map<number, Link>();
 	const candidates = rules.map((rule): Candidate => {
@@ -77,6 +78,7 @@ export function collectWants(rules: readonly DesiredRule[], observed: Observed):
 	const rings = planRings(captures, observed);
 	const collector = new Collector(links, observed, rings.refused);
 	for (const candidate of candidates) collector.add(candidate);
+	for (const rule of elsewhere) collector.addDormant(rule);
 	return collector.finish(captures, rings.ringBytes, rings.refused);
 }
 
@@ -117,13 +119,13 @@ class Collector {
 			return;
 		}
 		if (link === undefined) {
-			this.#addDormant(rule);
+			this.addDormant(rule);
 			return;
 		}
 		const obstacle = this.#refused.get(link.ifindex) ?? this.#limit(rule) ?? this.#claimInput(rule, link);
 		if (obstacle !== undefined) {
 			verdict.failed ??= obstacle;
-			this.#addDormant(rule);
+			this.addDormant(rule);
 			return;
 		}
 		verdict.live = true;
@@ -225,7 +227,8 @@ class Collector {
 		return this.#failure(egress.key);
 	}
 
-	#addDormant(rule: DesiredRule): void {
+	/** Of a rule that cannot run here, or is for other hosts: nothing but what it counted. */
+	addDormant(rule: DesiredRule): void {
 		if (!this.#counted.has(rule.uid) || this.#limit(rule) !== undefined) return;
 		const nowhere = { source: 0, mtu: 0, ifindex: 0 };
 		this.#addRow({

@@ -35,7 +35,7 @@ export function makeApplier(workers = 2) {
 	const settle = async (...rules: DesiredRule[]): Promise<readonly RuleState[]> => {
 		for (let pass = 0; pass < 20; pass += 1) {
 			const observed = { links, workers: views(), workersDown: false, open, limits: LIMITS, nowMs };
-			const plan = reconcile({ sequence: 1n, rules }, observed);
+			const plan = reconcile({ sequence: 1n, rules, elsewhere: [] }, observed);
 			if (plan.commands.length === 0) return plan.rules;
 			await applier.execute(plan.commands);
 		}

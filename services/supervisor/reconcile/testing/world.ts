@@ -116,6 +116,8 @@ export class World {
 	nowMs = 1_000_000;
 	/** Key → reason. */
 	readonly refuse = new Map<string, string>();
+	/** Rules of other hosts. */
+	elsewhere: readonly DesiredRule[] = [];
 	readonly open: Opened = {
 		shards: new Map(),
 		egress: new Map(),
@@ -167,7 +169,7 @@ export class World {
 	}
 
 	desired(rules: readonly DesiredRule[]): Desired {
-		return { sequence: 1n, rules };
+		return { sequence: 1n, rules, elsewhere: this.elsewhere };
 	}
 
 	observed(): Observed {
