@@ -229,7 +229,8 @@ class Collector {
 
 	/** Of a rule that cannot run here, or is for other hosts: nothing but what it counted. */
 	addDormant(rule: DesiredRule): void {
-		if (!this.#counted.has(rule.uid) || this.#limit(rule) !== undefined) return;
+		const refused = this.#failure(ruleKey(rule.uid)) ?? this.#limit(rule);
+		if (!this.#counted.has(rule.uid) || refused !== undefined) return;
 		const nowhere = { source: 0, mtu: 0, ifindex: 0 };
 		this.#addRow({
 			uid: rule.uid,
