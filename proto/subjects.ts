@@ -43,7 +43,7 @@ export function keptFiguresKey(host: string, part: number): string {
 export const ENDED_RUNS = 8;
 
 /** Written by the host's supervisor, oldest run first. */
-export function endedRunKey(host: string, part: number | "*", run: number | "*"): string {
+export function endedRunKey(host: string, part: number | "*", run: number): string {
 	return `${host}.${part}.${run}`;
 }
 

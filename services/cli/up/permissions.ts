@@ -97,8 +97,6 @@ function controlApi(): Permissions {
 				kvSubject(buckets.settings, ">"),
 				// Removes the record of a host that is gone.
 				kvSubject(buckets.hosts, ">"),
-				// And what it said of its runs.
-				`$JS.API.STREAM.PURGE.${streamOf(buckets.figures)}`,
 				// GET /v1/stats and /metrics ask the aggregator.
 				requests.statsGet,
 				// After a loss: what hosts hold.

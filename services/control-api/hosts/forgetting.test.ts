@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { jetstreamManager } from "@nats-io/jetstream";
 import { call } from "@sluice/lib/client";
 import { until } from "@sluice/lib/testing/until";
 import {
@@ -8,7 +7,7 @@ import {
 	ListHostsRequestSchema,
 	ListHostsResponseSchema,
 } from "@sluice/proto/gen/host";
-import { buckets, endedRunKey, keptFiguresKey, kvSubject, requests } from "@sluice/proto/subjects";
+import { buckets, kvSubject, requests } from "@sluice/proto/subjects";
 import { TestCluster } from "../testing/cluster.ts";
 
 let cluster: TestCluster;
@@ -65,18 +64,6 @@ test("one that stands in no list is told to those who remember it", async () => 
 	await until(() => heard.length === 2);
 	expect(heard).toEqual(["DEL", "DEL"]);
 	expect(await listed()).not.toContain("relay-x");
-});
-
-test("what a forgotten host said of its runs is gone, and what all that it counted comes to stays", async () => {
-	const stream = `KV_${buckets.figures}`;
-	const keys = [keptFiguresKey("relay-y", 0), keptFiguresKey("relay-z", 0)];
-	const runs = [endedRunKey("relay-y", 0, 0), endedRunKey("relay-y", 63, 7), "relay-y.no-part.0"];
-	for (const key of [...keys, ...runs, endedRunKey("relay-z", 0, 0)])
-		await cluster.nc.request(kvSubject(buckets.figures, key), "x");
-	await forget("relay-y");
-	const { state } = await (await jetstreamManager(cluster.nc)).streams.info(stream, { subjects_filter: ">" });
-	const left = [...keys, endedRunKey("relay-z", 0, 0)].map((key) => kvSubject(buckets.figures, key));
-	expect(Object.keys(state.subjects ?? {}).toSorted()).toEqual(left.toSorted());
 });
 
 test("what is no host id is refused", async () => {

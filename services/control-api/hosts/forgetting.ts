@@ -13,11 +13,11 @@ import {
 	type ForgetHostResponse,
 	ForgetHostResponseSchema,
 } from "@sluice/proto/gen/host";
-import { buckets, endedRunKey, kvSubject } from "@sluice/proto/subjects";
+import { buckets, kvSubject } from "@sluice/proto/subjects";
 import { checkName } from "../rules/validate.ts";
 import type { HostView } from "./host-view.ts";
 
-/** Removes the record of a host that is gone, as nobody but its supervisor may, and what it said of its runs (ADR 0130). */
+/** Removes the record of a host that is gone; the only thing besides its supervisor that writes there. */
 export class Forgetting {
 	readonly #js: Pick<JetStreamClient, "publish">;
 	readonly #jsm: Pick<JetStreamManager, "streams">;
@@ -47,8 +47,6 @@ export class Forgetting {
 				headers: marker,
 				expect: { lastSubjectSequence: stored?.seq ?? 0 },
 			});
-			const runs = kvSubject(buckets.figures, endedRunKey(host, "*", "*"));
-			await this.#jsm.streams.purge(`KV_${buckets.figures}`, { filter: runs });
 		} catch (thrown) {
 			if (thrown instanceof SluiceError) throw thrown;
 			if (isConflict(thrown)) throw isThere(host);
