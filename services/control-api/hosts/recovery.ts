@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { call } from "@sluice/lib/client";
 import { SluiceError } from "@sluice/lib/errors";
-import { HOST_GONE_SECONDS } from "@sluice/lib/rule-status";
+import { isPresent } from "@sluice/lib/rule-status";
 import {
 	AcceptRequestSchema,
 	AcceptResponseSchema,
@@ -64,7 +64,7 @@ export class Recovery {
 			throw new SluiceError("unavailable", "the connection to NATS is away: try again in a few seconds");
 		}
 		return [...this.#hosts.observed().values()]
-			.filter(({ record, lastSeenSeconds }) => record.holding !== "" && lastSeenSeconds <= HOST_GONE_SECONDS)
+			.filter((seen) => seen.record.holding !== "" && isPresent(seen))
 			.map(({ record }) => record.host)
 			.sort();
 	}
@@ -73,7 +73,9 @@ export class Recovery {
 	async #held(): Promise<ReadonlyMap<string, StoredRule[]>> {
 		const held = new Map<string, StoredRule[]>();
 		for (const host of this.#holding()) {
-			const rules = await this.#heldBy(host);
+			const rules = await this.#heldBy(host).catch((thrown) => {
+				throw silent(host, thrown);
+			});
 			if (rules.length > 0) held.set(host, rules);
 		}
 		return held;
@@ -135,6 +137,12 @@ export class Recovery {
 			),
 		);
 	}
+}
+
+/** It may have just died. */
+function silent(host: string, cause: unknown): SluiceError {
+	const text = `host ${host} holds rules and does not say which: look at sluice up there, or try again in a few seconds`;
+	return new SluiceError("timeout", text, { cause });
 }
 
 /** A host is believed no more than any other writer of rules. */
