@@ -44,6 +44,8 @@ export class FigureKeeper {
 	readonly #unbegun = new Map<string, bigint>();
 	/** By host and part: rules that there were not when what its ended runs say was taken. */
 	readonly #leftOut = new Map<string, { id: string; part: number; uids: Set<string> }>();
+	/** Since the last look. */
+	readonly #forgotten = new Set<string>();
 	#wanted: () => Wanted = () => () => true;
 	/** Written, and not yet come back as a change of the bucket. */
 	readonly #onTheirWay = new WeakSet<Kept>();
@@ -107,6 +109,12 @@ export class FigureKeeper {
 		if (run === undefined || !this.#known.vouchesFor(host, run)) return;
 		this.#unbegun.delete(host);
 		for (let part = 0; part < KEPT_PARTS; part++) this.#takeEnded(host, part);
+	}
+
+	/** What it said last does not wait for silence: who begins after us finds nobody who vouches for it. */
+	takeForgotten(host: string): void {
+		this.#forgotten.add(host);
+		if (this.#timer !== undefined) void this.#look(GONE_MS);
 	}
 
 	/** What was kept first: what ended runs say is held against it. */
@@ -197,7 +205,9 @@ export class FigureKeeper {
 		if (this.#snapshot?.current !== true) this.#currentSinceMs = Number.POSITIVE_INFINITY;
 		else this.#currentSinceMs = Math.min(nowMs, this.#currentSinceMs);
 		if (this.#writing || this.#currentSinceMs > nowMs) return;
-		for (const [id, host] of this.#hosts()) this.#keepIfSilent(id, host, silentMs, nowMs);
+		for (const [id, host] of this.#hosts())
+			this.#keepIfSilent(id, host, this.#forgotten.has(id) ? 0 : silentMs, nowMs);
+		this.#forgotten.clear();
 		this.#writing = true;
 		try {
 			await this.#writeAll(nowMs);

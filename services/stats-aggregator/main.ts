@@ -112,7 +112,8 @@ async function followHosts(
 		keeper.takeBegun(record.host);
 	};
 	for (const { value } of hosts.entries.values()) take(value);
-	hosts.onChange(({ entry }) => {
+	hosts.onChange(({ key, entry, lost }) => {
+		if (entry === undefined && lost !== true) keeper.takeForgotten(key);
 		if (entry === undefined) return;
 		const { host, incarnation } = entry.value;
 		take(entry.value);

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { fromBinary } from "@bufbuild/protobuf";
+import { headers } from "@nats-io/transport-node";
 import { until } from "@sluice/lib/testing/until";
 import { KeptFiguresSchema } from "@sluice/proto/gen/stats";
 import { buckets, countersStream, keptFiguresKey, kvSubject } from "@sluice/proto/subjects";
@@ -54,6 +55,24 @@ test("an up that the host has not begun is forgotten when the host speaks, and n
 	await aggregators.stop();
 	const { state } = await aggregators.jsm.streams.info(`KV_${buckets.figures}`, { subjects_filter: ">" });
 	expect(Object.keys(state.subjects ?? {}).map((subject) => subject.split(".")[2])).toEqual(["relay-b"]);
+});
+
+test("what a host counted stays when it is forgotten as soon as it was stopped, and the aggregator dies then", async () => {
+	await aggregators.start();
+	await aggregators.begin("relay-b", 100n);
+	aggregators.publish({ host: "relay-b", incarnation: 100n, rules: [{ uid: uid(1), received: 10n }] });
+	await until(async () => (await aggregators.received()) === 10n);
+	const removal = headers();
+	removal.set("KV-Operation", "DEL");
+	const options = { headers: removal, timeout: 2_000 };
+	await aggregators.nc.request(kvSubject(buckets.hosts, "relay-b"), "", options);
+	const subject = kvSubject(buckets.figures, keptFiguresKey("relay-b", 0));
+	const kept = () => aggregators.jsm.streams.getMessage(`KV_${buckets.figures}`, { last_by_subj: subject });
+	await until(async () => (await kept()) !== null, 2_000);
+	await aggregators.kill();
+	await aggregators.jsm.streams.purge(countersStream);
+	await aggregators.start();
+	expect(await aggregators.received()).toBe(10n);
 });
 
 test("what a host counted stays when it begins anew and when it is gone, though all that knew it ended", async () => {
