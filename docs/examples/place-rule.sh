@@ -26,16 +26,13 @@ trap leave EXIT
 (umask 077 && jq -r .seed "$credentials" >"$scratch/seed")
 server=$(jq -r .url "$credentials")
 # There is one when the server speaks TLS.
-jq -r '.ca // empty' "$credentials" >"$scratch/ca"
-
-nats_as_robot() {
-	if [ -s "$scratch/ca" ]; then set -- --tlsca "$scratch/ca" "$@"; fi
-	nats --server "$server" --nkey "$scratch/seed" "$@"
-}
+ca=$scratch/ca
+jq -r '.ca // empty' "$credentials" >"$ca"
+[ -s "$ca" ] || ca=
 
 # ask SUBJECT JSON: prints the answer. The tool writes headers to standard error; an error is in those alone.
 ask() {
-	nats_as_robot req "$1" "$2" >"$scratch/answer" 2>"$scratch/headers" || true
+	nats --server "$server" --nkey "$scratch/seed" ${ca:+--tlsca "$ca"} req "$1" "$2" >"$scratch/answer" 2>"$scratch/headers" || true
 	code=$(sed -n 's/.*Nats-Service-Error-Code: *//p' "$scratch/headers")
 	if [ -n "$code" ]; then
 		error=$(sed -n 's/.*Nats-Service-Error: *//p' "$scratch/headers")
@@ -60,7 +57,7 @@ within() {
 }
 
 # Events are told once: whoever wants them listens first.
-nats_as_robot sub 'sluice.v1.event.>' >"$scratch/events" 2>&1 &
+nats --server "$server" --nkey "$scratch/seed" ${ca:+--tlsca "$ca"} sub 'sluice.v1.event.>' >"$scratch/events" 2>&1 &
 watcher=$!
 within 5 grep -q '^[^{]*Subscribing on' "$scratch/events" || { cat "$scratch/events" >&2; exit 1; }
 

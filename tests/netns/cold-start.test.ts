@@ -102,6 +102,12 @@ test("a store that is lost while everything runs: no datagram is, and accept dro
 	expect(await untilHolding()).toMatch(LOST);
 	await sent;
 	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
+	// A backup must not take the place of the one before in silence.
+	const exported = await relay.cli("export");
+	expect(exported).toMatchObject({
+		code: 0,
+		stderr: expect.stringMatching(/^sluice: warning: .*relay-a.*\n$/),
+	});
 	const waits = ["late", "--in", "r9:239.1.1.3:5001", "--out", "r1:239.10.1.3:6001", "--host", "relay-a"];
 	expect(await relay.sluice("rule", "add", ...waits)).toMatch(/^rule late: PENDING on relay-a: holding/);
 	expect(await relay.cli("cluster", "accept")).toEqual({

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { ServiceIdentity, ServiceInfo, ServiceStats } from "@nats-io/services";
+import { argvOf, processesIn } from "../e2e/up-processes.ts";
 import { must, until } from "./lab/commands.ts";
 import { Relay } from "./lab/relay.ts";
 import { secondAggregator } from "./lab/second-aggregator.ts";
@@ -239,6 +240,14 @@ async function shellExample(path: string): Promise<void> {
 	expect(stdout).toContain('{"name":"video","change":"ADDED"}');
 	expect(stdout).toContain('{"name":"video","host":"relay-a","state":"ACTIVE","withdrawn":false}');
 	expect(stdout).toContain('{"name":"video","change":"REMOVED"}');
+	await nobodyWatches();
+}
+
+async function nobodyWatches(): Promise<void> {
+	await until("the example's watcher has ended", async () => {
+		const commands = (await processesIn(lab.relay)).map(argvOf);
+		return commands.every((argv) => !argv.includes("sub")) || undefined;
+	});
 }
 
 const nats = Bun.which("nats");
@@ -268,6 +277,7 @@ test.skipIf(jq === null)(
 			stdout: expect.stringContaining("PENDING, no output interface r9 here"),
 		});
 		expect(await relay.rules()).toEqual([]);
+		await nobodyWatches();
 	},
 );
 
