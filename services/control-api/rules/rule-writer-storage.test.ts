@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { JetStreamApiError, type JetStreamClient, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { followBucket } from "@sluice/lib/kv-snapshot";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, kvSubject } from "@sluice/proto/subjects";
@@ -20,28 +20,42 @@ afterEach(async () => {
 	await cluster.stop();
 });
 
-/** Loses NATS amid the write of that number, for longer than the snapshot is waited for if it comes back at all. */
-async function lossAt(number: number, comesBack: boolean): Promise<{ book: RuleBook; writer: RuleWriter }> {
+type Publish = JetStreamClient["publish"];
+
+/**
+ * A writer with a connection of its own. NATS, once it was ended, is back when the writer has waited for it in vain, if
+ * it comes back at all.
+ * @param write sends the write of that number, and may do something else before.
+ */
+async function writerOver(
+	write: (publish: Publish, number: number, ...sent: Parameters<Publish>) => ReturnType<Publish>,
+	comesBack = true,
+): Promise<{ book: RuleBook; writer: RuleWriter }> {
 	await cluster.startApi();
 	const nc = await cluster.server.connect();
-	const book = new RuleBook(await followBucket(nc, "sluice_rules", StoredRuleSchema));
+	const snapshot = await followBucket(nc, "sluice_rules", StoredRuleSchema);
+	const catchUp = snapshot.catchUp.bind(snapshot);
+	let back = comesBack ? () => void cluster.server.start() : () => {};
+	snapshot.catchUp = (timeoutMs) =>
+		catchUp(timeoutMs).catch((thrown) => {
+			back();
+			back = () => {};
+			throw thrown;
+		});
+	const book = new RuleBook(snapshot);
 	const js = jetstream(nc);
 	let count = 0;
-	const log = new RuleLog(
-		{
-			publish: async (...sent) => {
-				count += 1;
-				if (count === number) {
-					await cluster.server.kill();
-					if (comesBack) setTimeout(() => void cluster.server.start(), 3_500);
-				}
-				return await js.publish(...sent);
-			},
-		},
-		new ConnectionWatch(nc),
-		() => rulesSequence(nc),
-	);
+	const publish: Publish = (...sent) => write(js.publish.bind(js), ++count, ...sent);
+	const log = new RuleLog({ publish }, new ConnectionWatch(nc), () => rulesSequence(nc));
 	return { book, writer: new RuleWriter(book, log, quietLogger().facility("rules")) };
+}
+
+/** Loses NATS before the write of that number. */
+function lossAt(number: number, comesBack: boolean): Promise<{ book: RuleBook; writer: RuleWriter }> {
+	return writerOver(async (publish, at, ...sent) => {
+		if (at === number) await cluster.server.kill();
+		return await publish(...sent);
+	}, comesBack);
 }
 
 test("an apply that NATS left midway goes on when it is back", async () => {
@@ -135,28 +149,13 @@ test("an undo that the storage stops answering ends", async () => {
 }, 20_000);
 
 test("an undo that NATS leaves midway goes on when it is back, and counts what was stored without an answer", async () => {
-	await cluster.startApi();
-	const nc = await cluster.server.connect();
-	const book = new RuleBook(await followBucket(nc, "sluice_rules", StoredRuleSchema));
-	const js = jetstream(nc);
-	let count = 0;
-	const log = new RuleLog(
-		{
-			publish: async (...sent) => {
-				count += 1;
-				if (count === 60) await foreignWrite(cluster, exampleRule("foreign", "239.1.0.99"));
-				const answer = await js.publish(...sent);
-				if (count !== 130) return answer;
-				await cluster.server.kill();
-				// Longer than the snapshot is waited for.
-				setTimeout(() => void cluster.server.start(), 3_500);
-				return await unanswered();
-			},
-		},
-		new ConnectionWatch(nc),
-		() => rulesSequence(nc),
-	);
-	const writer = new RuleWriter(book, log, quietLogger().facility("rules"));
+	const { writer } = await writerOver(async (publish, at, ...sent) => {
+		if (at === 60) await foreignWrite(cluster, exampleRule("foreign", "239.1.0.99"));
+		const answer = await publish(...sent);
+		if (at !== 130) return answer;
+		await cluster.server.kill();
+		return await unanswered();
+	});
 	await expect(writer.edit(() => edit(manyRules(100)))).rejects.toThrow(/ is taken by rule foreign: [^;]*$/);
 	expect(await storedNames(cluster)).toEqual(["foreign"]);
 }, 20_000);
