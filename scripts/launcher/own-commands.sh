@@ -33,7 +33,7 @@ help_for_own_command() {
 			  --peer-command TEMPLATE  one more peer, called command: a shell command for each stream and
 			                           output, in which {in} {group} {port} {in-address} and
 			                           {out} {to} {to-port} {out-address} are filled in
-			  --runs N, --seconds S    so many repetitions (5), of so many seconds (2)
+			  --runs N, --seconds S    so many repetitions (3), of so many seconds (1)
 			  --results DIR            where to write (results/bench-TIME in the checkout)
 			  --json FILE              results.json once more, under this name
 

@@ -52,6 +52,8 @@ export class Bench {
 	/** Those that can turn from one task to another. */
 	readonly #kept = new Map<Peer, Kept>();
 	#stopped = false;
+	#rows = 0;
+	#rowsDone = 0;
 
 	constructor(
 		readonly peers: readonly Peer[],
@@ -62,6 +64,8 @@ export class Bench {
 
 	async run(cases: readonly Case[]): Promise<Row[]> {
 		const rows: Row[] = [];
+		this.#rows = this.peers.length * cases.reduce((sum, { variants }) => sum + variants.length, 0);
+		this.#rowsDone = 0;
 		for (const turns of setups(cases)) rows.push(...(await this.#setup(turns)));
 		const order = cases.flatMap((one) => one.variants.map(({ label }) => `${one.name} ${label}`));
 		const place = (row: Row) => order.indexOf(`${row.case} ${row.variant}`);
@@ -141,7 +145,7 @@ export class Bench {
 		};
 		const samples: (Trial | Readonly<Record<string, number>>)[] = [];
 		const skipped = reason ?? cannot(peer, turn);
-		const name = `${of.name}, ${variant.label}, ${peer.name}`;
+		const name = `[${++this.#rowsDone}/${this.#rows}] ${of.name}, ${variant.label}, ${peer.name}`;
 		if (skipped !== undefined || network === undefined || running === undefined) {
 			this.say(`${name}: skipped: ${skipped}`);
 			return { ...row, skipped, figures: {}, samples };

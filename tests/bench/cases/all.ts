@@ -29,21 +29,34 @@ function cpuCase(effort: Effort): Case {
 				{ ratePps: 100_000, burst: BURST },
 				{ ratePps: 400_000, burst: BURST },
 			];
+	const variant = (
+		sizeBytes: number,
+		{ ratePps, burst }: (typeof loads)[number],
+		wire: Wire,
+		where = "",
+	): Variant => ({
+		label: `${sizeBytes} B, bursts of ${burst}, ${ratePps / 1_000} k/s${where}`,
+		...{ task: ONE_TO_ONE, wire },
+		measure: (lane) => cpuPerPacket(lane, effort, { ratePps, sizeBytes, burst }),
+	});
 	return {
 		name: "cpu",
 		title: "Relay CPU for each packet at equal offered rates",
-		traffic: `one stream, individual packets in and out (segmentation in software), payloads of ${LARGE} and ${SMALL} bytes, single packets evenly spaced and bursts of ${BURST} back to back`,
+		traffic: `one stream, individual packets in and out (segmentation in software unless the device segments), payloads of ${LARGE} and ${SMALL} bytes, single packets evenly spaced and bursts of ${BURST} back to back`,
 		columns: CPU_COLUMNS,
 		plot: { key: "cpuMicroseconds", axis: "CPU µs per packet" },
-		variants: [LARGE, SMALL].flatMap((sizeBytes) =>
-			(effort.quick && sizeBytes === SMALL ? loads.slice(-1) : loads).map(
-				({ ratePps, burst }): Variant => ({
-					label: `${sizeBytes} B, bursts of ${burst}, ${ratePps / 1_000} k/s`,
-					...{ task: ONE_TO_ONE, wire: PACKETS },
-					measure: (lane) => cpuPerPacket(lane, effort, { ratePps, sizeBytes, burst }),
-				}),
+		variants: [
+			...[LARGE, SMALL].flatMap((sizeBytes) =>
+				(effort.quick && sizeBytes === SMALL ? loads.slice(-1) : loads).map((load) =>
+					variant(sizeBytes, load, PACKETS),
+				),
 			),
-		),
+			...(effort.quick
+				? []
+				: loads
+						.filter(({ burst }) => burst > 1)
+						.map((load) => variant(LARGE, load, SUPER_PACKETS_OUT, ", the device segments"))),
+		],
 	};
 }
 

@@ -64,5 +64,5 @@ export function effortOf(
 	return { ...usual, runs: asked.runs ?? usual.runs, seconds: asked.seconds ?? usual.seconds };
 }
 
-export const THOROUGH: Effort = { quick: false, runs: 5, seconds: 2 };
+export const THOROUGH: Effort = { quick: false, runs: 3, seconds: 1 };
 export const QUICK: Effort = { quick: true, runs: 1, seconds: 0.25 };
