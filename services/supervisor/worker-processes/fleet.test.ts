@@ -143,20 +143,6 @@ describe("fleet", () => {
 		await fleet.stop(async () => {}, 10);
 	});
 
-	test("one that does not say hello in time is ended", async () => {
-		jest.useFakeTimers();
-		const { fleet, alive } = make();
-		fleet.startAll();
-		await pass(14_000);
-		fleet.checkDeadlines(performance.now());
-		await pass(0);
-		expect(alive.size).toBe(2);
-		await pass(2_000);
-		fleet.checkDeadlines(performance.now());
-		await pass(0);
-		expect(alive.size).toBe(0);
-	});
-
 	test("one that closed its channel is not taken for one that never said hello", async () => {
 		jest.useFakeTimers();
 		const { fleet, alive, run } = make();
@@ -182,26 +168,6 @@ describe("fleet", () => {
 		expect(fleet.running().map(({ slot }) => slot)).toEqual([1]);
 	});
 
-	test("a supervisor that stood still blames nobody for answers that it has not read yet", async () => {
-		jest.useFakeTimers();
-		const { fleet, alive, run } = make();
-		fleet.startAll();
-		run(0);
-		fleet
-			.running()[0]
-			?.channel.command(() => new Uint8Array(16))
-			.catch(() => {});
-		fleet.checkDeadlines(performance.now());
-		await pass(6_000);
-		fleet.checkDeadlines(performance.now());
-		await pass(0);
-		expect(alive.size).toBe(2);
-		await pass(1_000);
-		fleet.checkDeadlines(performance.now());
-		await pass(0);
-		expect(alive.size).toBe(1);
-	});
-
 	test("one that hangs is ended; its shards are free when it has ended", async () => {
 		const { fleet, alive, connect, ended, pidOf, run } = make();
 		fleet.startAll();
@@ -217,24 +183,6 @@ describe("fleet", () => {
 		expect([fleet.running().length, ended]).toEqual([0, []]);
 		await until(() => alive.size === 1);
 		expect(ended).toEqual([pid]);
-	});
-
-	test("one that was stopped is ended unless it goes on at once, though it idles and does not beat", async () => {
-		jest.useFakeTimers();
-		let stop: number | undefined = 1;
-		const { fleet, alive, pidOf, run } = make({ stopOf: () => stop });
-		fleet.startAll();
-		run(0);
-		const event = { ...hangs(pidOf(0)), stopped: true };
-		for (const later of [undefined, 2]) {
-			fleet.hangs(event);
-			stop = later;
-			await pass(1_000);
-			expect(fleet.running()).toHaveLength(1);
-		}
-		fleet.hangs(event);
-		await pass(10);
-		expect(alive.size).toBe(1);
 	});
 
 	test("the end of a channel is an end too, and is told once", async () => {

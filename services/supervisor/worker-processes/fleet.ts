@@ -5,6 +5,7 @@ import type { WorkerView } from "../reconcile/types.ts";
 import { Backoff, RESTART_BACKOFF } from "./backoff.ts";
 import type { WorkerChannel } from "./worker-channel.ts";
 import type { WorkerProcess } from "./worker-process.ts";
+import { type WatchedWorker, WorkerWatch, type WorkerWatchOptions } from "./worker-watch.ts";
 
 export type WorkerState = "STARTING" | "RUNNING" | "DRAINING" | "BACKOFF" | "FAILED";
 
@@ -18,7 +19,7 @@ export interface WorkerStatus {
 	readonly lastExit: string;
 }
 
-export interface FleetOptions {
+export interface FleetOptions extends Omit<WorkerWatchOptions, "onHanging"> {
 	readonly workers: number;
 	readonly coreOf: (slot: number) => number;
 	readonly start: (slot: number, core: number, onExit: (how: string) => void) => WorkerProcess;
@@ -31,10 +32,6 @@ export interface FleetOptions {
 	readonly endedBefore?: (slot: number) => string | undefined;
 	/** The worker drives a shard that a supervisor before this one gave it. */
 	readonly onHolds?: (worker: ConnectedWorker, shard: number) => void;
-	/** Moves as long as the worker's packet thread works. */
-	readonly heartbeat: (slot: number) => bigint;
-	/** By a signal; each stop of a process is another number. Undefined: it is not stopped. */
-	readonly stopOf: (pid: number) => number | undefined;
 	/** The process behind a channel touches nothing any more. Once for each. */
 	readonly onEnded: (channel: WorkerChannel) => void;
 	/** It said hello, and gets what is open. */
@@ -46,14 +43,12 @@ export interface FleetOptions {
 	readonly log: Logger;
 }
 
-interface Slot {
-	readonly slot: number;
+interface Slot extends WatchedWorker {
 	readonly core: number;
 	readonly backoff: Backoff;
 	process: WorkerProcess | undefined;
 	/** Taken over, and has not said yet what it holds. */
 	adopting: boolean;
-	/** The process has said hello before. */
 	hadChannel: boolean;
 	/** Shards that it is still to name. */
 	unnamed: number;
@@ -67,19 +62,10 @@ interface Slot {
 	timer: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** A worker that has not said hello by then never will. */
-const HELLO_LIMIT_MS = 15_000;
-/** Commands take a batch at most; a worker that is silent for this long hangs. */
-const ANSWER_LIMIT_MS = 3_000;
-/** Between two looks at deadlines, a second apart: who looks stood still, and answers may lie unread. */
-const STOOD_STILL_MS = 2_500;
 /** Between the end of a worker's channel and that of its process. */
 const LAST_WORDS_MS = 1_000;
 /** A restart takes less; after this long without any worker its rules are not ACTIVE. */
 const DOWN_AFTER_MS = 1_500;
-
-/** Who traces it, or takes its stacks, stops it for less; longer, and its rings fill. */
-const BRIEF_STOP_MS = 10;
 
 const ADOPTED_LOOK_MS = 5;
 /** ENGINE_MAX_SHARDS: who says more is no worker of ours. */
@@ -89,12 +75,13 @@ const MOST_HELD = 128;
 export class Fleet implements Workers {
 	readonly #options: FleetOptions;
 	readonly #slots: Slot[];
+	readonly #watch: WorkerWatch;
 	#stopping = false;
 	#lastRunningAtMs = performance.now();
-	#deadlinesCheckedAtMs: number | undefined;
 
 	constructor(options: FleetOptions) {
 		this.#options = options;
+		this.#watch = new WorkerWatch({ ...options, onHanging: (slot, why) => this.restart(slot, why) });
 		this.#slots = Array.from({ length: options.workers }, (_, slot) => ({
 			slot,
 			core: options.coreOf(slot),
@@ -169,7 +156,7 @@ export class Fleet implements Workers {
 
 	/** One of the shards that it drives. */
 	hold(connection: number, shard: number): void {
-		const slot = this.#slots.find((candidate) => candidate.channel?.connection === connection);
+		const slot = this.#slotAt(connection);
 		if (slot?.channel === undefined || slot.unnamed === 0) return;
 		this.#options.onHolds?.({ slot: slot.slot, channel: slot.channel }, shard);
 		slot.unnamed -= 1;
@@ -194,14 +181,12 @@ export class Fleet implements Workers {
 	}
 
 	acknowledge(connection: number, sequence: bigint, error: number, atUs: number): void {
-		this.#slots
-			.find((candidate) => candidate.channel?.connection === connection)
-			?.channel?.acknowledge(sequence, error, atUs);
+		this.#slotAt(connection)?.channel?.acknowledge(sequence, error, atUs);
 	}
 
 	/** The slot of a connection, for log lines. */
 	slotOf(connection: number): number | undefined {
-		return this.#slots.find((candidate) => candidate.channel?.connection === connection)?.slot;
+		return this.#slotAt(connection)?.slot;
 	}
 
 	running(): readonly ConnectedWorker[] {
@@ -289,44 +274,16 @@ export class Fleet implements Workers {
 		return nowMs - this.#lastRunningAtMs > DOWN_AFTER_MS;
 	}
 
-	/**
-	 * Its packet thread does not work; told again and again. One that starts has its own limit. Who looks comes
-	 * before all others, we don't: by the time that we run, one that only waited for its core has run too.
-	 */
-	hangs({ connection, stopped, heartbeat }: HangsEvent): void {
-		const slot = this.#slots.find((candidate) => candidate.channel?.connection === connection);
-		if (slot === undefined || !holdsEverything(slot)) return;
-		if (this.#options.heartbeat(slot.slot) !== heartbeat) return;
-		if (stopped) this.#endUnlessBrief(slot, connection);
-		else this.restart(slot.slot, "its packet thread stands still");
-	}
-
-	/** Its heart does not tell: one that idles, and goes on, need not beat for 100 ms. */
-	#endUnlessBrief(slot: Slot, connection: number): void {
-		const { pid } = slot.process ?? {};
-		const stop = pid === undefined ? undefined : this.#options.stopOf(pid);
-		if (pid === undefined || stop === undefined) return;
-		setTimeout(() => {
-			if (slot.channel?.connection !== connection || this.#options.stopOf(pid) !== stop) return;
-			this.restart(slot.slot, "it was stopped");
-		}, BRIEF_STOP_MS).unref();
+	/** Its packet thread does not work. One that starts has its own limit. */
+	hangs(event: HangsEvent): void {
+		const slot = this.#slotAt(event.connection);
+		if (slot !== undefined && holdsEverything(slot)) this.#watch.hangs(slot, event);
 	}
 
 	/** Ends workers that don't answer; to be called about each second. */
 	checkDeadlines(nowMs: number): void {
 		this.down(nowMs);
-		const stoodStill = nowMs - (this.#deadlinesCheckedAtMs ?? nowMs) > STOOD_STILL_MS;
-		this.#deadlinesCheckedAtMs = nowMs;
-		if (stoodStill) return;
-		for (const slot of this.#slots) {
-			if (slot.process === undefined) continue;
-			// One that closed its channel said hello long ago, and is saying its last words.
-			if (!slot.hadChannel && nowMs - slot.startedAtMs > HELLO_LIMIT_MS) {
-				this.restart(slot.slot, "it did not connect");
-			} else if ((slot.channel?.oldestMs(nowMs) ?? 0) > ANSWER_LIMIT_MS) {
-				this.restart(slot.slot, "it does not answer");
-			}
-		}
+		this.#watch.look(this.#slots, nowMs);
 	}
 
 	/** Asks every worker to stop, kills those that don't within the time. */
@@ -349,6 +306,10 @@ export class Fleet implements Workers {
 			process.kill();
 		}
 		while (this.#slots.some((slot) => slot.process !== undefined)) await Bun.sleep(5);
+	}
+
+	#slotAt(connection: number): Slot | undefined {
+		return this.#slots.find(({ channel }) => channel?.connection === connection);
 	}
 
 	/** Of a predecessor that nobody else has started again. */
