@@ -4,17 +4,14 @@ import {
 	JetStreamApiError,
 	type JetStreamClient,
 	type JetStreamManager,
-	type JsMsg,
 	jetstream,
 	jetstreamManager,
 } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { kvSubject } from "@sluice/proto/subjects";
 import { errorText, SluiceError } from "./errors.ts";
-import { MORE_HEADER } from "./headers.ts";
-import { Reading } from "./kv-reading.ts";
+import { BucketContent } from "./kv-content.ts";
 import { BucketWatch } from "./kv-watch.ts";
-import { LeftOut } from "./left-out.ts";
 import { Waiters } from "./waiters.ts";
 
 export interface SnapshotEntry<Value> {
@@ -116,25 +113,17 @@ const MISSING_SAID_AFTER_MS = 1_000;
 const GAP_MS = 1_000;
 
 class BucketFollower<Value> implements BucketSnapshot<Value> {
-	#entries = new Map<string, SnapshotEntry<Value>>();
-	#lastSequence = 0n;
 	#current = false;
 	#becameCurrentMs = 0;
 	#stopped = false;
-	/** The last that was complete. */
-	#reading: Reading<Value> | undefined;
-	#identity: StreamIdentity = { created: "", metadata: {}, damaged: false };
 	/** Grows with every (re)start of the watch; messages of an older one are ignored. */
 	#session = 0;
 	#watch: BucketWatch<Value> | undefined;
-	readonly #leftOut: LeftOut;
-	readonly #listeners = new Set<(change: SnapshotChange<Value>) => void>();
 	readonly #waiters = new Waiters();
 	readonly #nc: NatsConnection;
 	readonly #stream: string;
 	readonly #bucket: string;
-	readonly #prefix: string;
-	readonly #decode: (key: string, payload: Uint8Array) => Value;
+	readonly #content: BucketContent<Value>;
 	readonly #options: Omit<FollowOptions, "fault">;
 	#js: JetStreamClient | undefined;
 	#jsm: JetStreamManager | undefined;
@@ -148,22 +137,21 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#nc = nc;
 		this.#bucket = bucket;
 		this.#stream = `KV_${bucket}`;
-		this.#prefix = kvSubject(bucket, "");
-		this.#decode = decode;
+		const { edits = false, onTrouble = () => {} } = options;
+		this.#content = new BucketContent({ bucket, decode, edits, onTrouble });
 		this.#options = options;
-		this.#leftOut = new LeftOut((what) => options.onTrouble?.(`bucket ${bucket}: ${what}`));
 	}
 
 	get entries(): ReadonlyMap<string, SnapshotEntry<Value>> {
-		return this.#entries;
+		return this.#content.entries;
 	}
 
 	get lastSequence(): bigint {
-		return this.#lastSequence;
+		return this.#content.lastSequence;
 	}
 
 	get stream(): StreamIdentity {
-		return this.#identity;
+		return this.#content.stream;
 	}
 
 	get current(): boolean {
@@ -182,8 +170,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	}
 
 	onChange(callback: (change: SnapshotChange<Value>) => void): () => void {
-		this.#listeners.add(callback);
-		return () => this.#listeners.delete(callback);
+		return this.#content.onChange(callback);
 	}
 
 	stop(): void {
@@ -200,8 +187,8 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		await this.#waitUntil(() => this.#current, deadline);
 		const info = await this.#streamInfo();
 		const wanted = BigInt(info.state.last_seq);
-		if (this.#current && info.created !== this.#identity.created) void this.#restart();
-		const caughtUp = () => this.#current && this.#lastSequence >= wanted;
+		if (this.#current && info.created !== this.stream.created) void this.#restart();
+		const caughtUp = () => this.#current && this.lastSequence >= wanted;
 		const rereadAt = Math.min(deadline, performance.now() + GAP_MS);
 		try {
 			await this.#waitUntil(caughtUp, rereadAt);
@@ -214,7 +201,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	}
 
 	reached(sequence: bigint, timeoutMs: number): Promise<void> {
-		return this.#waitUntil(() => this.#lastSequence >= sequence, performance.now() + timeoutMs);
+		return this.#waitUntil(() => this.lastSequence >= sequence, performance.now() + timeoutMs);
 	}
 
 	async #waitUntil(condition: () => boolean, deadline: number): Promise<void> {
@@ -274,19 +261,16 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	async #open(session: number): Promise<void> {
 		const info = await this.#streamInfo();
 		this.#js ??= jetstream(this.#nc);
-		const lastInStream = BigInt(info.state.last_seq);
-		const resume =
-			info.created === this.#identity.created &&
-			this.#lastSequence > 0n &&
-			lastInStream >= this.#lastSequence;
-		const reading = new Reading<Value>(resume ? this.#reading : undefined);
+		const reading = this.#content.begin(info);
 		const over = () => session !== this.#session;
 		const watch = await BucketWatch.open(this.#js, {
 			stream: this.#stream,
-			filter: `${this.#prefix}${this.#options.key ?? ">"}`,
-			after: resume ? this.#lastSequence : undefined,
+			filter: kvSubject(this.#bucket, this.#options.key ?? ">"),
+			after: reading.fresh ? undefined : this.lastSequence,
 			reading,
-			onMessage: (message) => this.#receive(reading, message),
+			onMessage: (message) => {
+				if (this.#content.take(reading, message)) this.#waiters.wake();
+			},
 			onEnd: () => void this.#restart(),
 			over,
 		});
@@ -298,94 +282,15 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 			const listed =
 				this.#options.key === undefined ? await watch.keysListed(info, () => this.#streamInfo()) : 0;
 			if (over()) return;
-			const damaged = reading.keys.size < listed;
-			if (damaged && (reading.fresh || !this.#identity.damaged)) this.#sayDamaged(listed, reading.keys.size);
-			const identity = { created: info.created, metadata: info.config.metadata ?? {}, damaged };
-			this.#finishReading(reading, identity, lastInStream);
+			this.#current = true;
+			this.#becameCurrentMs = performance.now();
+			this.#content.complete(reading, info, listed);
+			this.#waiters.wake();
 		} catch (thrown) {
 			// The next attempt has a consumer of its own.
 			watch.stop();
 			throw thrown;
 		}
-	}
-
-	#sayDamaged(expected: number, readable: number): void {
-		this.#options.onTrouble?.(
-			`bucket ${this.#bucket} is damaged: ${expected} entries expected, ${readable} readable: ` +
-				"restore the data directory, or apply your rules again",
-		);
-	}
-
-	/** The initial data, or what was missed, is complete. */
-	#finishReading(reading: Reading<Value>, identity: StreamIdentity, lastInStream: bigint): void {
-		const previous = this.#entries;
-		const firstReading = this.#identity.created === "";
-		const another = this.#identity.created !== identity.created;
-		const wentBack = !another && lastInStream < this.#lastSequence;
-		if (wentBack) {
-			this.#options.onTrouble?.(
-				`bucket ${this.#bucket} went back from ${this.#lastSequence} to ${lastInStream}: what was written between ` +
-					"is lost: restore the data directory, or apply your rules again",
-			);
-		}
-		reading.complete = true;
-		this.#reading = reading;
-		this.#identity = identity;
-		this.#entries = reading.entries;
-		this.#lastSequence = maximum(reading.lastSequence, lastInStream);
-		this.#current = true;
-		this.#becameCurrentMs = performance.now();
-		if (reading.fresh && !firstReading) this.#announceDifferences(previous, another || wentBack);
-		this.#waiters.wake();
-	}
-
-	#announceDifferences(previous: ReadonlyMap<string, SnapshotEntry<Value>>, lost: boolean): void {
-		for (const [key, entry] of this.#entries) {
-			const before = previous.get(key);
-			if (before?.revision !== entry.revision)
-				this.#announce({ key, entry, previous: before, revision: entry.revision });
-		}
-		for (const [key, before] of previous) {
-			if (!this.#entries.has(key)) {
-				this.#announce({ key, entry: undefined, previous: before, revision: this.#lastSequence, lost });
-			}
-		}
-	}
-
-	#receive(reading: Reading<Value>, message: JsMsg): void {
-		const revision = BigInt(message.seq);
-		const key = message.subject.slice(this.#prefix.length);
-		const previous = reading.entries.get(key);
-		const entry = this.#readEntry(key, message, revision);
-		if (entry === undefined) reading.entries.delete(key);
-		else reading.entries.set(key, entry);
-		reading.came(key, revision);
-		// A first or fresh reading becomes visible as a whole.
-		if (reading.fresh && !reading.complete) return;
-		this.#lastSequence = maximum(this.#lastSequence, revision);
-		const change = { key, entry, previous, revision };
-		// Headers cost as much to read as all the rest, and amid what was sent at once the answer is yes.
-		const last = this.#options.edits === true && message.info.pending === 0;
-		this.#announce(last ? { ...change, more: message.headers?.has(MORE_HEADER) === true } : change);
-		this.#waiters.wake();
-	}
-
-	#readEntry(key: string, message: JsMsg, revision: bigint): SnapshotEntry<Value> | undefined {
-		// Only removals have an empty payload: headers cost more to read than all the rest.
-		if (message.data.length === 0 && (message.headers?.get("KV-Operation") ?? "") !== "") return undefined;
-		try {
-			const writtenUnixMs = Math.floor(message.info.timestampNanos / 1_000_000);
-			const value = this.#decode(key, message.data);
-			this.#leftOut.remove(key);
-			return { value, revision, writtenUnixMs };
-		} catch (thrown) {
-			this.#leftOut.add(key, errorText(thrown));
-			return undefined;
-		}
-	}
-
-	#announce(change: SnapshotChange<Value>): void {
-		for (const listener of [...this.#listeners]) listener(change);
 	}
 }
 
@@ -395,10 +300,6 @@ function reasonOf(thrown: unknown): string {
 	return /permissions violation/i.test(text)
 		? `${text}: its credential is not for this: make one anew with sluice credentials`
 		: text;
-}
-
-function maximum(a: bigint, b: bigint): bigint {
-	return a > b ? a : b;
 }
 
 function isStreamMissing(thrown: unknown): boolean {
