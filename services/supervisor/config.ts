@@ -1,7 +1,5 @@
 import { nkeyCredentials, serviceConfig } from "@sluice/lib/config";
-import { IDLE_STRATEGIES } from "@sluice/lib/idle-strategies";
-import { labelComplaint } from "@sluice/lib/labels";
-import { PRIORITIES } from "@sluice/lib/priorities";
+import { relaySettings } from "@sluice/lib/relay-settings";
 import { z } from "zod";
 
 const MEBIBYTE = 2 ** 20;
@@ -10,11 +8,7 @@ const MEBIBYTE = 2 ** 20;
 export const supervisorConfig = serviceConfig.extend({
 	/** Tells this host from another that was given the same id; empty: not known. */
 	installation: z.string().max(64).default(""),
-	labels: z
-		.record(z.string(), z.string())
-		.refine((labels) => labelComplaint(labels) === undefined, "are not labels"),
-	/** Worker processes, one per core. */
-	workers: z.int().min(1).max(64),
+	...relaySettings.shape,
 	/** The workers': they may publish counters and nothing else. */
 	workerCredentials: nkeyCredentials,
 	/** Holds bun, worker.js and libsluice.so, where the workers' user can read them. */
@@ -22,15 +16,6 @@ export const supervisorConfig = serviceConfig.extend({
 	workerUser: z.string().min(1),
 	/** Where the rules are kept that flow when NATS is away at a start; absent: nothing is kept. */
 	keepFile: z.string().startsWith("/").optional(),
-	/** What packet threads do when nothing is ready. */
-	idle: z.enum(IDLE_STRATEGIES).default("adaptive"),
-	/** How packet threads come before others. */
-	priority: z.enum(PRIORITIES).default("nice"),
-	/** Kernel memory for all receive rings together. */
-	ringLimitBytes: z
-		.int()
-		.positive()
-		.default(512 * MEBIBYTE),
 	/** One ring; halved while the limit leaves no room for it. */
 	shardBytes: z
 		.int()

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { badValue } from "../failure.ts";
+import type { GlobalFlags } from "../global-flags.ts";
 import { parseLabels } from "../parse/labels.ts";
 import { withHostFile } from "../up/host-credentials.ts";
 import type { UpOptions } from "../up/options.ts";
@@ -22,7 +23,13 @@ export interface UpFlags {
 
 /** Runs this host in the foreground until a signal ends it. */
 export async function up({ flags }: Context, given: UpFlags): Promise<void> {
-	const options: UpOptions = {
+	const named = flags.credentialsPath !== process.env["SLUICE_CREDENTIALS"];
+	await runUp(await withHostFile(upOptions(flags, given), named));
+}
+
+/** @throws CommandFailure that names the flag whose value cannot be read. */
+export function upOptions(flags: GlobalFlags, given: UpFlags): UpOptions {
+	return {
 		dataDir: flags.dataDir,
 		...(given.hostId !== undefined && { hostId: given.hostId }),
 		...(given.labels !== undefined && { labels: parseLabels("--labels", given.labels) }),
@@ -38,8 +45,6 @@ export async function up({ flags }: Context, given: UpFlags): Promise<void> {
 		...(flags.natsUrl !== undefined && { natsUrl: flags.natsUrl }),
 		...(flags.credentialsPath !== undefined && { credentialsFile: flags.credentialsPath }),
 	};
-	const named = flags.credentialsPath !== process.env["SLUICE_CREDENTIALS"];
-	await runUp(await withHostFile(options, named));
 }
 
 export function parseWorkers(text: string): number | "auto" {

@@ -1,21 +1,20 @@
-import { parseRingMemory, parseWorkers } from "../commands/up.ts";
+import { type UpFlags, upOptions } from "../commands/up.ts";
 import { CommandFailure } from "../failure.ts";
 import type { GlobalFlags } from "../global-flags.ts";
-import { parseLabels } from "../parse/labels.ts";
 import { withHostFile } from "../up/host-credentials.ts";
-import { planUp, type UpOptions, type UpPlan } from "../up/options.ts";
+import { planUp, type UpPlan } from "../up/options.ts";
 
 /** What the compose files hand on from .env, and the flag of `up` that each one stands for. Nothing secret. */
-const FLAGS = {
-	SLUICE_HOST_ID: "--host-id",
-	SLUICE_LABELS: "--labels",
-	SLUICE_WORKERS: "--workers",
-	SLUICE_IDLE: "--idle",
-	SLUICE_PRIORITY: "--priority",
-	SLUICE_RING_MEMORY: "--ring-memory",
-	SLUICE_HTTP: "--http",
-	SLUICE_NATS_LISTEN: "--nats-listen",
-} as const;
+const SETTINGS: Readonly<Record<string, { readonly flag: string; readonly key: keyof UpFlags }>> = {
+	SLUICE_HOST_ID: { flag: "--host-id", key: "hostId" },
+	SLUICE_LABELS: { flag: "--labels", key: "labels" },
+	SLUICE_WORKERS: { flag: "--workers", key: "workers" },
+	SLUICE_IDLE: { flag: "--idle", key: "idle" },
+	SLUICE_PRIORITY: { flag: "--priority", key: "priority" },
+	SLUICE_RING_MEMORY: { flag: "--ring-memory", key: "ringMemory" },
+	SLUICE_HTTP: { flag: "--http", key: "http" },
+	SLUICE_NATS_LISTEN: { flag: "--nats-listen", key: "natsListen" },
+};
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -25,43 +24,26 @@ type Environment = Readonly<Record<string, string | undefined>>;
  */
 export async function planContainer(flags: GlobalFlags, environment: Environment): Promise<UpPlan> {
 	try {
-		const options = optionsOf(flags, environment);
-		return planUp(await withHostFile(options, true));
+		return planUp(await withHostFile(upOptions(flags, flagsOf(environment)), true));
 	} catch (error) {
 		if (!(error instanceof CommandFailure)) throw error;
 		throw new CommandFailure(error.exitCode, inVariables(error.message), { cause: error });
 	}
 }
 
-function optionsOf({ dataDir, natsUrl, credentialsPath }: GlobalFlags, environment: Environment): UpOptions {
-	const given = (name: keyof typeof FLAGS) => environment[name] || undefined;
-	const hostId = given("SLUICE_HOST_ID");
-	const labels = given("SLUICE_LABELS");
-	const workers = given("SLUICE_WORKERS");
-	const idle = given("SLUICE_IDLE");
-	const priority = given("SLUICE_PRIORITY");
-	const ringMemory = given("SLUICE_RING_MEMORY");
-	const http = given("SLUICE_HTTP");
-	const natsListen = given("SLUICE_NATS_LISTEN");
-	return {
-		dataDir,
-		...(hostId !== undefined && { hostId }),
-		...(labels !== undefined && { labels: parseLabels(FLAGS.SLUICE_LABELS, labels) }),
-		...(workers !== undefined && { workers: parseWorkers(workers) }),
-		...(idle !== undefined && { idle }),
-		...(priority !== undefined && { priority }),
-		...(ringMemory !== undefined && { ringMemoryMiB: parseRingMemory(ringMemory) }),
-		...(http !== undefined && { http }),
-		...(natsListen !== undefined && { natsListen }),
-		...(natsUrl !== undefined && { natsUrl }),
-		...(credentialsPath !== undefined && { credentialsFile: credentialsPath }),
-	};
+function flagsOf(environment: Environment): UpFlags {
+	const flags: UpFlags = {};
+	for (const [name, { key }] of Object.entries(SETTINGS)) {
+		const value = environment[name];
+		if (value !== undefined && value !== "") flags[key] = value;
+	}
+	return flags;
 }
 
 /** "--workers 99: expected…" as whoever wrote .env knows it. */
 function inVariables(message: string): string {
-	return Object.entries(FLAGS).reduce(
-		(text, [name, flag]) =>
+	return Object.entries(SETTINGS).reduce(
+		(text, [name, { flag }]) =>
 			text.replaceAll(`${flag} `, `${name} `).replaceAll(`with ${flag}`, `with ${name}`),
 		message,
 	);

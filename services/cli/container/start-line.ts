@@ -61,19 +61,12 @@ async function startOf(service: string, flags: GlobalFlags, dataDir: DataDir): P
 async function relay(flags: GlobalFlags, dataDir: DataDir): Promise<Start> {
 	const path = dataDir.credentials(RELAY_CREDENTIALS);
 	const { host, url, ca, serverName, supervisor, worker } = await readHostCredentials(path);
-	const { labels, workers, idle, priority, ringLimitBytes } = await planContainer(flags, {
-		...process.env,
-		SLUICE_HOST_ID: host,
-	});
+	const plan = await planContainer(flags, { ...process.env, SLUICE_HOST_ID: host });
 	const installation = (await readFile(dataDir.installation, "utf8")).trim();
 	const trust: ServerTrust = { ca, serverName };
 	const own = supervisorStart({
 		installation,
-		labels,
-		workers,
-		idle,
-		priority,
-		ringLimitBytes,
+		relay: plan,
 		workerSeed: worker.seed,
 		trust,
 		stageDir: dirname(besideBundle("worker.js")),

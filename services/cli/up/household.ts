@@ -157,19 +157,14 @@ function relayOf(
 	installation: string,
 	keys: Readonly<Record<"supervisor" | "worker", { readonly seed: string }>>,
 ): ChildSpec {
-	const { labels, workers, idle, priority, ringLimitBytes } = plan;
 	return supervisor(home, {
 		seed: keys.supervisor.seed,
 		workerSeed: keys.worker.seed,
 		installation,
-		labels,
-		workers,
-		idle,
-		priority,
-		ringLimitBytes,
+		relay: plan,
 		keepFile: dataDir.keptRules,
 		lockFile: dataDir.relayLock,
-		figures: makeFigures(workers, owned),
+		figures: makeFigures(plan.workers, owned),
 	});
 }
 

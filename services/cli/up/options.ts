@@ -1,9 +1,10 @@
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { NAME_PATTERN } from "@sluice/lib/config";
-import { IDLE_STRATEGIES, type IdleStrategy } from "@sluice/lib/idle-strategies";
+import { IDLE_STRATEGIES } from "@sluice/lib/idle-strategies";
 import { ALL_HOSTS } from "@sluice/lib/placement";
-import { PRIORITIES, type Priority } from "@sluice/lib/priorities";
+import { PRIORITIES } from "@sluice/lib/priorities";
+import type { RelaySettings } from "@sluice/lib/relay-settings";
 import { badValue, CommandFailure, exitCodes } from "../failure.ts";
 import { usableCpus } from "./cpus.ts";
 import { formatListenAddress, type ListenAddress, overlap, parseListenAddress } from "./listen-address.ts";
@@ -48,14 +49,8 @@ const MIN_RING_MIB = 2;
 const MAX_RING_MIB = 2 ** 20;
 
 /** What `up` does, checked. */
-export interface UpPlan {
+export interface UpPlan extends RelaySettings {
 	readonly hostId: string;
-	readonly labels: Readonly<Record<string, string>>;
-	readonly workers: number;
-	readonly idle: IdleStrategy;
-	readonly priority: Priority;
-	/** Undefined: the supervisor's default. */
-	readonly ringLimitBytes: number | undefined;
 	/** Absolute. */
 	readonly dataDir: string;
 	readonly cluster: OwnCluster | JoinedCluster;

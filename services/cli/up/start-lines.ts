@@ -1,6 +1,5 @@
 import type { ServerTrust } from "@sluice/lib/config";
-import type { IdleStrategy } from "@sluice/lib/idle-strategies";
-import type { Priority } from "@sluice/lib/priorities";
+import { type RelaySettings, relaySettings } from "@sluice/lib/relay-settings";
 import { WORKER_USER } from "./accounts.ts";
 import type { ListenAddress } from "./listen-address.ts";
 
@@ -23,12 +22,8 @@ export interface ControlApiStart {
 
 export interface SupervisorStart {
 	readonly installation: string;
-	readonly labels: Readonly<Record<string, string>>;
-	readonly workers: number;
-	readonly idle: IdleStrategy;
-	readonly priority: Priority;
-	/** Undefined: its default. */
-	readonly ringLimitBytes: number | undefined;
+	/** What else it has is not told. */
+	readonly relay: RelaySettings;
 	readonly workerSeed: string;
 	readonly trust?: ServerTrust;
 	/** Holds bun, worker.js and libsluice.so, where the workers' user can read them. */
@@ -46,30 +41,20 @@ export function controlApiStart({ http, httpToken }: ControlApiStart): OwnStart 
 }
 
 export function supervisorStart(settings: SupervisorStart): OwnStart {
-	const {
-		installation,
-		labels,
-		workers,
-		idle,
-		priority,
-		ringLimitBytes,
-		workerSeed,
-		trust,
-		stageDir,
-		keepFile,
-	} = settings;
+	const { installation, relay, workerSeed, trust, stageDir, keepFile } = settings;
 	return {
 		installation,
-		labels,
-		workers,
-		idle,
-		priority,
-		ringLimitBytes,
+		...relayStart(relay),
 		workerCredentials: { kind: "nkey", seed: workerSeed, ...trust },
 		stageDir,
 		workerUser: WORKER_USER,
 		keepFile,
 	};
+}
+
+/** These alone: the supervisor refuses a name that it does not know. */
+function relayStart(relay: RelaySettings): OwnStart {
+	return Object.fromEntries(relaySettings.keyof().options.map((name) => [name, relay[name]]));
 }
 
 /** The line that a service reads from its standard input at its start; it holds its key. */
