@@ -5,6 +5,7 @@
  * the kernel has just written them on the same core's behalf.
  */
 #include "../src/frame.h"
+#include "../test/frame_bytes.h"
 #include "bench.h"
 
 #include <arpa/inet.h>
@@ -15,21 +16,6 @@
 
 static uint8_t slots[FRAMES][SLOT_BYTES];
 static struct frame frames[FRAMES];
-
-static void put16(uint8_t *at, uint16_t value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
-}
-
-static uint16_t checksum(const uint8_t *bytes, size_t count, uint32_t sum)
-{
-	for (size_t at = 0; at < count; at++)
-		sum += at % 2 ? bytes[at] : (uint32_t)bytes[at] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
 
 static void make_frame(uint32_t index, uint16_t payload_bytes, bool tagged, bool vouched)
 {
@@ -45,16 +31,15 @@ static void make_frame(uint32_t index, uint16_t payload_bytes, bool tagged, bool
 	}
 	memset(ip, 0, 28);
 	ip[0] = 0x45;
-	put16(ip + 2, (uint16_t)(28 + payload_bytes));
+	put16(ip + 2, 28u + payload_bytes);
 	ip[8] = 16;
 	ip[9] = 17;
-	put16(ip + 12, (uint16_t)(0x0a00 + index));
+	put16(ip + 12, 0x0a00 + index);
 	put16(ip + 16, 0xef01);
-	put16(ip + 10, checksum(ip, 20, 0));
+	seal_ip(ip);
 	put16(udp + 2, 5001);
-	put16(udp + 4, (uint16_t)(8 + payload_bytes));
-	put16(udp + 6,
-	      checksum(udp, 8u + payload_bytes, 17u + 8 + payload_bytes + 0x0a00 + index + 0xef01));
+	put16(udp + 4, 8u + payload_bytes);
+	seal_udp(ip);
 	frames[index] = (struct frame){
 		.bytes = bytes,
 		.captured = (uint32_t)(udp - bytes) + 8 + payload_bytes,

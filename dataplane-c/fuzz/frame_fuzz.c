@@ -7,6 +7,7 @@
 #include "../src/frame.h"
 #include "../src/segment_plan.h"
 #include "../src/table.h"
+#include "../test/frame_bytes.h"
 #include "fuzz.h"
 
 #include <arpa/inet.h>
@@ -28,21 +29,6 @@ enum described_flag { VLAN_VALID = 1u, CHECKSUM_VOUCHED = 2u, REPAIR_IP = 4u, RE
 
 static struct table table;
 
-static uint16_t checksum(const uint8_t *bytes, size_t count, uint32_t sum)
-{
-	for (size_t at = 0; at < count; at++)
-		sum += at % 2 ? bytes[at] : (uint32_t)bytes[at] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
-static void put16(uint8_t *at, uint16_t value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
-}
-
 static size_t ethernet_bytes(const uint8_t *bytes)
 {
 	return bytes[12] == 0x81 && bytes[13] == 0 ? 18 : 14;
@@ -55,25 +41,18 @@ static void repair(uint8_t *bytes, size_t count, uint8_t flags)
 	uint8_t *ip = bytes + at;
 	size_t header_bytes;
 	size_t udp_bytes;
-	uint32_t pseudo = 17;
 
 	if (!at || count < at + 20)
 		return;
 	header_bytes = (size_t)(ip[0] & 15) * 4;
 	if (header_bytes < 20 || at + header_bytes + 8 > count)
 		return;
-	if (flags & REPAIR_IP) {
-		put16(ip + 10, 0);
-		put16(ip + 10, checksum(ip, header_bytes, 0));
-	}
+	if (flags & REPAIR_IP)
+		seal_ip(ip);
 	udp_bytes = (size_t)ip[header_bytes + 4] << 8 | ip[header_bytes + 5];
 	if (!(flags & REPAIR_UDP) || udp_bytes < 8 || at + header_bytes + udp_bytes > count)
 		return;
-	for (unsigned address = 12; address < 20; address += 2)
-		pseudo += (uint32_t)(ip[address] << 8 | ip[address + 1]);
-	put16(ip + header_bytes + 6, 0);
-	put16(ip + header_bytes + 6,
-	      checksum(ip + header_bytes, udp_bytes, pseudo + (uint32_t)udp_bytes));
+	seal_udp(ip);
 }
 
 /* Every datagram in exactly one send, in order, no send longer than the kernel takes. */

@@ -1,5 +1,6 @@
 /* Parsing: what is a datagram, what is dropped and why, and that no byte beyond the frame is read. */
 #include "expect.h"
+#include "frame_bytes.h"
 #include "sample.h"
 
 #include <arpa/inet.h>
@@ -95,7 +96,7 @@ static void bad_ip_headers_are_dropped(void)
 			expected = SLUICE_DROP_BAD_IP_HEADER;
 		} else {
 			/* What lies there as options is the UDP header: 4000 is no option of any length. */
-			sample_seal_ip(sample.bytes + IP);
+			seal_ip(sample.bytes + IP);
 			if ((first & 15) > 5)
 				expected = SLUICE_DROP_BAD_IP_HEADER;
 		}
@@ -104,8 +105,8 @@ static void bad_ip_headers_are_dropped(void)
 	for (uint16_t total = 0; total < 28; total++) {
 		struct sample sample = sample_of(64);
 
-		sample_put16(sample.bytes + IP + 2, total);
-		sample_seal_ip(sample.bytes + IP);
+		put16(sample.bytes + IP + 2, total);
+		seal_ip(sample.bytes + IP);
 		EXPECT_EQUAL(drop_of(&sample),
 			     total < 20 ? SLUICE_DROP_BAD_IP_HEADER : SLUICE_DROP_BAD_UDP_LENGTH);
 	}
@@ -165,8 +166,8 @@ static void udp_lengths_are_checked_against_the_packet(void)
 		struct datagrams datagrams;
 		enum sluice_drop drop;
 
-		sample_put16(sample.bytes + UDP + 4, length);
-		sample_put16(sample.bytes + UDP + 6, 0);
+		put16(sample.bytes + UDP + 4, length);
+		put16(sample.bytes + UDP + 6, 0);
 		drop = parse(&sample, &datagrams);
 		if (length < 8 || length > 72) {
 			EXPECT_EQUAL(drop, SLUICE_DROP_BAD_UDP_LENGTH);
@@ -184,8 +185,8 @@ static void fragments_are_dropped(void)
 	for (size_t at = 0; at < sizeof(fragments) / sizeof(fragments[0]); at++) {
 		struct sample sample = sample_of(64);
 
-		sample_put16(sample.bytes + IP + 6, fragments[at]);
-		sample_seal_ip(sample.bytes + IP);
+		put16(sample.bytes + IP + 6, fragments[at]);
+		seal_ip(sample.bytes + IP);
 		EXPECT_EQUAL(drop_of(&sample), SLUICE_DROP_FRAGMENT);
 	}
 }
@@ -196,9 +197,9 @@ static void other_protocols_are_dropped(void)
 	struct sample arp = sample_of(64);
 
 	tcp.bytes[IP + 9] = 6;
-	sample_seal_ip(tcp.bytes + IP);
+	seal_ip(tcp.bytes + IP);
 	EXPECT_EQUAL(drop_of(&tcp), SLUICE_DROP_NOT_UDP);
-	sample_put16(arp.bytes + 12, 0x0806);
+	put16(arp.bytes + 12, 0x0806);
 	EXPECT_EQUAL(drop_of(&arp), SLUICE_DROP_NOT_UDP);
 }
 
@@ -282,7 +283,7 @@ static void the_udp_checksum_is_verified_unless_vouched_for(void)
 	EXPECT_EQUAL(drop_of(&sample), FRAME_OK);
 	/* 0: the sender made none (RFC 768). */
 	sample.frame.checksum_vouched = false;
-	sample_put16(sample.bytes + UDP + 6, 0);
+	put16(sample.bytes + UDP + 6, 0);
 	EXPECT_EQUAL(drop_of(&sample), FRAME_OK);
 }
 

@@ -21,8 +21,4 @@ struct sample sample_of(uint16_t payload_bytes);
 struct sample sample_with_options(const uint8_t *options, uint32_t count);
 void sample_insert_tag(struct sample *sample, uint16_t ethertype, uint16_t tci);
 
-void sample_put16(uint8_t *at, uint16_t value);
-/* Makes the header's checksum right. */
-void sample_seal_ip(uint8_t *ip);
-
 #endif

@@ -1,4 +1,5 @@
 #include "wire.h"
+#include "frame_bytes.h"
 #include "veth_pair.h"
 
 #include <arpa/inet.h>
@@ -25,27 +26,10 @@ void wire_send(int wire, const struct wire_frame *frame)
 			give_up("wire: send %zu bytes: %s", frame->bytes, strerror(errno));
 }
 
-static void put16(uint8_t *at, uint32_t value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
-}
-
 static void put32(uint8_t *at, uint32_t value)
 {
 	put16(at, value >> 16);
 	put16(at + 2, value);
-}
-
-static uint16_t header_checksum(const uint8_t *header)
-{
-	uint32_t sum = 0;
-
-	for (int i = 0; i < 20; i += 2)
-		sum += (uint32_t)(header[i] << 8 | header[i + 1]);
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
 }
 
 void wire_datagram(struct wire_frame *frame, uint32_t destination_be, uint16_t source_port,
@@ -72,7 +56,7 @@ void wire_datagram(struct wire_frame *frame, uint32_t destination_be, uint16_t s
 	ip_header[9] = 17;
 	put32(ip_header + 12, ntohl(be(FAR_ADDRESS)));
 	put32(ip_header + 16, destination);
-	put16(ip_header + 10, header_checksum(ip_header));
+	seal_ip(ip_header);
 	put16(udp, source_port);
 	put16(udp + 2, 5000);
 	put16(udp + 4, (uint32_t)(8 + payload_bytes));
