@@ -19,14 +19,10 @@ int sluice_drain_open(uint32_t ifindex, uint32_t address_be, uint16_t port_be)
 	/* Any address or a port of the kernel's choice would take what is not ours. */
 	if (ifindex == 0 || address_be == 0 || port_be == 0)
 		return -EINVAL;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket_open_deaf();
 	if (fd < 0)
-		return -errno;
-	error = socket_drop_all(fd);
-	if (!error)
-		error = socket_lock_filter(fd);
-	if (!error)
-		error = socket_bind_interface(fd, ifindex);
+		return fd;
+	error = socket_bind_interface(fd, ifindex);
 	if (!error && bind(fd, (struct sockaddr *)&address, sizeof(address)))
 		error = -errno;
 	/*

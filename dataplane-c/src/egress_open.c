@@ -50,15 +50,10 @@ int sluice_egress_open(uint32_t ifindex, uint32_t bind_be, uint16_t source_port_
 
 	if (ifindex == 0 || source_port_be == 0)
 		return -EINVAL;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket_open_deaf();
 	if (fd < 0)
-		return -errno;
-	/* The filter first: once bound, the socket is reachable. */
-	error = socket_drop_all(fd);
-	if (!error)
-		error = socket_lock_filter(fd);
-	if (!error)
-		error = set_options(fd, ifindex);
+		return fd;
+	error = set_options(fd, ifindex);
 	if (!error && bind(fd, (struct sockaddr *)&address, sizeof(address)))
 		error = -errno;
 	if (!error)

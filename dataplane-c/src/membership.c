@@ -13,17 +13,13 @@
 
 int sluice_membership_open(void)
 {
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket_open_deaf();
 	int error;
 
 	if (fd < 0)
-		return -errno;
-	error = socket_drop_all(fd);
-	if (!error)
-		error = socket_lock_filter(fd);
+		return fd;
 	/* Groups that other processes joined are not ours either. */
-	if (!error)
-		error = socket_option(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
+	error = socket_option(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
 	if (!error)
 		return fd;
 	close(fd);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 int socket_option(int fd, int level, int name, int value)
 {
@@ -22,6 +23,22 @@ int socket_drop_all(int fd)
 int socket_lock_filter(int fd)
 {
 	return socket_option(fd, SOL_SOCKET, SO_LOCK_FILTER, 1);
+}
+
+int socket_open_deaf(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int error;
+
+	if (fd < 0)
+		return -errno;
+	error = socket_drop_all(fd);
+	if (!error)
+		error = socket_lock_filter(fd);
+	if (!error)
+		return fd;
+	close(fd);
+	return error;
 }
 
 int socket_bind_interface(int fd, unsigned ifindex)

@@ -14,6 +14,12 @@ int socket_drop_all(int fd);
 /* Makes the filter attached now final: nobody who holds the descriptor can change it. */
 int socket_lock_filter(int fd);
 
+/*
+ * A UDP socket that blocks nobody and queues nothing, whoever holds it. The filter comes first: once bound, a socket
+ * is reachable. A descriptor, or -errno.
+ */
+int socket_open_deaf(void);
+
 /* Ties a socket to one interface by index, which a rename does not change. */
 int socket_bind_interface(int fd, unsigned ifindex);
 
