@@ -49,12 +49,6 @@ uint64_t argument_seconds_ns(const char *flag, const char *text)
 	return (uint64_t)(seconds * 1e9);
 }
 
-void argument_once(const struct option *flag, bool given_before)
-{
-	if (given_before && flag->has_arg == required_argument)
-		fail(EXIT_USAGE, "--%s is given twice: give it once", flag->name);
-}
-
 noreturn void argument_unknown(int result, char *const argv[], const char *command)
 {
 	/* optopt is a letter only for an unknown short flag, which may stand amid others in one argument. */
@@ -64,4 +58,27 @@ noreturn void argument_unknown(int result, char *const argv[], const char *comma
 	if (result == ':')
 		fail(EXIT_USAGE, "%s needs a value: see sluice %s --help", flag, command);
 	fail(EXIT_USAGE, "unknown flag %s: see sluice %s --help", flag, command);
+}
+
+int argument_next(int argc, char *argv[], const struct option flags[], const char *command,
+		  uint32_t *given)
+{
+	int index = 0;
+
+	opterr = 0;
+
+	const int flag = getopt_long(argc, argv, ":", flags, &index);
+
+	if (flag == '?' || flag == ':')
+		argument_unknown(flag, argv, command);
+	if (flag == -1) {
+		if (optind < argc)
+			fail(EXIT_USAGE, "unknown argument %s: see sluice %s --help", argv[optind],
+			     command);
+		return flag;
+	}
+	if (*given & 1u << index && flags[index].has_arg == required_argument)
+		fail(EXIT_USAGE, "--%s is given twice: give it once", flags[index].name);
+	*given |= 1u << index;
+	return flag;
 }

@@ -22,8 +22,13 @@ uint64_t argument_number(const char *flag, const char *text, uint64_t min, uint6
 /* The value of a flag in seconds, a decimal fraction allowed, in nanoseconds. */
 uint64_t argument_seconds_ns(const char *flag, const char *text);
 
-/* Refuses a flag with a value that was given before: it would contradict itself. */
-void argument_once(const struct option *flag, bool given_before);
+/*
+ * The next flag, its value in optarg; -1 after the last. `given` gets a bit for each row of `flags`, of
+ * which there are 32 at most. A flag with a value that comes again contradicts itself: it is refused,
+ * as is what is no flag.
+ */
+int argument_next(int argc, char *argv[], const struct option flags[], const char *command,
+		  uint32_t *given);
 
 /* Says what getopt_long found wrong (result is '?' or ':') and exits. */
 noreturn void argument_unknown(int result, char *const argv[], const char *command);

@@ -150,7 +150,7 @@ static void take_flag(int flag, const char *value, struct plan *plan)
 	}
 }
 
-static void require_given(unsigned given, int flag, const char *name)
+static void require_given(uint32_t given, int flag, const char *name)
 {
 	if (!(given & 1u << (flag - FLAG_TO)))
 		fail(EXIT_USAGE, "%s is missing: see sluice gen --help", name);
@@ -161,20 +161,11 @@ static struct plan read_plan(int argc, char *argv[])
 	struct plan plan = {
 		.sending = { .ttl = TTL_DEFAULT, .streams = 1, .burst = 1, .segment = true },
 	};
-	unsigned given = 0;
+	uint32_t given = 0;
 	int flag = 0;
-	int index = 0;
 
-	opterr = 0;
-	while ((flag = getopt_long(argc, argv, ":", flags, &index)) != -1) {
-		if (flag == '?' || flag == ':')
-			argument_unknown(flag, argv, "gen");
-		argument_once(&flags[index], given & 1u << (flag - FLAG_TO));
+	while ((flag = argument_next(argc, argv, flags, "gen", &given)) != -1)
 		take_flag(flag, optarg, &plan);
-		given |= 1u << (flag - FLAG_TO);
-	}
-	if (optind < argc)
-		fail(EXIT_USAGE, "unknown argument %s: see sluice gen --help", argv[optind]);
 	require_given(given, FLAG_TO, "--to");
 	require_given(given, FLAG_RATE, "--rate");
 	require_given(given, FLAG_SIZE, "--size");

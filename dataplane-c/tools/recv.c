@@ -139,20 +139,11 @@ static void check(const struct receiver_settings *receiving)
 static struct request read_request(int argc, char *argv[])
 {
 	struct request request = { 0 };
-	unsigned given = 0;
+	uint32_t given = 0;
 	int flag = 0;
-	int index = 0;
 
-	opterr = 0;
-	while ((flag = getopt_long(argc, argv, ":", flags, &index)) != -1) {
-		if (flag == '?' || flag == ':')
-			argument_unknown(flag, argv, "recv");
-		argument_once(&flags[index], given & 1u << (flag - FLAG_IN));
+	while ((flag = argument_next(argc, argv, flags, "recv", &given)) != -1)
 		take_flag(flag, optarg, &request);
-		given |= 1u << (flag - FLAG_IN);
-	}
-	if (optind < argc)
-		fail(EXIT_USAGE, "unknown argument %s: see sluice recv --help", argv[optind]);
 	if (!request.receiving.in.ifindex)
 		fail(EXIT_USAGE, "--in is missing: see sluice recv --help");
 	if (request.streams && request.copies)
