@@ -16,6 +16,7 @@ import type { Keeping } from "./adopt/keeping.ts";
 import { KeptSockets } from "./adopt/kept-sockets.ts";
 import { ATTEMPT, membershipName, TABLE } from "./adopt/names.ts";
 import { Applier } from "./apply/applier.ts";
+import type { Dataplane } from "./apply/dataplane.ts";
 import { EgressOpener } from "./apply/egress.ts";
 import { MembershipPool } from "./apply/membership-pool.ts";
 import { OpenResources } from "./apply/open-resources.ts";
@@ -63,17 +64,12 @@ export function makeRelay(parts: RelayParts): Relay {
 	const open = new OpenResources();
 	const features = probeFeatures();
 	logger.facility("interfaces").debug(features, "kernel features");
-	const oldMemberships = inheritance?.memberships ?? [];
-	const sockets = new KeptSockets(
-		dataplane,
-		keeping,
-		1 + Math.max(-1, ...oldMemberships.map((m) => m.number)),
-	);
+	const sockets = keptSockets(parts);
 	const { openMembership, openDrain, closeDescriptor } = sockets;
 	const kernel = { ...dataplane, openMembership, openDrain, closeDescriptor };
 	const memberships = new MembershipPool(kernel);
 	const figures = parts.figures ?? makeFigures(config.workers, keeping);
-	const { counters: counterMemories, memory } = figures;
+	const counterMemories = figures.counters;
 	const drivers = new ShardDrivers({
 		dataplane,
 		workers,
@@ -90,6 +86,48 @@ export function makeRelay(parts: RelayParts): Relay {
 		vnetHeader: features.vnetUdp,
 		keeping,
 	});
+	const { tables, egress, note } = makeNoted(parts, kernel, open, figures);
+	if (inheritance === undefined) {
+		// No worker has a table any more, nor a batch that was begun with one.
+		if (figures.notes !== undefined) tables.adopt({ ...figures.notes, fingerprint: "" });
+		note();
+	} else adopt(inheritance, parts, { open, shards, tables, egress, sockets });
+	const applier = new Applier({
+		dataplane: kernel,
+		workers,
+		open,
+		shards,
+		drivers,
+		egress,
+		tables,
+		memberships,
+		counterMemories,
+		reconcileLog: logger.facility("reconcile"),
+		membershipLog: logger.facility("membership"),
+	});
+	const settle = lettingGo(parts, sockets);
+	return { open, applier, drivers, memberships, tables, counterMemories, limits: limitsOf(config), settle };
+}
+
+/** Their numbers come behind those of a predecessor. */
+function keptSockets({ keeping, inheritance }: RelayParts): KeptSockets {
+	const taken = inheritance?.memberships.map(({ number }) => number) ?? [];
+	return new KeptSockets(dataplane, keeping, 1 + Math.max(-1, ...taken));
+}
+
+interface Noted {
+	readonly tables: TableInstaller;
+	readonly egress: EgressOpener;
+	/** Writes down what a successor must know of both. */
+	readonly note: () => void;
+}
+
+function makeNoted(
+	{ config, workers, keeping }: RelayParts,
+	kernel: Dataplane,
+	open: OpenResources,
+	{ counters: counterMemories, memory }: Figures,
+): Noted {
 	const note = () =>
 		memory.write({
 			incarnation: String(config.incarnation),
@@ -109,34 +147,19 @@ export function makeRelay(parts: RelayParts): Relay {
 			keeping.keep(TABLE, [descriptor]);
 		},
 	});
-	const egress = new EgressOpener(kernel, workers, open, LIMITS.egress, note);
-	if (inheritance === undefined) {
-		// No worker has a table any more, nor a batch that was begun with one.
-		if (figures.notes !== undefined) tables.adopt({ ...figures.notes, fingerprint: "" });
-		note();
-	} else adopt(inheritance, parts, { open, shards, tables, egress, sockets });
-	const applier = new Applier({
-		dataplane: kernel,
-		workers,
-		open,
-		shards,
-		drivers,
-		egress,
-		tables,
-		memberships,
-		counterMemories,
-		reconcileLog: logger.facility("reconcile"),
-		membershipLog: logger.facility("membership"),
-	});
-	let settled = inheritance === undefined;
-	const settle = () => {
-		if (settled) return;
-		settled = true;
+	return { tables, egress: new EgressOpener(kernel, workers, open, LIMITS.egress, note), note };
+}
+
+/** Once, however often it is called. */
+function lettingGo({ keeping, inheritance }: RelayParts, sockets: KeptSockets): () => void {
+	let left = inheritance;
+	return () => {
+		if (left === undefined) return;
 		// Their groups are joined on sockets of our own by now: the network hears of no leave.
-		for (const { fd } of oldMemberships) closeDescriptor(fd);
+		for (const { fd } of left.memberships) sockets.closeDescriptor(fd);
+		left = undefined;
 		keeping.release(ATTEMPT);
 	};
-	return { open, applier, drivers, memberships, tables, counterMemories, limits: limitsOf(config), settle };
 }
 
 interface Adopters {
