@@ -4,6 +4,7 @@ import { EventPublisher, sayDropped } from "@sluice/lib/event-publisher";
 import { followHostRecords } from "@sluice/lib/host-records";
 import { followBucket } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
+import { keepLogLevels } from "@sluice/lib/log-levels";
 import { type RequestRecord, serve } from "@sluice/lib/service";
 import { LogLevelsSchema } from "@sluice/proto/gen/log";
 import { StoredRuleSchema } from "@sluice/proto/gen/rule";
@@ -66,21 +67,9 @@ export async function startControlApi(
 	const publisher = new EventPublisher(nc, sayDropped(natsLogger));
 	const presence = new HostPresence(view);
 	presence.onChange(hostEvents(publisher));
-	const writer = new RuleWriter(
-		book,
-		new RuleLog(
-			jetstream(nc),
-			new ConnectionWatch(nc),
-			() => rulesSequence(nc),
-			new RuleBatches(nc, () => batches && knowsBatches(nc)),
-		),
-		logger.facility("rules"),
-		ruleEvents(publisher),
-	);
-	const takeLevels = () =>
-		logger.setLevels(levels.entries.get(settingKeys.logLevels)?.value ?? { settings: [] });
-	takeLevels();
-	levels.onChange(takeLevels);
+	const log = ruleLog(nc, () => batches);
+	const writer = new RuleWriter(book, log, logger.facility("rules"), ruleEvents(publisher));
+	keepLogLevels(logger, levels);
 	const api: ControlApi = {
 		rules: new Rules(book, writer, view),
 		uploads: new Uploads(),
@@ -116,6 +105,12 @@ export async function startControlApi(
 			for (const snapshot of [rules, hosts, levels]) snapshot.stop();
 		},
 	};
+}
+
+/** @param batches whether the bucket's stream takes them. */
+function ruleLog(nc: NatsConnection, batches: () => boolean): RuleLog {
+	const inBatches = new RuleBatches(nc, () => batches() && knowsBatches(nc));
+	return new RuleLog(jetstream(nc), new ConnectionWatch(nc), () => rulesSequence(nc), inBatches);
 }
 
 function logRequest(logger: Logger, { subject, json, durationMs, error }: RequestRecord): void {
