@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { join } from "node:path";
 import { nkeys } from "@nats-io/transport-node";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { Waiters } from "@sluice/lib/waiters";
 import { requests } from "@sluice/proto/subjects";
 
 interface LogLine {
@@ -13,6 +14,8 @@ interface LogLine {
 	readonly http?: string;
 	readonly subject?: string;
 }
+
+const LINE_LIMIT_MS = 15_000;
 
 let server: TestNatsServer;
 beforeEach(async () => {
@@ -41,6 +44,8 @@ class Service {
 	readonly #process: Bun.Subprocess<"pipe", "ignore", "pipe">;
 	readonly lines: LogLine[] = [];
 	readonly #reading: Promise<void>;
+	readonly #news = new Waiters();
+	#isOver = false;
 
 	constructor(firstLine: string) {
 		this.#process = Bun.spawn([process.execPath, join(import.meta.dir, "main.ts")], {
@@ -61,18 +66,18 @@ class Service {
 			const parts = text.split("\n");
 			text = parts.pop() ?? "";
 			for (const part of parts) this.lines.push(JSON.parse(part) as LogLine);
+			this.#news.wake();
 		}
+		this.#isOver = true;
+		this.#news.wake();
 	}
 
 	async line(wanted: (line: LogLine) => boolean): Promise<LogLine> {
-		const deadline = Date.now() + 15_000;
-		for (;;) {
-			const found = this.lines.find(wanted);
-			if (found !== undefined) return found;
-			if (Date.now() > deadline || this.#process.exitCode !== null)
-				throw new Error(JSON.stringify(this.lines));
-			await Bun.sleep(5);
-		}
+		const find = () => this.lines.find(wanted);
+		await this.#news.until(() => this.#isOver || find() !== undefined, performance.now() + LINE_LIMIT_MS);
+		const found = find();
+		if (found === undefined) throw new Error(JSON.stringify(this.lines));
+		return found;
 	}
 
 	async exit(): Promise<number> {
