@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { call } from "@sluice/lib/client";
 import { until } from "@sluice/lib/testing/until";
 import {
@@ -8,16 +8,9 @@ import {
 	ListHostsResponseSchema,
 } from "@sluice/proto/gen/host";
 import { buckets, kvSubject, requests } from "@sluice/proto/subjects";
-import { TestCluster } from "../testing/cluster.ts";
+import { servingCluster } from "../testing/cluster.ts";
 
-let cluster: TestCluster;
-
-beforeAll(async () => {
-	cluster = await TestCluster.start();
-	await cluster.startApi();
-});
-
-afterAll(() => cluster?.stop());
+const cluster = await servingCluster();
 
 const forget = (host: string) =>
 	call(cluster.nc, requests.hostForget, ForgetHostRequestSchema, ForgetHostResponseSchema, { host }, 5_000);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { call } from "@sluice/lib/client";
 import { until } from "@sluice/lib/testing/until";
 import {
@@ -7,16 +7,9 @@ import {
 	RecoverResponseSchema,
 } from "@sluice/proto/gen/cluster";
 import { requests } from "@sluice/proto/subjects";
-import { TestCluster } from "../testing/cluster.ts";
+import { servingCluster } from "../testing/cluster.ts";
 
-let cluster: TestCluster;
-
-beforeAll(async () => {
-	cluster = await TestCluster.start();
-	await cluster.startApi();
-});
-
-afterAll(() => cluster?.stop());
+const cluster = await servingCluster();
 
 const look = () =>
 	call(

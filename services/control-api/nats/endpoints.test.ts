@@ -1,9 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import type { SluiceError } from "@sluice/lib/errors";
 import { until } from "@sluice/lib/testing/until";
 import { RuleStatus_State } from "@sluice/proto/gen/rule";
 import { discoverySubject, requests } from "@sluice/proto/subjects";
-import { exampleRule, manyRules, TestCluster } from "../testing/cluster.ts";
+import { exampleRule, manyRules, refusal, TestCluster } from "../testing/cluster.ts";
 
 let cluster: TestCluster;
 beforeEach(async () => {
@@ -13,13 +12,6 @@ beforeEach(async () => {
 afterEach(async () => {
 	await cluster.stop();
 });
-
-async function refusal(work: Promise<unknown>): Promise<SluiceError> {
-	return await work.then(
-		() => Promise.reject(new Error("it was accepted")),
-		(thrown: SluiceError) => thrown,
-	);
-}
 
 function headerOf(message: { headers?: { get(name: string): string } | undefined }, name: string): string {
 	return message.headers?.get(name) ?? "";

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import type { SluiceError } from "@sluice/lib/errors";
 import { ApplyResponse_Action } from "@sluice/proto/gen/rule";
-import { exampleRule, manyRules, type RuleInit, TestCluster } from "../testing/cluster.ts";
+import { exampleRule, manyRules, type RuleInit, refusal, TestCluster } from "../testing/cluster.ts";
 
 let cluster: TestCluster;
 beforeEach(async () => {
@@ -11,13 +10,6 @@ beforeEach(async () => {
 afterEach(async () => {
 	await cluster.stop();
 });
-
-async function refusal(work: Promise<unknown>): Promise<SluiceError> {
-	return await work.then(
-		() => Promise.reject(new Error("it was accepted")),
-		(thrown: SluiceError) => thrown,
-	);
-}
 
 async function names(): Promise<string[]> {
 	return (await cluster.list()).rules.map((rule) => rule.name);

@@ -1,7 +1,9 @@
+import { afterAll } from "bun:test";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type KV, Kvm } from "@nats-io/kv";
 import { headers, type Msg, type NatsConnection } from "@nats-io/transport-node";
 import { call } from "@sluice/lib/client";
+import type { SluiceError } from "@sluice/lib/errors";
 import { createLogger, type ServiceLogger } from "@sluice/lib/log";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { HostRecordSchema } from "@sluice/proto/gen/host";
@@ -39,6 +41,14 @@ export function exampleRule(name: string, group = "239.1.1.1", more: Partial<Rul
 export function manyRules(count: number, prefix = "rule"): RuleInit[] {
 	return Array.from({ length: count }, (_, k) =>
 		exampleRule(`${prefix}-${String(k).padStart(5, "0")}`, `239.1.${k >> 8}.${k & 255}`),
+	);
+}
+
+/** Why it failed; @throws when it did not. */
+export async function refusal(work: Promise<unknown>): Promise<SluiceError> {
+	return await work.then(
+		() => Promise.reject(new Error("it was accepted")),
+		(thrown: SluiceError) => thrown,
 	);
 }
 
@@ -128,4 +138,12 @@ export class TestCluster {
 		const bucket: KV = await new Kvm(this.nc).open(buckets.hosts);
 		await bucket.put(record.host, toBinary(HostRecordSchema, create(HostRecordSchema, record)));
 	}
+}
+
+/** With one control-api, for all tests of the file that asks for it. */
+export async function servingCluster(): Promise<TestCluster> {
+	const cluster = await TestCluster.start();
+	afterAll(() => cluster.stop());
+	await cluster.startApi();
+	return cluster;
 }
