@@ -1,5 +1,6 @@
 /** Supervisor half and worker half of this process talk to each other: commands, table, snapshot, notes. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
 import { RULE_COUNTER, RULE_COUNTERS, WORKER_COUNTERS } from "./counters.ts";
 import { type DataplaneEvent, readEvents } from "./events.ts";
 import { ABI_VERSION } from "./layout.ts";
@@ -40,7 +41,7 @@ async function event<K extends DataplaneEvent["kind"]>(
 		if (Date.now() > deadline) throw new Error(`no event ${kind}`);
 		const { promise, resolve } = Promise.withResolvers<void>();
 		wake = resolve;
-		const timer = setTimeout(resolve, 100);
+		const timer = setTimeout(resolve, deadline - Date.now());
 		await promise;
 		clearTimeout(timer);
 	}
@@ -107,11 +108,26 @@ function rule(number: number, outputs: readonly OutputRecord[], more: Partial<Ru
 	};
 }
 
+/** Those of this process, with how often each has slept. */
+function packetThreads(): Map<string, number> {
+	const threads = new Map<string, number>();
+	for (const thread of readdirSync("/proc/self/task")) {
+		try {
+			const status = readFileSync(`/proc/self/task/${thread}/status`, "utf8");
+			const sleeps = /^voluntary_ctxt_switches:\s+(\d+)/m.exec(status)?.[1];
+			if (status.startsWith("Name:\tsluice-packets\n")) threads.set(thread, Number(sleeps));
+		} catch {
+			// It has ended.
+		}
+	}
+	return threads;
+}
+
 const builder = new TableBuilder();
 
 test("before counters and a table there is no snapshot", async () => {
-	// The thread says hello first and takes on its state after it.
-	while (worker.state().state === "boot") await Bun.sleep(1);
+	// The thread says hello first and takes on its state after it: who answers a command has done so.
+	expect(await command((number) => messages.detachShardMessage(number, 4711))).toBeGreaterThan(0);
 	expect(worker.state()).toEqual({ state: "run", errno: 0 });
 	expect(worker.snapshot()).toBeUndefined();
 });
@@ -234,9 +250,12 @@ test("a stopped worker halts, and can't be asked any more", async () => {
 });
 
 test("a worker whose supervisor is not there yet keeps trying until it is stopped", async () => {
+	const others = packetThreads();
 	const early = Worker.start(`${CHANNEL}-later`, 0, undefined);
-	// For it to have tried; whether it has or not, this is what it must say.
-	await Bun.sleep(1);
+	// It sleeps between two tries.
+	const hasTriedAgain = () =>
+		[...packetThreads()].some(([thread, sleeps]) => sleeps > 1 && !others.has(thread));
+	while (early.state().state === "boot" && !hasTriedAgain()) await Bun.sleep(1);
 	expect(early.state()).toEqual({ state: "boot", errno: 0 });
 	early.stop();
 });
