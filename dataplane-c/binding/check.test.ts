@@ -12,7 +12,7 @@ const calls: Record<string, (value: number) => unknown> = {
 	"sendToWorker connection": (value) => supervisor.sendToWorker(value, new Uint8Array(16)),
 	"sendToWorker descriptor": (value) => supervisor.sendToWorker(1, new Uint8Array(16), [value]),
 	disconnectWorker: (value) => supervisor.disconnectWorker(value),
-	createFilter: (value) => supervisor.createFilter(value),
+	createFilter: (value) => supervisor.createFilter(value, true),
 	"admitAddress map": (value) => supervisor.admitAddress({ programFd: 3, mapFd: value }, 1),
 	"admitAddress address": (value) => supervisor.admitAddress(filter, value),
 	dismissAddress: (value) => supervisor.dismissAddress(filter, value),

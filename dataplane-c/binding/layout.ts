@@ -5,7 +5,7 @@
  * Names are those of the header in lowerCamelCase; `size` is the whole structure.
  */
 
-export const ABI_VERSION = 2;
+export const ABI_VERSION = 3;
 
 export const RULE_RECORD = {
 	size: 56,

@@ -40,7 +40,7 @@ const SUPERVISOR_SYMBOLS = {
 	sluice_process_exit_status: { args: [i32], returns: i32 },
 	sluice_process_signal: { args: [i32, i32], returns: i32 },
 	sluice_thread_realtime: { args: [i32], returns: i32 },
-	sluice_filter_create: { args: [u32, ptr], returns: i32 },
+	sluice_filter_create: { args: [u32, u32, ptr], returns: i32 },
 	sluice_filter_add: { args: [i32, u32], returns: i32 },
 	sluice_filter_remove: { args: [i32, u32], returns: i32 },
 	sluice_filter_list: { args: [i32, ptr, u32], returns: i32 },

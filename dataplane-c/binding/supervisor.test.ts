@@ -78,7 +78,7 @@ test("counters are made, zeroed and closed", () => {
 });
 
 test.skipIf(!isRoot)("an interface that is not there is ENODEV, and nothing stays open", () => {
-	const filter = supervisor.createFilter(16);
+	const filter = supervisor.createFilter(16, true);
 	keep(filter.programFd);
 	keep(filter.mapFd);
 	const ring = supervisor.planRing(1500, 1 << 20, true);
@@ -96,7 +96,7 @@ test.skipIf(!isRoot)("an interface that is not there is ENODEV, and nothing stay
 });
 
 test.skipIf(!isRoot)("a filter's map takes each address once and gives it back", () => {
-	const filter = supervisor.createFilter(2);
+	const filter = supervisor.createFilter(2, true);
 	keep(filter.programFd);
 	keep(filter.mapFd);
 	supervisor.admitAddress(filter, 0xef000001);
@@ -108,7 +108,7 @@ test.skipIf(!isRoot)("a filter's map takes each address once and gives it back",
 });
 
 test.skipIf(!isRoot)("shards and egress sockets open on the loopback", () => {
-	const filter = supervisor.createFilter(16);
+	const filter = supervisor.createFilter(16, true);
 	keep(filter.programFd);
 	keep(filter.mapFd);
 	const { ifindex, mtu } = loopback();
@@ -120,7 +120,7 @@ test.skipIf(!isRoot)("shards and egress sockets open on the loopback", () => {
 });
 
 test.skipIf(isRoot)("without root, capture is refused by the kernel", () => {
-	expect(() => supervisor.createFilter(16)).toThrow("(EPERM)");
+	expect(() => supervisor.createFilter(16, true)).toThrow("(EPERM)");
 });
 
 /** "socket:[12345]" for a socket, else empty. */

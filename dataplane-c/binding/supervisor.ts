@@ -147,10 +147,14 @@ export interface CaptureFilter {
 	readonly mapFd: number;
 }
 
-/** Room for `capacity` destination addresses. */
-export function createFilter(capacity: number): CaptureFilter {
+/** Room for `capacity` destination addresses, for rings with or without such a header. */
+export function createFilter(capacity: number, vnetHeader: boolean): CaptureFilter {
 	const map = new Int32Array(1);
-	const result = supervisorSymbols().sluice_filter_create(check.count(capacity, "capacity", 1 << 24), map);
+	const result = supervisorSymbols().sluice_filter_create(
+		check.count(capacity, "capacity", 1 << 24),
+		vnetHeader ? 1 : 0,
+		map,
+	);
 	const log = result < 0 ? filterLog().trim() : "";
 	const programFd = succeed(result, log ? `load capture filter: ${log}` : "load capture filter");
 	return { programFd, mapFd: check.fd(map[0] ?? -1, "mapFd") };

@@ -41,8 +41,8 @@ extern "C" {
 
 #define SLUICE_API __attribute__((visibility("default")))
 
-/* Raised whenever a structure or message below changes. Checked at load and in HELLO. */
-#define SLUICE_ABI_VERSION 2u
+/* Raised whenever a structure, message or function below changes. Checked at load and in HELLO. */
+#define SLUICE_ABI_VERSION 3u
 
 /* ---- limits ------------------------------------------------------------- */
 
@@ -415,10 +415,14 @@ SLUICE_API int sluice_thread_realtime(int32_t thread);
  * Frames with two tags left pass likewise, so that the worker can count them. The
  * map may change while the filter is locked.
  *
+ * vnet_header: as in struct sluice_ring of the shards that it is for. With 0, of a super-packet
+ * the headers alone pass, which the worker counts as TRUNCATED: nothing in such a ring says
+ * where its datagrams end.
+ *
  * Returns the program's descriptor; *map_fd gets the map's. -EPERM without CAP_BPF
  * and CAP_NET_ADMIN.
  */
-SLUICE_API int sluice_filter_create(uint32_t capacity, int *map_fd);
+SLUICE_API int sluice_filter_create(uint32_t capacity, uint32_t vnet_header, int *map_fd);
 /* Adding what is there is no error. -E2BIG: `capacity` addresses are in it. */
 SLUICE_API int sluice_filter_add(int map_fd, uint32_t address_be);
 /* -ENOENT: was not in it. */

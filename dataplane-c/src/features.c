@@ -63,7 +63,7 @@ static int try_udp_segment(void)
 static int try_ebpf_filter(void)
 {
 	int map_fd = -1;
-	int program_fd = sluice_filter_create(1, &map_fd);
+	int program_fd = sluice_filter_create(1, 0, &map_fd);
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int works = program_fd >= 0 && fd >= 0 &&
 		    !socket_option(fd, SOL_SOCKET, SO_ATTACH_BPF, program_fd);

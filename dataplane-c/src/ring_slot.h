@@ -11,11 +11,6 @@
 
 #include "ring.h"
 
-/* Linux 6.2; older uapi headers lack it. */
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5
-#endif
-
 #define VNET_HEADER_BYTES sizeof(struct virtio_net_hdr)
 #define SLOT_HEADER_BYTES TPACKET_ALIGN(sizeof(struct tpacket2_hdr))
 
@@ -78,11 +73,9 @@ static inline void slot_read(const struct ring *ring, const struct tpacket2_hdr 
 	frame->checksum_vouched = status & (TP_STATUS_CSUM_VALID | TP_STATUS_CSUMNOTREADY);
 	frame->gso_type = VIRTIO_NET_HDR_GSO_NONE;
 	frame->gso_bytes = 0;
+	/* Without it no super-packet is whole: see filter.c. */
 	if (ring->geometry.vnet_header)
 		slot_describe_segments(frame, frame->bytes - VNET_HEADER_BYTES);
-	else if (status & TP_STATUS_COPY)
-		/* Longer than an MTU's slot: many datagrams, and nothing says where they end. */
-		frame->gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
 }
 
 #endif

@@ -171,13 +171,14 @@ static void the_map_changes_while_the_filter_is_locked(void)
 static void a_map_holds_its_capacity_and_says_when_it_is_full(void)
 {
 	int small;
-	int program = sluice_filter_create(2, &small);
+	int program = sluice_filter_create(2, 1, &small);
 
 	EXPECT(program >= 0);
 	EXPECT_EQUAL(sluice_filter_add(small, be("239.0.0.1")), 0);
 	EXPECT_EQUAL(sluice_filter_add(small, be("239.0.0.2")), 0);
 	EXPECT_EQUAL(sluice_filter_add(small, be("239.0.0.3")), -E2BIG);
-	EXPECT_EQUAL(sluice_filter_create(0, &small), -EINVAL);
+	EXPECT_EQUAL(sluice_filter_create(0, 1, &small), -EINVAL);
+	EXPECT_EQUAL(sluice_filter_create(2, 2, &small), -EINVAL);
 	EXPECT_EQUAL(strlen(sluice_filter_log()), 0);
 	sluice_close(program);
 	sluice_close(small);
@@ -193,7 +194,7 @@ int main(void)
 		return EXIT_SKIPPED;
 	}
 	veth_pair_open(&pair);
-	program = sluice_filter_create(16, &map_fd);
+	program = sluice_filter_create(16, 1, &map_fd);
 	if (program < 0 || sluice_filter_add(map_fd, be(GROUP)) ||
 	    sluice_filter_add(map_fd, be(LAST_GROUP)) ||
 	    sluice_filter_add(map_fd, be(NEAR_ADDRESS)) ||

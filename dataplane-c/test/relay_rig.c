@@ -255,7 +255,8 @@ void rig_open(struct rig *rig, bool vnet)
 	rig->far_namespace = new_namespace();
 	rig->relay_namespace = new_namespace();
 	build_links(rig);
-	rig->filter = require_ok(sluice_filter_create(1024, &rig->filter_map), "filter_create");
+	rig->filter =
+		require_ok(sluice_filter_create(1024, vnet, &rig->filter_map), "filter_create");
 	require_ok(sluice_ring_plan(1500, 4 << 20, vnet, &rig->ring), "ring_plan");
 	require_ok(sluice_shards_open(rig->in_ifindex, 1, &rig->ring, rig->filter, &rig->shard),
 		   "shards_open");

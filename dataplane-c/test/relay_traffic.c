@@ -136,7 +136,7 @@ void traffic_fill(uint8_t *payload, uint32_t sequence, uint32_t bytes)
 
 void traffic_send_numbered(int sender, uint32_t number, uint32_t sequence, uint32_t bytes)
 {
-	uint8_t payload[2048];
+	uint8_t payload[16384];
 
 	traffic_fill(payload, sequence, bytes);
 	traffic_send(sender, number, payload, bytes);

@@ -367,7 +367,7 @@ int main(void)
 		return EXIT_SKIPPED;
 	}
 	veth_pair_open(&pair);
-	program = sluice_filter_create(16, &map_fd);
+	program = sluice_filter_create(16, 1, &map_fd);
 	if (program < 0 || sluice_filter_add(map_fd, be(GROUP)) ||
 	    sluice_ring_plan(1500, RING_BYTES, 1, &ring))
 		give_up("no filter: %s", sluice_filter_log());

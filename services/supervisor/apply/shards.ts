@@ -96,8 +96,8 @@ export class ShardOpener {
 	}
 
 	#create(link: Link, ringBytes: number): OpenShards {
-		const { workers, filterCapacity } = this.#options;
-		const filter = this.#dataplane.createFilter(filterCapacity);
+		const { workers, filterCapacity, vnetHeader } = this.#options;
+		const filter = this.#dataplane.createFilter(filterCapacity, vnetHeader);
 		const opened: number[] = [];
 		try {
 			const { sockets, ring } = this.#openSockets(link, ringBytes, filter);
