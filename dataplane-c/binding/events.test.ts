@@ -25,6 +25,7 @@ const STREAM = Buffer.concat([
 	encode(3, 7, 123, 2n ** 63n, minus(22n), 17),
 	encode(8, 7, 123, 1n, 2n ** 63n),
 	encode(8, 7, 123, 2n, 0n),
+	encode(9, 7, 123, 12n, 0n),
 	encode(5, 7, 123, minus(19n), 0n),
 	encode(4, 7, 123, 0n, 0n),
 ]);
@@ -38,6 +39,7 @@ const EVENTS: DataplaneEvent[] = [
 	{ kind: "ack", connection: 7, sequence: 2n ** 63n, errno: 22, atUs: 17 },
 	{ kind: "hangs", connection: 7, stopped: true, heartbeat: 2n ** 63n },
 	{ kind: "hangs", connection: 7, stopped: false, heartbeat: 0n },
+	{ kind: "deaf", connection: 7, shard: 12 },
 	{ kind: "failed", connection: 7, pid: 123, errno: 19 },
 	{ kind: "gone", connection: 7, pid: 123 },
 ];

@@ -63,6 +63,12 @@ export interface HangsEvent {
 	/** The last one. */
 	readonly heartbeat: bigint;
 }
+/** Nothing enters the ring of that shard any more: others are to be opened in its place, without a virtio header. */
+export interface DeafEvent {
+	readonly kind: "deaf";
+	readonly connection: number;
+	readonly shard: number;
+}
 export type DataplaneEvent =
 	| LinksEvent
 	| HelloEvent
@@ -71,7 +77,8 @@ export type DataplaneEvent =
 	| SucceededEvent
 	| GoneEvent
 	| FailedEvent
-	| HangsEvent;
+	| HangsEvent
+	| DeafEvent;
 
 /** enum sluice_hang. */
 const HANG_STOPPED = 1n;
@@ -109,6 +116,8 @@ function decode(view: DataView): DataplaneEvent | undefined {
 			return { kind: "succeeded", connection, sequence: a, shard: Number(b), atUs };
 		case 8:
 			return { kind: "hangs", connection, stopped: a === HANG_STOPPED, heartbeat: b };
+		case 9:
+			return { kind: "deaf", connection, shard: Number(a) };
 		default:
 			// Of a newer library; the ABI version guards what matters.
 			return undefined;

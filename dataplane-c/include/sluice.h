@@ -318,7 +318,13 @@ enum sluice_event_kind {
 	SLUICE_EVENT_SUCCEEDED =
 		7, /* connection, named for shard b, is sent the command of sequence a; then ACK */
 	SLUICE_EVENT_HANGS =
-		8 /* its packet thread does not work: a = enum sluice_hang, b = the last heartbeat */
+		8, /* its packet thread does not work: a = enum sluice_hang, b = the last heartbeat */
+	/*
+	 * The ring of shard a, which it drives, takes nothing any more: the kernel stumbled over
+	 * a super-packet of a kind that virtio_net_hdr has no word for. Open others in its
+	 * place, without vnet_header, which cannot happen to those. Comes again until then.
+	 */
+	SLUICE_EVENT_DEAF = 9
 };
 
 enum sluice_hang {
@@ -435,7 +441,8 @@ SLUICE_API const char *sluice_filter_log(void);
 struct sluice_ring {
 	uint32_t block_bytes, block_count;
 	uint32_t frame_bytes, frame_count;
-	uint32_t vnet_header; /* 1: PACKET_VNET_HDR is on, 10 bytes precede each frame */
+	/* 1: PACKET_VNET_HDR is on, 10 bytes precede each frame. See SLUICE_EVENT_DEAF. */
+	uint32_t vnet_header;
 	uint32_t reserved;
 };
 

@@ -10,6 +10,7 @@
  *           ◀────────────────────────── commands
  *   REPORT_ACK sequence, result ──────▶ SLUICE_EVENT_ACK
  *   REPORT_FAILED -errno ─────────────▶ SLUICE_EVENT_FAILED
+ *   REPORT_DEAF shard ────────────────▶ SLUICE_EVENT_DEAF
  *   close ────────────────────────────▶ SLUICE_EVENT_GONE
  *
  * HELLO comes first and once; anything else, or another length, ends the connection.
@@ -30,7 +31,8 @@ enum report_kind {
 	REPORT_HELLO = 0x101,
 	REPORT_ACK = 0x102,    /* a = sequence of the command, b = 0 or -errno (as u64) */
 	REPORT_FAILED = 0x103, /* a = -errno (as u64): the packet thread is about to end */
-	REPORT_HOLDS = 0x104   /* a = a shard that it drives */
+	REPORT_HOLDS = 0x104,  /* a = a shard that it drives */
+	REPORT_DEAF = 0x105    /* a = a shard whose ring takes nothing any more */
 };
 
 struct report {

@@ -116,6 +116,16 @@ static int wait_for_work(struct cycle *cycle)
 	return 0;
 }
 
+/* A report that finds the channel full comes again with the next sample. */
+static void sample(const struct sluice_worker *worker)
+{
+	uint32_t deaf[ENGINE_MAX_SHARDS];
+	uint32_t count = worker->engine->ops->sample(worker->engine, deaf);
+
+	while (count-- > 0 && worker->channel >= 0)
+		(void)worker_channel_report(worker->channel, REPORT_DEAF, deaf[count], 0);
+}
+
 /* What is done between batches now and then. Both may be due at once, and always are where a batch takes long. */
 static int tend(struct cycle *cycle)
 {
@@ -135,7 +145,7 @@ static int tend(struct cycle *cycle)
 	}
 	if (!error && cycle->now_ns - cycle->sample_ns >= SAMPLE_PERIOD_NS) {
 		cycle->sample_ns = cycle->now_ns;
-		worker->engine->ops->sample(worker->engine);
+		sample(worker);
 	}
 	return error;
 }

@@ -59,8 +59,11 @@ struct engine_ops {
 	/* Those were polled: consumes errors. */
 	void (*woken)(struct engine *engine, const struct pollfd *fds, uint32_t count);
 
-	/* Reads counters that the kernel keeps. About every 100 ms. */
-	void (*sample)(struct engine *engine);
+	/*
+	 * Reads counters that the kernel keeps. About every 100 ms. Fills `deaf` with the shards
+	 * that take nothing any more (ENGINE_MAX_SHARDS); returns how many.
+	 */
+	uint32_t (*sample)(struct engine *engine, uint32_t *deaf);
 
 	void (*close)(struct engine *engine);
 };

@@ -164,6 +164,8 @@ static struct sluice_event translate(struct connection *connection, const struct
 		event.kind = SLUICE_EVENT_FAILED;
 	else if (report->kind == REPORT_HOLDS)
 		event.kind = SLUICE_EVENT_HOLDS;
+	else if (report->kind == REPORT_DEAF)
+		event.kind = SLUICE_EVENT_DEAF;
 	return event;
 }
 

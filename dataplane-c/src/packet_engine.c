@@ -50,7 +50,7 @@ static int detach(struct engine *engine, uint32_t id)
 	for (uint32_t index = 0; index < packet->shard_count; index++) {
 		if (packet->shards[index]->id != id)
 			continue;
-		packet_shard_close(packet->shards[index]);
+		packet_shard_close(packet->shards[index], packet->forward.journal);
 		packet->shards[index] = packet->shards[--packet->shard_count];
 		return 0;
 	}
@@ -168,13 +168,17 @@ static void woken(struct engine *engine, const struct pollfd *fds, uint32_t coun
 	}
 }
 
-static void sample(struct engine *engine)
+static uint32_t sample(struct engine *engine, uint32_t *deaf)
 {
 	struct packet_engine *packet = (struct packet_engine *)engine;
+	uint32_t count = 0;
 
-	for (uint32_t index = 0; index < packet->shard_count; index++)
-		packet_shard_sample(packet->shards[index]);
+	for (uint32_t index = 0; index < packet->shard_count; index++) {
+		if (packet_shard_sample(packet->shards[index], packet->forward.journal))
+			deaf[count++] = packet->shards[index]->id;
+	}
 	egress_sample(packet->forward.egress, packet->forward.table);
+	return count;
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -184,7 +188,7 @@ static void close_engine(struct engine *engine)
 	struct packet_engine *packet = (struct packet_engine *)engine;
 
 	for (uint32_t index = 0; index < packet->shard_count; index++)
-		packet_shard_close(packet->shards[index]);
+		packet_shard_close(packet->shards[index], packet->forward.journal);
 	egress_close(packet->forward.egress);
 	free(packet);
 }

@@ -14,6 +14,9 @@
 #define BARREN_WAKEUPS 200u
 #define BARREN_NAP_NS  50000
 
+/* One could be a ring that was full and was emptied in between; three in a row can't. */
+#define DEAF_SAMPLES 3u
+
 int packet_shard_open(const struct engine_shard *described, struct packet_shard **result)
 {
 	struct packet_shard *shard = calloc(1, sizeof(*shard));
@@ -33,9 +36,9 @@ int packet_shard_open(const struct engine_shard *described, struct packet_shard 
 	return 0;
 }
 
-void packet_shard_close(struct packet_shard *shard)
+void packet_shard_close(struct packet_shard *shard, struct journal *journal)
 {
-	packet_shard_sample(shard);
+	(void)packet_shard_sample(shard, journal);
 	ring_unmap(&shard->ring);
 	free(shard);
 }
@@ -50,16 +53,36 @@ void packet_shard_find_counters(struct packet_shard *shard, const struct table *
 	}
 }
 
-void packet_shard_sample(struct packet_shard *shard)
+static bool has_taken_any(struct packet_shard *shard)
+{
+	const uint32_t before = shard->sampled_cursor;
+
+	shard->sampled_cursor = shard->ring.cursor;
+	return shard->ring.cursor != before || ring_ready(&shard->ring);
+}
+
+bool packet_shard_sample(struct packet_shard *shard, struct journal *journal)
 {
 	uint32_t drops;
 
 	/* The kernel's count goes on until somebody can be told. */
 	if (!shard->counters)
-		return;
+		return false;
 	drops = ring_kernel_drops(&shard->ring);
 	if (drops)
 		counter_add(&shard->counters[SLUICE_INTERFACE_KERNEL_DROPPED_FRAMES], drops);
+	if (has_taken_any(shard)) {
+		shard->deaf_samples = 0;
+		return false;
+	}
+	if (!drops)
+		return false;
+	if (++shard->deaf_samples == DEAF_SAMPLES)
+		journal_write(journal, JOURNAL_ERROR, SLUICE_FACILITY_CAPTURE,
+			      "shard %u, interface %u: the kernel drops all that comes, though the "
+			      "ring is empty",
+			      shard->id, shard->ifindex);
+	return shard->deaf_samples >= DEAF_SAMPLES;
 }
 
 static void check_cursor(struct packet_shard *shard, struct journal *journal)

@@ -105,7 +105,7 @@ static void build_links(struct rig *rig)
 	rig->out_ifindex = if_nametoindex("out0");
 }
 
-/* Link changes come at any time and matter to no test. */
+/* Link changes come at any time and matter to no test; what is said of a deaf ring comes again. */
 static struct sluice_event await_event(struct rig *rig, uint32_t kind)
 {
 	struct sluice_event event;
@@ -117,7 +117,8 @@ static struct sluice_event await_event(struct rig *rig, uint32_t kind)
 		rig_require(read(rig->events, &event, sizeof(event)) == sizeof(event), "event");
 		if (event.kind == kind)
 			return event;
-		rig_require(event.kind == SLUICE_EVENT_LINKS, "unexpected event");
+		rig_require(event.kind == SLUICE_EVENT_LINKS || event.kind == SLUICE_EVENT_DEAF,
+			    "unexpected event");
 	}
 }
 

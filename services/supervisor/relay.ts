@@ -38,6 +38,7 @@ export interface Relay {
 	readonly open: OpenResources;
 	readonly applier: Applier;
 	readonly drivers: ShardDrivers;
+	readonly shards: ShardOpener;
 	readonly memberships: MembershipPool;
 	readonly tables: TableInstaller;
 	/** By worker slot. */
@@ -106,7 +107,8 @@ export function makeRelay(parts: RelayParts): Relay {
 		membershipLog: logger.facility("membership"),
 	});
 	const settle = lettingGo(parts, sockets);
-	return { open, applier, drivers, memberships, tables, counterMemories, limits: limitsOf(config), settle };
+	const limits = limitsOf(config);
+	return { open, applier, drivers, shards, memberships, tables, counterMemories, limits, settle };
 }
 
 /** Their numbers come behind those of a predecessor. */

@@ -279,10 +279,23 @@ export class Supervisor {
 			disconnect: dataplane.disconnectWorker,
 			abiVersion: ABI_VERSION,
 			onSucceeded: (sequence: bigint, shard: number) => this.#relay.drivers.succeeded(sequence, shard),
+			onDeaf: (shard: number, slot: number) => this.#reopen(shard, slot),
 			onLinks: () => this.#refreshLinks(),
 			log: this.#logger.facility("workers"),
 		};
 		for await (const event of readEvents(events)) dispatch(event, options);
+	}
+
+	#reopen(shard: number, slot: number): void {
+		const name = this.#relay.shards.deafen(shard, slot);
+		if (name === undefined) return;
+		this.#logger
+			.facility("interfaces")
+			.warn(
+				{ interface: name },
+				"capture stopped at a super-packet that the kernel can't describe: it begins anew, without super-packets",
+			);
+		this.#reconciler?.poke();
 	}
 
 	#refreshLinks(): void {

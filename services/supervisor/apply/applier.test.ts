@@ -43,6 +43,24 @@ describe("applying", () => {
 		expect(host.admitted.size).toBe(0);
 	});
 
+	test("deaf rings are opened anew without virtio headers, when who drives one says so, and not again", async () => {
+		const { host, open, shards, settle } = makeApplier();
+		await settle(ruleA);
+		const before = open.shards.get(2) ?? fail();
+		const id = (opened: typeof before) => opened.shards[1]?.id ?? fail();
+		expect(shards.deafen(id(before), 0)).toBeUndefined();
+		expect(shards.deafen(id(before), 1)).toBe("r0");
+		expect(shards.deafen(id(before), 1)).toBeUndefined();
+		host.takeMessages();
+		host.admitted.clear();
+		expect((await settle(ruleA))[0]?.state).toBe("ACTIVE");
+		expect(host.takeMessages()).toEqual(["0 detach", "1 detach", "0 attach", "1 attach"]);
+		expect(host.admitted.size).toBe(1);
+		const after = open.shards.get(2) ?? fail();
+		expect([before.ring.vnetHeader, after.ring.vnetHeader]).toEqual([true, false]);
+		expect(shards.deafen(id(after), 1)).toBeUndefined();
+	});
+
 	test("an egress slot has the same number in every table and is given again after its removal", async () => {
 		const { host, settle } = makeApplier();
 		await settle(ruleA, ruleB);

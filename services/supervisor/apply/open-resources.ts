@@ -14,6 +14,7 @@ export interface OpenShards {
 	/** By worker slot. */
 	readonly shards: readonly OpenShard[];
 	readonly ring: Ring;
+	deaf: boolean;
 }
 
 export interface OpenShard {

@@ -35,6 +35,8 @@ export class ShardOpener {
 	readonly #drivers: ShardDrivers;
 	readonly #options: ShardsOptions;
 	readonly #keeping: Keeping;
+	/** Interfaces whose rings would stop again if super-packets were described. */
+	readonly #withoutHeader = new Set<number>();
 	#lastId = 0;
 
 	constructor(
@@ -61,6 +63,7 @@ export class ShardOpener {
 			ringBytes: ring.blockBytes * ring.blockCount,
 			filter: { programFd: -1, mapFd },
 			ring,
+			deaf: false,
 			shards: shards.map(({ socket, state }, slot) => openShard(firstId + slot, socket, state)),
 		};
 		this.#open.shards.set(ifindex, opened);
@@ -85,6 +88,21 @@ export class ShardOpener {
 		this.#drivers.arrange();
 	}
 
+	/**
+	 * Who drives a shard says that its ring is deaf: those of the interface are to be opened anew,
+	 * without that header, with which it can't happen again. Its name; undefined: nobody, or nothing to do.
+	 */
+	deafen(id: number, slot: number): string | undefined {
+		for (const opened of this.#open.shards.values()) {
+			const shard = opened.shards.find((candidate) => candidate.id === id);
+			if (shard?.driver?.slot !== slot || opened.deaf || !opened.ring.vnetHeader) continue;
+			opened.deaf = true;
+			this.#withoutHeader.add(opened.ifindex);
+			return opened.name;
+		}
+		return undefined;
+	}
+
 	async close(ifindex: number): Promise<void> {
 		const shards = this.#open.shards.get(ifindex);
 		if (shards === undefined) return;
@@ -96,8 +114,8 @@ export class ShardOpener {
 	}
 
 	#create(link: Link, ringBytes: number): OpenShards {
-		const { workers, filterCapacity, vnetHeader } = this.#options;
-		const filter = this.#dataplane.createFilter(filterCapacity, vnetHeader);
+		const { workers, filterCapacity } = this.#options;
+		const filter = this.#dataplane.createFilter(filterCapacity, this.#hasHeader(link));
 		const opened: number[] = [];
 		try {
 			const { sockets, ring } = this.#openSockets(link, ringBytes, filter);
@@ -118,6 +136,7 @@ export class ShardOpener {
 				filter,
 				shards,
 				ring,
+				deaf: false,
 			};
 		} catch (thrown) {
 			for (const descriptor of [...opened, filter.mapFd]) this.#dataplane.closeDescriptor(descriptor);
@@ -128,11 +147,15 @@ export class ShardOpener {
 		}
 	}
 
+	#hasHeader({ ifindex }: Link): boolean {
+		return this.#options.vnetHeader && !this.#withoutHeader.has(ifindex);
+	}
+
 	/** Halves the rings as long as the kernel lacks memory for them. */
 	#openSockets(link: Link, ringBytes: number, filter: CaptureFilter) {
-		const { workers, minimumBytes, vnetHeader } = this.#options;
+		const { workers, minimumBytes } = this.#options;
 		for (let bytes = ringBytes; ; bytes /= 2) {
-			const ring = this.#dataplane.planRing(link.mtu, bytes, vnetHeader);
+			const ring = this.#dataplane.planRing(link.mtu, bytes, this.#hasHeader(link));
 			try {
 				return { sockets: this.#dataplane.openShards(link.ifindex, workers, ring, filter), ring };
 			} catch (thrown) {

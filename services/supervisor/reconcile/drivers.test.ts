@@ -10,6 +10,7 @@ function interfaceOf(ifindex: number, ...drivers: number[]) {
 	return {
 		ifindex,
 		ringBytes: 0,
+		deaf: false,
 		shards: drivers.map((slot) => ({ driver: slot === NONE ? undefined : { slot } })),
 	};
 }

@@ -28,7 +28,7 @@ export function reconcile(desired: Desired, observed: Observed): Plan {
 	const commands: Command[] = [
 		...welcomes(observed),
 		...forgets(observed, wanted),
-		...vanishedShards(observed),
+		...uselessShards(observed),
 		...handOvers(observed, refused),
 		...openings(wants, observed, refused),
 		...memberships.leavesBefore,
@@ -111,12 +111,15 @@ function forgets({ open }: Observed, wanted: ReadonlySet<string>): Command[] {
 		.map((key) => ({ kind: "forget-failure", key }));
 }
 
-/** An interface that is gone carries nothing: its memory is free for the one that comes in its place. */
-function vanishedShards({ links, open }: Observed): Command[] {
+/**
+ * An interface that is gone carries nothing, nor do deaf rings: their memory is free for those that
+ * come in their place.
+ */
+function uselessShards({ links, open }: Observed): Command[] {
 	const there = new Set(links.map((link) => link.ifindex));
-	return [...open.shards.keys()]
-		.filter((ifindex) => !there.has(ifindex))
-		.map((ifindex) => ({ kind: "close-shards", ifindex }));
+	return [...open.shards.values()]
+		.filter(({ ifindex, deaf }) => deaf || !there.has(ifindex))
+		.map(({ ifindex }) => ({ kind: "close-shards", ifindex }));
 }
 
 function openings(wants: Wants, { open }: Observed, refused: (key: string) => boolean): Command[] {

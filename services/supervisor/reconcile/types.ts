@@ -78,6 +78,8 @@ export interface Shards {
 	readonly ringBytes: number;
 	/** By the slot of the worker that each is for. */
 	readonly shards: readonly Shard[];
+	/** The ring of one takes nothing any more. */
+	readonly deaf: boolean;
 }
 
 export interface Shard {

@@ -19,6 +19,7 @@ function make() {
 	});
 	fleet.startAll();
 	const disconnected: number[] = [];
+	const deaf: [shard: number, slot: number][] = [];
 	let links = 0;
 	const options: HubOptions = {
 		fleet,
@@ -26,12 +27,13 @@ function make() {
 		disconnect: (connection) => disconnected.push(connection),
 		abiVersion: ABI_VERSION,
 		onSucceeded: () => {},
+		onDeaf: (shard, slot) => deaf.push([shard, slot]),
 		onLinks: () => {
 			links += 1;
 		},
 		log: silentLog,
 	};
-	return { fleet, options, disconnected, linksSeen: () => links };
+	return { fleet, options, disconnected, deaf, linksSeen: () => links };
 }
 
 const hello = {
@@ -67,6 +69,14 @@ test("an acknowledgement reaches the command it belongs to", async () => {
 	const command = fleet.connected(0)?.channel.command(() => new Uint8Array(16));
 	dispatch({ kind: "ack", connection: 5, sequence: 1n, errno: 0, atUs: 0 }, options);
 	await command;
+});
+
+test("a deaf shard is passed on with the slot of who says so, unless that is a stranger", () => {
+	const { options, deaf } = make();
+	dispatch({ kind: "deaf", connection: 5, shard: 3 }, options);
+	dispatch(hello, options);
+	dispatch({ kind: "deaf", connection: 5, shard: 4 }, options);
+	expect(deaf).toEqual([[4, 0]]);
 });
 
 test("changed links are passed on", () => {

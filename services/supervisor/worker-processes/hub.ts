@@ -11,6 +11,8 @@ export interface HubOptions {
 	readonly abiVersion: number;
 	/** The data plane gave a shard to who was named for it. */
 	readonly onSucceeded: (sequence: bigint, shard: number) => void;
+	/** Nothing enters the ring of that shard any more, says who drives it. */
+	readonly onDeaf: (shard: number, slot: number) => void;
 	/** Links or addresses changed. */
 	readonly onLinks: () => void;
 	readonly log: Logger;
@@ -18,7 +20,7 @@ export interface HubOptions {
 
 /** Gives each event of the data plane to whom it concerns. */
 export function dispatch(event: DataplaneEvent, options: HubOptions): void {
-	const { fleet, send, disconnect, abiVersion, onSucceeded, onLinks, log } = options;
+	const { fleet, send, disconnect, abiVersion, onSucceeded, onDeaf, onLinks, log } = options;
 	switch (event.kind) {
 		case "links":
 			onLinks();
@@ -38,6 +40,11 @@ export function dispatch(event: DataplaneEvent, options: HubOptions): void {
 		case "hangs":
 			fleet.hangs(event);
 			return;
+		case "deaf": {
+			const slot = fleet.slotOf(event.connection);
+			if (slot !== undefined) onDeaf(event.shard, slot);
+			return;
+		}
 		case "failed":
 			log.error(
 				{ worker: fleet.slotOf(event.connection), pid: event.pid, errno: event.errno },

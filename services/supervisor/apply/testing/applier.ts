@@ -23,7 +23,8 @@ export function makeApplier(workers = 2) {
 	const makeDrivers = () => driversOf(host, open, counterMemories);
 	const drivers = makeDrivers();
 	host.onEnded = (channel) => drivers.ended(channel);
-	const applier = applierOf(host, open, drivers, counterMemories);
+	const shards = openerOf(host, open, drivers, workers);
+	const applier = applierOf(host, open, drivers, shards, counterMemories);
 	let links: Link[] = [link("r0", 2), link("r1", 3), link("r2", 4)];
 	let nowMs = performance.now();
 	const views = (): WorkerView[] =>
@@ -45,6 +46,7 @@ export function makeApplier(workers = 2) {
 		host,
 		open,
 		drivers,
+		shards,
 		counterMemories,
 		/** As another supervisor begins: it does not know who drives what. */
 		forgetDrivers: () => {
@@ -73,10 +75,20 @@ function driversOf(host: FakeHost, open: OpenResources, counterMemories: number[
 	});
 }
 
+function openerOf(host: FakeHost, open: OpenResources, drivers: ShardDrivers, workers: number): ShardOpener {
+	return new ShardOpener(host.dataplane, host, open, drivers, {
+		workers,
+		filterCapacity: 100,
+		minimumBytes: LIMITS.shardMinimumBytes,
+		vnetHeader: true,
+	});
+}
+
 function applierOf(
 	host: FakeHost,
 	open: OpenResources,
 	drivers: ShardDrivers,
+	shards: ShardOpener,
 	counterMemories: number[],
 ): Applier {
 	const { dataplane } = host;
@@ -85,12 +97,7 @@ function applierOf(
 		workers: host,
 		open,
 		drivers,
-		shards: new ShardOpener(dataplane, host, open, drivers, {
-			workers: counterMemories.length,
-			filterCapacity: 100,
-			minimumBytes: LIMITS.shardMinimumBytes,
-			vnetHeader: true,
-		}),
+		shards,
 		egress: new EgressOpener(dataplane, host, open, 100),
 		tables: new TableInstaller(dataplane, host.builder, host, open, {
 			counterCapacity: 4096,

@@ -217,6 +217,7 @@ export class World {
 				open.shards.set(command.link.ifindex, {
 					ifindex: command.link.ifindex,
 					ringBytes: command.ringBytes,
+					deaf: false,
 					shards: this.workers.map(({ slot, phase }) => ({
 						driver: phase === "running" ? { slot } : undefined,
 					})),
