@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { JetStreamApiError, type JetStreamClient, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { followBucket } from "@sluice/lib/kv-snapshot";
-import { StoredRuleSchema } from "@sluice/proto/gen/rule";
+import { PutRuleRequestSchema, RemoveRuleRequestSchema, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, kvSubject } from "@sluice/proto/subjects";
 import { ConnectionWatch } from "../nats/connection-watch.ts";
 import { RuleLog } from "../nats/rule-log.ts";
@@ -11,6 +11,7 @@ import { exampleRule, manyRules, quietLogger, TestCluster } from "../testing/clu
 import { edit, foreignWrite, putAt, ruleLog, storedNames } from "../testing/rule-writing.ts";
 import { RuleBook } from "./rule-book.ts";
 import { RuleWriter } from "./rule-writer.ts";
+import { Rules } from "./rules.ts";
 
 let cluster: TestCluster;
 beforeEach(async () => {
@@ -100,6 +101,26 @@ test("a write whose answer is lost counts as written when the storage holds it",
 	expect(result.revisions.get("video")).toBe(1n);
 	expect(book.entries.get("video")?.revision).toBe(1n);
 });
+
+test("what expects a revision, or that there is a rule, is not undone when it was stored and its answer lost", async () => {
+	const api = await cluster.startApi();
+	const js = jetstream(cluster.nc);
+	const log = ruleLog(cluster, {
+		publish: async (...sent) => {
+			await js.publish(...sent);
+			throw new Error("timeout");
+		},
+	});
+	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
+	const rules = new Rules(api.book, writer, api.hosts);
+	const put = (group: string, expectedRevision: bigint) =>
+		rules.put(create(PutRuleRequestSchema, { rule: exampleRule("video", group), expectedRevision }));
+	expect(await put("239.1.1.1", 0n)).toMatchObject({ changed: true, rule: { revision: 1n } });
+	expect(await put("239.1.1.2", 1n)).toMatchObject({ changed: true, rule: { revision: 2n } });
+	const remove = create(RemoveRuleRequestSchema, { name: "video", expectedRevision: 2n });
+	expect(await rules.remove(remove)).toMatchObject({ revision: 3n });
+	expect(await storedNames(cluster)).toEqual([]);
+}, 20_000);
 
 test("a storage that refuses every write is said to be the reason, not others", async () => {
 	const api = await cluster.startApi();

@@ -153,10 +153,14 @@ export class RuleWriter {
 			return outcome;
 		}
 		await this.#catchUp(plan, progress, outcome.cause);
-		for (const write of outcome.uncertain) {
+		const found = outcome.uncertain.flatMap((write) => {
 			const revision = this.#revisionIfWritten(write, base);
-			if (revision !== undefined) this.#note(progress.done, { write, revision });
-		}
+			return revision === undefined ? [] : [{ write, revision }];
+		});
+		for (const written of found) this.#note(progress.done, written);
+		const all = [...outcome.written, ...found];
+		// Not checked anew: what the edit expected to find does not stand any more, since it was carried out.
+		if (all.length === plan.writes.length) return { written: all, uncertain: [] };
 		// Nobody wrote: since a write of several failed, the server expects another sequence than it has.
 		if (outcome.failure === "interfered" && this.#book.snapshot.lastSequence === base)
 			return { ...outcome, failure: "unanswered" };
