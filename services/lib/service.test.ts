@@ -7,6 +7,7 @@ import { call } from "./client.ts";
 import { SluiceError } from "./errors.ts";
 import { endpoint, type RequestRecord, type RunningService, serve } from "./service.ts";
 import { startNatsServer, type TestNatsServer } from "./testing/nats-server.ts";
+import { publishRaw } from "./testing/raw-publish.ts";
 import { until } from "./testing/until.ts";
 
 let server: TestNatsServer;
@@ -85,6 +86,22 @@ test("what breaks inside is internal and shows nothing of it, but the log gets t
 		"internal error: the log of the service says more",
 	]);
 	expect(records.at(-1)?.error?.cause).toBeInstanceOf(TypeError);
+});
+
+test("headers that are none are refused, and the service goes on", async () => {
+	const answers: string[] = [];
+	nc.subscribe("_INBOX.raw.>", {
+		callback: (_, { headers }) =>
+			void answers.push(
+				`${headers?.get("Nats-Service-Error-Code")} ${headers?.get("Nats-Service-Error")?.slice(0, 33)}`,
+			),
+	});
+	await nc.flush();
+	for (const headers of [["a b: c"], ["\u0001: c"], ["Content-Type: x\ny"]])
+		await publishRaw(server.port, { subject: "t.get", headers, reply: "_INBOX.raw.1", payload: "x" });
+	await until(() => answers.length === 3);
+	expect(answers).toEqual(Array(3).fill("400 the request has malformed headers"));
+	expect((await get("video")).rule?.name).toBe("video");
 });
 
 test("too long requests and answers are refused", async () => {

@@ -1,7 +1,7 @@
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { type Endpoint, type ServiceMsg, Svcm } from "@nats-io/services";
 import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
-import { httpStatus, SluiceError, toSluiceError } from "./errors.ts";
+import { errorText, httpStatus, SluiceError, toSluiceError } from "./errors.ts";
 import {
 	CONTENT_TYPE_HEADER,
 	JSON_CONTENT_TYPE,
@@ -217,9 +217,10 @@ class RequestDesk {
 
 	async #answer(served: ServiceEndpoint, message: ServiceMsg): Promise<void> {
 		const start = performance.now();
-		const json = isJson(message);
+		let json = false;
 		let error: SluiceError | undefined;
 		try {
+			json = isJson(message);
 			this.#admit(served, message);
 			this.#respond(message, await served.answer(message.data, json), json);
 		} catch (thrown) {
@@ -288,9 +289,17 @@ function errorHeaders(error: SluiceError): MsgHdrs {
 	return sent;
 }
 
+/** @throws SluiceError for headers that are none: the server passes on whatever bytes it was sent. */
 function isJson(message: ServiceMsg): boolean {
 	if (message.data[0] === OPENING_BRACE) return true;
-	const type = message.headers?.get(CONTENT_TYPE_HEADER) ?? "";
+	let type: string;
+	try {
+		type = message.headers?.get(CONTENT_TYPE_HEADER) ?? "";
+	} catch (thrown) {
+		throw new SluiceError("invalid", `the request has malformed headers: ${errorText(thrown)}`, {
+			cause: thrown,
+		});
+	}
 	return type.split(";", 1)[0]?.trim().toLowerCase() === JSON_CONTENT_TYPE;
 }
 
