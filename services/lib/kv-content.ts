@@ -64,16 +64,17 @@ export class BucketContent<Value> {
 		const revision = BigInt(message.seq);
 		const key = message.subject.slice(this.#prefix.length);
 		const previous = reading.entries.get(key);
-		const entry = this.#readEntry(key, message, revision);
+		const read = this.#readEntry(key, message, revision);
+		const entry = typeof read === "string" ? undefined : read;
 		if (entry === undefined) reading.entries.delete(key);
 		else reading.entries.set(key, entry);
 		reading.came(key, revision);
 		if (reading.fresh && !reading.complete) return false;
 		this.#lastSequence = maximum(this.#lastSequence, revision);
-		const change = { key, entry, previous, revision };
+		const change = { key, entry, previous, revision, ...(read === "left out" ? { lost: true } : {}) };
 		// Headers cost as much to read as all the rest, and amid what was sent at once the answer is yes.
 		const last = this.#options.edits && message.info.pending === 0;
-		this.#announce(last ? { ...change, more: message.headers?.has(MORE_HEADER) === true } : change);
+		this.#announce(last ? { ...change, more: saysMore(message) } : change);
 		return true;
 	}
 
@@ -98,17 +99,17 @@ export class BucketContent<Value> {
 		if (reading.fresh && !isFirst) this.#announceDifferences(before.entries, another || wentBack);
 	}
 
-	#readEntry(key: string, message: JsMsg, revision: bigint): SnapshotEntry<Value> | undefined {
-		// Only removals have an empty payload: headers cost more to read than all the rest.
-		if (message.data.length === 0 && (message.headers?.get("KV-Operation") ?? "") !== "") return undefined;
+	#readEntry(key: string, message: JsMsg, revision: bigint): SnapshotEntry<Value> | "removed" | "left out" {
 		try {
+			// Only removals have an empty payload: headers cost more to read than all the rest.
+			if (message.data.length === 0 && (message.headers?.get("KV-Operation") ?? "") !== "") return "removed";
 			const writtenUnixMs = Math.floor(message.info.timestampNanos / 1_000_000);
 			const value = this.#options.decode(key, message.data);
 			this.#leftOut.remove(key);
 			return { value, revision, writtenUnixMs };
 		} catch (thrown) {
 			this.#leftOut.add(key, errorText(thrown));
-			return undefined;
+			return "left out";
 		}
 	}
 
@@ -141,6 +142,15 @@ export class BucketContent<Value> {
 			`bucket ${this.#options.bucket} went back from ${this.#lastSequence} to ${lastInStream}: what was written ` +
 				"between is lost: restore the data directory, or apply your rules again",
 		);
+	}
+}
+
+/** Headers that are none say nothing: thrown, they would end the watch, and the next one, and so on. */
+function saysMore(message: JsMsg): boolean {
+	try {
+		return message.headers?.has(MORE_HEADER) === true;
+	} catch {
+		return false;
 	}
 }
 

@@ -10,6 +10,7 @@ import { kvSubject } from "@sluice/proto/subjects";
 import { MORE_HEADER } from "./headers.ts";
 import { followBucket, type SnapshotChange } from "./kv-snapshot.ts";
 import { startNatsServer, type TestNatsServer } from "./testing/nats-server.ts";
+import { publishRaw } from "./testing/raw-publish.ts";
 import { until } from "./testing/until.ts";
 
 let server: TestNatsServer;
@@ -53,6 +54,58 @@ test("values that are not what their keys say are left out, and told in one line
 	});
 	expect([...snapshot.entries.keys()]).toEqual(["a"]);
 	expect(troubles).toEqual(["bucket foreign: b-0 is unreadable and left out: it speaks of another"]);
+	snapshot.stop();
+});
+
+test("a value that can no longer be read is lost, and not removed", async () => {
+	const bucket = await kvm.create("unreadable", { history: 1 });
+	await bucket.put("a", rule("a"));
+	const snapshot = await followBucket(nc, "unreadable", RuleSchema, {
+		fault: (_, { name }) => (name === "" ? "no name" : undefined),
+	});
+	const changes: SnapshotChange<unknown>[] = [];
+	snapshot.onChange((change) => changes.push(change));
+	await bucket.put("a", rule(""));
+	await bucket.put("a", rule("a"));
+	await bucket.delete("a");
+	await until(() => changes.length === 3);
+	expect(changes.map(({ entry, lost }) => [entry !== undefined, lost])).toEqual([
+		[false, true],
+		[true, undefined],
+		[false, undefined],
+	]);
+	snapshot.stop();
+});
+
+test("a message whose headers are none is left out, when it is read as well as when it comes", async () => {
+	const bucket = await kvm.create("headers", { history: 1 });
+	await bucket.put("a", rule("a"));
+	const poison = (key: string) =>
+		publishRaw(server.port, { subject: kvSubject("headers", key), headers: ["a b: c"] });
+	await poison("b");
+	const troubles: string[] = [];
+	const follow = () =>
+		followBucket(nc, "headers", RuleSchema, {
+			edits: true,
+			signal: AbortSignal.timeout(5_000),
+			onTrouble: (message) => troubles.push(message),
+		});
+	const snapshot = await follow();
+	await poison("c");
+	await bucket.put("d", rule("d"));
+	await until(() => snapshot.entries.has("d"));
+	expect(snapshot.current).toBe(true);
+	expect([...snapshot.entries.keys()]).toEqual(["a", "d"]);
+	expect(troubles).toEqual([expect.stringMatching(/^bucket headers: b is unreadable and left out: /)]);
+	snapshot.stop();
+});
+
+test("a storage that does not answer is unavailable to whoever wants all that it holds", async () => {
+	await kvm.create("gone", { history: 1 });
+	const snapshot = await followBucket(nc, "gone", RuleSchema);
+	await (await jetstreamManager(nc)).streams.delete("KV_gone");
+	const refused = await snapshot.catchUp(1_000).catch((thrown: unknown) => thrown);
+	expect(refused).toMatchObject({ name: "SluiceError", code: "unavailable" });
 	snapshot.stop();
 });
 

@@ -29,7 +29,10 @@ export interface SnapshotChange<Value> {
 	readonly previous: SnapshotEntry<Value> | undefined;
 	/** Stream sequence of the change, also of a removal. */
 	readonly revision: bigint;
-	/** Nobody removed it: the bucket is another one than before or went back in time, and lacks it. */
+	/**
+	 * Nobody removed it: the bucket is another one than before or went back in time, and lacks it; or what stands there
+	 * now is left out.
+	 */
 	readonly lost?: boolean;
 	/** Told of the last change that is known of: whether its writer said that more of the same edit comes. */
 	readonly more?: boolean;
@@ -185,7 +188,11 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		const deadline = performance.now() + timeoutMs;
 		// What is asked while the connection is away gets no answer, so that is waited for first.
 		await this.#waitUntil(() => this.#current, deadline);
-		const info = await this.#streamInfo();
+		const info = await this.#streamInfo().catch((cause: unknown) => {
+			throw new SluiceError("unavailable", `the storage of ${this.#bucket} does not answer: try again`, {
+				cause,
+			});
+		});
 		const wanted = BigInt(info.state.last_seq);
 		if (this.#current && info.created !== this.stream.created) void this.#restart();
 		const caughtUp = () => this.#current && this.lastSequence >= wanted;
