@@ -2,6 +2,8 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { join } from "node:path";
 import { nkeys } from "@nats-io/transport-node";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
+import { handlesSignal } from "@sluice/lib/testing/signals";
+import { until } from "@sluice/lib/testing/until";
 import { Waiters } from "@sluice/lib/waiters";
 import { requests } from "@sluice/proto/subjects";
 
@@ -16,6 +18,7 @@ interface LogLine {
 }
 
 const LINE_LIMIT_MS = 15_000;
+const SIGTERM = 15;
 
 let server: TestNatsServer;
 beforeEach(async () => {
@@ -90,6 +93,10 @@ class Service {
 		this.#process.stdin.end();
 	}
 
+	get handlesTerminate(): boolean {
+		return handlesSignal(this.#process.pid, SIGTERM);
+	}
+
 	terminate(): void {
 		this.#process.kill("SIGTERM");
 	}
@@ -121,6 +128,36 @@ test("it ends when its parent is gone", async () => {
 	await service.line(isReady);
 	service.closeInput();
 	expect(await service.exit()).toBe(0);
+}, 30_000);
+
+test("while it waits for NATS it ends on SIGTERM, and when its parent is gone, with 0", async () => {
+	await server.kill();
+	for (const end of [(service: Service) => service.terminate(), (service: Service) => service.closeInput()]) {
+		const service = new Service(JSON.stringify(configuration()));
+		// It has read its configuration, and signals are handled from then on.
+		await until(() => service.handlesTerminate);
+		end(service);
+		expect(await service.exit()).toBe(0);
+	}
+}, 30_000);
+
+test("once NATS is gone it ends on SIGTERM with 0", async () => {
+	const service = new Service(JSON.stringify(configuration()));
+	await service.line(isReady);
+	await server.kill();
+	service.terminate();
+	expect(await service.exit()).toBe(0);
+}, 30_000);
+
+test("credentials that NATS refuses are told in its log", async () => {
+	const other = nkeys.createUser().getPublicKey();
+	const strict = await startNatsServer({ more: `authorization { users = [ { nkey: ${other} } ] }` });
+	const service = new Service(JSON.stringify(configuration({ natsUrl: strict.url })));
+	const line = await service.line(({ level }) => level === "error");
+	expect(line.msg).toBe(`NATS at ${strict.url} refuses these credentials: use those of this cluster`);
+	service.terminate();
+	expect(await service.exit()).toBe(0);
+	await strict.stop();
 }, 30_000);
 
 test("the level changes while it runs, for one facility alone", async () => {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { serviceError } from "@sluice/lib/client";
 import { findDuplicateKey } from "@sluice/lib/duplicate-key";
+import { handlesSignal } from "@sluice/lib/testing/signals";
 import { until } from "@sluice/lib/testing/until";
 import { HostRecordSchema } from "@sluice/proto/gen/host";
 import { WorkerCountersSchema } from "@sluice/proto/gen/stats";
@@ -9,6 +10,8 @@ import { Worker_State } from "@sluice/proto/gen/worker";
 import { buckets, countersSubject, discoverySubject, requests } from "@sluice/proto/subjects";
 import { TestAggregators } from "./testing/aggregators.ts";
 import { R1, T0, uid, workerCounters } from "./testing/counters.ts";
+
+const SIGTERM = 15;
 
 let aggregators: TestAggregators;
 
@@ -29,6 +32,15 @@ test("says what the stream held before it started, and then what is published", 
 	expect([rule?.name, rule?.receivedPackets, rule?.outputs[0]?.sentPackets]).toEqual(["video", 10n, 10n]);
 	aggregators.publish({ sequence: 2n, rules: [{ uid: uid(1), received: 20n }] });
 	await until(async () => (await aggregators.received()) === 20n);
+});
+
+test("while it waits for NATS it ends on SIGTERM with 0", async () => {
+	await aggregators.server.kill();
+	const child = await aggregators.spawn();
+	// It has read its configuration: signals are handled from then on.
+	await until(() => handlesSignal(child.pid, SIGTERM));
+	child.kill(SIGTERM);
+	expect(await child.exited).toBe(0);
 });
 
 test("answers JSON with JSON, and an unknown name with 404", async () => {

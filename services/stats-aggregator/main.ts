@@ -41,13 +41,27 @@ const REFUSAL_LOG_EVERY_MS = 10_000;
 async function main(): Promise<void> {
 	const config = await readStartupConfig(aggregatorConfig);
 	const logger = createLogger({ service: SERVICE, host: config.hostId, level: config.logLevel });
-	const nc = await connectNats({ url: config.natsUrl, credentials: config.credentials, name: SERVICE });
 	const followers: (() => void)[] = [];
 	let keepFigures = async () => {};
-	const { stop, isStopping } = stopOnce(nc, followers, () => keepFigures());
+	let connection: NatsConnection | undefined;
+	const { stop, isStopping } = stopOnce(
+		() => connection,
+		followers,
+		() => keepFigures(),
+	);
+	// Before anything is waited for: process 1 of a container ends on no signal that it does not handle.
+	process.on("SIGTERM", stop);
+	process.on("SIGINT", stop);
 	onParentGone(stop);
-	process.once("SIGTERM", stop);
-	process.once("SIGINT", stop);
+	const tell = (why: string) => logger.facility("nats").error(why);
+	const nc = await connectNats({
+		url: config.natsUrl,
+		credentials: config.credentials,
+		name: SERVICE,
+		onRefused: tell,
+		onUntrusted: tell,
+	});
+	connection = nc;
 	// It reconnects for ever, so that a closed connection cannot be mended from inside.
 	void nc.closed().then(() => isStopping() || process.exit(1));
 
@@ -229,7 +243,7 @@ async function serveQueries(
 
 /** `stop` leaves once: what is queued is sent, then the process ends. */
 function stopOnce(
-	nc: NatsConnection,
+	connection: () => NatsConnection | undefined,
 	followers: readonly (() => void)[],
 	lastWork: () => Promise<void>,
 ): { readonly stop: () => void; readonly isStopping: () => boolean } {
@@ -242,6 +256,8 @@ function stopOnce(
 			stopping = true;
 			for (const stopFollower of followers) stopFollower();
 			const drain = () => {
+				const nc = connection();
+				if (nc === undefined) return exit();
 				// A server that is gone cannot be drained to.
 				setTimeout(exit, DRAIN_LIMIT_MS);
 				void nc.drain().then(exit, exit);

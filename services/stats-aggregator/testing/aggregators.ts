@@ -98,12 +98,11 @@ export class TestAggregators {
 		);
 	}
 
-	/** Starts the real process, as `up` does, and waits until it serves. Answers what it has logged by then. */
-	async start(logLevel = "info"): Promise<() => string> {
+	/** Starts the real process, as `up` does. */
+	async spawn(logLevel = "info"): Promise<Bun.Subprocess<"pipe", "ignore", "pipe">> {
 		const child = Bun.spawn([process.execPath, join(import.meta.dir, "../main.ts")], {
 			stdio: ["pipe", "ignore", "pipe"],
 		});
-		this.#processes.push(child);
 		const seed = new TextDecoder().decode(nkeys.createUser().getSeed());
 		const config = {
 			service: "stats-aggregator",
@@ -115,6 +114,13 @@ export class TestAggregators {
 		};
 		child.stdin.write(`${JSON.stringify(config)}\n`);
 		await child.stdin.flush();
+		return child;
+	}
+
+	/** The same, and waits until it serves. Answers what it has logged by then. */
+	async start(logLevel = "info"): Promise<() => string> {
+		const child = await this.spawn(logLevel);
+		this.#processes.push(child);
 		let log = "";
 		const ready = Promise.withResolvers<void>();
 		void (async () => {
