@@ -51,3 +51,13 @@ test("a run that fails does not stop those after it", async () => {
 	closed = false;
 	expect(await publication.run(rules, 2_000)).toBe(2_000);
 });
+
+test("figures of one rule that cannot be sent keep no other's away, and are told by its name", async () => {
+	const names: string[] = [];
+	const publication = new Publication(all, ({ name }) => {
+		if (name === "rule-7") throw new Error("max_payload size exceeded");
+		return names.push(name) > 0;
+	});
+	await expect(publication.run(rules, 1_000)).rejects.toThrow(/^rule rule-7: max_payload size exceeded$/);
+	expect(names).toHaveLength(1_999);
+});

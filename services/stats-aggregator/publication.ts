@@ -1,3 +1,4 @@
+import { errorText } from "@sluice/lib/errors";
 import type { CataloguedRule } from "./catalogue.ts";
 import type { Listened } from "./listeners.ts";
 
@@ -22,7 +23,10 @@ export class Publication {
 		this.#publish = publish;
 	}
 
-	/** Returns how many rules were published: none while an earlier run still goes on. */
+	/**
+	 * Returns how many rules were published: none while an earlier run still goes on.
+	 * @throws once all others are, when the figures of one could not be: they may be more than a message takes.
+	 */
 	async run(rules: readonly CataloguedRule[], nowMs: number): Promise<number> {
 		if (this.#running || rules.length === 0) return 0;
 		this.#running = true;
@@ -30,10 +34,16 @@ export class Publication {
 			const heard = await this.#listeners();
 			if (!heard.any) return 0;
 			let published = 0;
+			let failure: Error | undefined;
 			for (const [k, rule] of rules.entries()) {
 				if (k > 0 && k % RULES_A_SLICE === 0) await nextTurn();
-				if (this.#publish(rule, heard, nowMs)) published += 1;
+				try {
+					if (this.#publish(rule, heard, nowMs)) published += 1;
+				} catch (cause) {
+					failure ??= new Error(`rule ${rule.name}: ${errorText(cause)}`, { cause });
+				}
 			}
+			if (failure !== undefined) throw failure;
 			return published;
 		} finally {
 			this.#running = false;

@@ -60,6 +60,24 @@ test("what nobody listens to is not sent, and whoever begins to listen hears the
 	await until(() => heard.size === 52);
 });
 
+test("nothing is sent to a server that stands still: it would fill the aggregator's memory", async () => {
+	for (let k = 1; k <= 50; k++) await aggregators.putRule(`r-${k}`, k);
+	const log = await aggregators.start("debug");
+	const runs = () =>
+		[...log().matchAll(/"rules":(\d+),"msg":"published"|"msg":"published","rules":(\d+)/g)].map(([, a, b]) =>
+			Number(a ?? b),
+		);
+	await until(() => runs().length >= 1);
+	aggregators.server.signal("SIGSTOP");
+	try {
+		const before = runs().length;
+		await until(() => runs().length >= before + 4);
+		expect(Math.max(...runs())).toBe(0);
+	} finally {
+		aggregators.server.signal("SIGCONT");
+	}
+});
+
 test("publishes each rule's figures each second, and several aggregators say the same", async () => {
 	const heard: RuleStats[] = [];
 	aggregators.nc.subscribe("sluice.v1.stats.video", {

@@ -1,5 +1,5 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
+import { errors, headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { errorText } from "@sluice/lib/errors";
 import { CONTENT_TYPE_HEADER, JSON_CONTENT_TYPE } from "@sluice/lib/headers";
 import { toJsonText } from "@sluice/lib/json";
@@ -37,16 +37,23 @@ export function publishEachSecond(
 		if (toTexts) nc.publish(text, toJsonText(RuleStatsSchema, stats), { headers: json });
 		return true;
 	});
+	let said = "";
 	setInterval(async () => {
 		try {
 			log.debug({ rules: await publication.run(rules(), steadyNowMs()) }, "published");
+			said = "";
 		} catch (thrown) {
-			log.warn({ error: errorText(thrown) }, "statistics were not published");
+			const error = errorText(thrown);
+			if (error !== said) log.warn({ error }, "statistics were not published");
+			said = error;
 		}
 	}, PUBLISH_EVERY_MS);
 }
 
-/** A server that does not say who listens costs time, and nobody a figure. */
+/** From who stands still, or is away, nobody hears these figures in their second: they would only wait in our memory. */
+const NOBODY: Listened = { any: false, has: () => false };
+
+/** A server that answers, and does not say who listens, costs time, and nobody a figure. */
 function listenersOf(
 	nc: NatsConnection,
 	log: ReturnType<ServiceLogger["facility"]>,
@@ -58,6 +65,7 @@ function listenersOf(
 			unknown = false;
 			return heard;
 		} catch (thrown) {
+			if (thrown instanceof errors.TimeoutError) return NOBODY;
 			if (!unknown) log.info({ error: errorText(thrown) }, "who listens is not known: all figures are sent");
 			unknown = true;
 			return EVERYTHING;

@@ -16,6 +16,8 @@ export interface TestNatsServer {
 	/** Ends the process, at once unless told otherwise, and keeps store and port: `start` brings the same server back. */
 	kill(signal?: NodeJS.Signals): Promise<void>;
 	start(): Promise<void>;
+	/** To the process, which goes on, or not. */
+	signal(signal: NodeJS.Signals): void;
 	/** Closes connections, ends the process, removes the store. */
 	stop(): Promise<void>;
 }
@@ -88,6 +90,10 @@ class Server implements TestNatsServer {
 		const connection = await connectNats({ url: this.url, name });
 		this.#connections.push(connection);
 		return connection;
+	}
+
+	signal(signal: NodeJS.Signals): void {
+		this.#process?.kill(signal);
 	}
 
 	async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
