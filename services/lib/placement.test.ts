@@ -33,6 +33,15 @@ test("several that have it: the rule waits and says what to do", () => {
 	});
 });
 
+test("of very many that have it the first are named: each says it of each such rule", () => {
+	const many = Array.from({ length: 100 }, (_, k) => host(`h-${100 + k}`, "r0"));
+	const { hosts, pending } = placeRule(rule("r0"), many);
+	expect(hosts).toHaveLength(100);
+	expect(pending).toBe(
+		"hosts h-100, h-101, h-102, h-103, h-104, h-105, h-106, h-107 and 92 more match: name one, or all",
+	);
+});
+
 test("one that speaks another protocol stops none that has it and understands the cluster", () => {
 	const old = create(HostRecordSchema, { ...b, host: "old", protocolVersion: 1 });
 	expect(placeRule(rule("r1"), [a, old])).toEqual({ hosts: ["a"] });

@@ -35,10 +35,18 @@ export function placeRule(rule: Rule, hosts: readonly HostRecord[]): Placement {
 	const matching = (speaking.length > 0 ? speaking : having).map(({ host }) => host).sort();
 	if (matching.length === 1) return { hosts: matching };
 	if (matching.length > 1) {
-		return { hosts: matching, pending: `hosts ${matching.join(", ")} match: name one, or all` };
+		return { hosts: matching, pending: `hosts ${shown(matching)} match: name one, or all` };
 	}
 	if (known.length === 0) return { hosts: [], pending: "no host is known yet" };
 	return { hosts: known, pending: `no interface ${interfaceName} here` };
+}
+
+/** Each host says it of each such rule, in its one record. */
+const SHOWN_HOSTS = 8;
+
+function shown(hosts: readonly string[]): string {
+	const more = hosts.length > SHOWN_HOSTS ? ` and ${hosts.length - SHOWN_HOSTS} more` : "";
+	return `${hosts.slice(0, SHOWN_HOSTS).join(", ")}${more}`;
 }
 
 function placeByLabels(rule: Rule, hosts: readonly HostRecord[], known: readonly string[]): Placement {

@@ -1,4 +1,3 @@
-import { toBinary } from "@bufbuild/protobuf";
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText } from "@sluice/lib/errors";
@@ -6,15 +5,19 @@ import { followHostRecords } from "@sluice/lib/host-records";
 import { type BucketSnapshot, followBucket } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
 import { protocolOf } from "@sluice/lib/protocol";
-import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
+import type { HostRecord } from "@sluice/proto/gen/host";
 import { type LogLevels, LogLevelsSchema } from "@sluice/proto/gen/log";
 import { type StoredRule, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
 import { ProtocolWatch } from "./protocol-watch.ts";
 import { ClockWatch } from "./record/clock-watch.ts";
+import { encodeRecord } from "./record/host-record.ts";
 import { isForeign, type Owner, untilFree } from "./record/ownership.ts";
 import { RecordWriter } from "./record/record-writer.ts";
 import { StoredRecord } from "./record/stored-record.ts";
+
+/** Of what the server takes in one message, at most so much is headers. */
+const HEADER_BYTES = 1_024;
 
 /** The cluster as the supervisor follows it: what stands in its buckets, and where the host's record goes. */
 export interface LiveCluster {
@@ -55,7 +58,8 @@ export async function followCluster(
 	]);
 	const stored = new StoredRecord(nc, own, hosts.entries.get(own.host)?.revision ?? 0n, onTaken);
 	const record = new RecordWriter({
-		encode: () => toBinary(HostRecordSchema, recordNow()),
+		encode: () =>
+			encodeRecord(recordNow(), (nc.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADER_BYTES),
 		write: async (bytes) => {
 			await stored.write(bytes);
 			onWritten();

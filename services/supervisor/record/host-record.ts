@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { formatIpv4 } from "@sluice/lib/address";
 import {
 	type HostRecord,
@@ -60,6 +60,29 @@ export function hostRecord(identity: HostIdentity, state: HostState): HostRecord
 		cores: identity.cores,
 		holding: state.holding,
 	});
+}
+
+/** Of reasons, so that a message takes the record; a rule that has lost its reason still has its state. */
+const REASON_LIMITS = [256, 128, 64, 32, 16, 0] as const;
+
+/**
+ * As it is stored. Of many thousand rules that do not flow the reasons may fill more than one message takes: then the
+ * longest are cut, since a host that cannot write its record is taken for gone, with all its rules.
+ */
+export function encodeRecord(record: HostRecord, limitBytes: number): Uint8Array {
+	let bytes = toBinary(HostRecordSchema, record);
+	for (const most of REASON_LIMITS) {
+		if (bytes.length <= limitBytes) break;
+		const exceptions = record.exceptions.map((exception) =>
+			exception.reason.length <= most ? exception : { ...exception, reason: cut(exception.reason, most) },
+		);
+		bytes = toBinary(HostRecordSchema, { ...record, exceptions });
+	}
+	return bytes;
+}
+
+function cut(reason: string, most: number): string {
+	return most === 0 ? "" : `${reason.slice(0, most - 1)}…`;
 }
 
 function interfaceOf(link: Link): Interface {
