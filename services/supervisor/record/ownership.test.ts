@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
 import type { SnapshotChange, SnapshotEntry } from "@sluice/lib/kv-snapshot";
+import { until } from "@sluice/lib/testing/until";
 import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
 import { isForeign, untilFree } from "./ownership.ts";
 
@@ -37,6 +38,7 @@ function hosts(stored: HostRecord | undefined) {
 			for (const listener of listeners) listener(change);
 		},
 		listeners,
+		currentSinceMs: 0,
 	};
 }
 
@@ -54,4 +56,17 @@ test("another's id is refused when that one speaks, naming id and address, and f
 	);
 	await untilFree(others, own, 10);
 	expect(others.listeners.size).toBe(0);
+});
+
+test("while NATS is away nobody is silent: another's id is not taken for that", async () => {
+	const others = hosts(record("two", 10n));
+	others.currentSinceMs = Number.POSITIVE_INFINITY;
+	let free = false;
+	const waiting = untilFree(others, own, 20).then(() => (free = true));
+	const since = performance.now();
+	await until(() => performance.now() - since > 100);
+	expect(free).toBe(false);
+	others.currentSinceMs = performance.now();
+	others.write(record("two", 10n));
+	await expect(waiting).rejects.toThrow("host id relay-b is in use");
 });

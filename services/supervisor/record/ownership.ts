@@ -42,19 +42,24 @@ const SILENCE_MS = HOST_GONE_SECONDS * 1_000 + 500;
  * @throws SluiceError `conflict` as soon as the other one speaks.
  */
 export async function untilFree(
-	hosts: Pick<BucketSnapshot<HostRecord>, "entries" | "onChange">,
+	hosts: Pick<BucketSnapshot<HostRecord>, "entries" | "onChange" | "currentSinceMs">,
 	own: Owner,
 	silenceMs = SILENCE_MS,
 ): Promise<void> {
 	const record = hosts.entries.get(own.host)?.value;
 	if (record === undefined || !isForeign(record, own)) return;
+	const sinceMs = performance.now();
 	const heard = Promise.withResolvers<HostRecord>();
 	const stop = hosts.onChange(({ key, entry }) => {
 		if (key === own.host && entry !== undefined && isForeign(entry.value, own)) heard.resolve(entry.value);
 	});
 	try {
-		const other = await Promise.race([heard.promise, Bun.sleep(silenceMs)]);
-		if (other !== undefined) throw taken(own.host, other);
+		for (let leftMs = silenceMs; leftMs > 0; ) {
+			const other = await Promise.race([heard.promise, Bun.sleep(Math.min(leftMs, silenceMs))]);
+			if (other !== undefined) throw taken(own.host, other);
+			// While nobody could be heard, nobody was silent.
+			leftMs = Math.max(sinceMs, hosts.currentSinceMs) + silenceMs - performance.now();
+		}
 	} finally {
 		stop();
 	}
