@@ -100,7 +100,7 @@ test("an unchanged rule is translated once, a new revision anew", () => {
 	expect(desired.read(withR0).rules[0]?.input.group).not.toBe(first?.input.group ?? 0);
 });
 
-test("heartbeats of other hosts change nothing, their interfaces and labels do", () => {
+test("heartbeats of other hosts change nothing, their interfaces, labels and protocols do", () => {
 	const { hosts, join } = make();
 	join(host("relay-b", "r0"));
 	const before = placementDigest("relay-a", hosts);
@@ -112,4 +112,9 @@ test("heartbeats of other hosts change nothing, their interfaces and labels do",
 	const between = placementDigest("relay-a", hosts);
 	join(create(HostRecordSchema, { ...host("relay-b", "r0", "r1"), labels: { site: "b" } }));
 	expect(placementDigest("relay-a", hosts)).not.toBe(between);
+	const labelled = placementDigest("relay-a", hosts);
+	join(
+		create(HostRecordSchema, { ...host("relay-b", "r0", "r1"), labels: { site: "b" }, protocolVersion: 1 }),
+	);
+	expect(placementDigest("relay-a", hosts)).not.toBe(labelled);
 });

@@ -75,12 +75,13 @@ export class DesiredRules {
 	}
 }
 
-/** What of other hosts decides where rules run: their names, labels, and interfaces' names. */
+/** What of other hosts decides where rules run: their names, protocols, labels, and interfaces' names. */
 export function placementDigest(host: string, hosts: Snapshot<HostRecord>): string {
 	return [...hosts.entries.values()]
 		.filter(({ value }) => value.host !== host)
-		.map(({ value: { host, labels, interfaces } }) => [
+		.map(({ value: { host, protocolVersion, labels, interfaces } }) => [
 			host,
+			protocolVersion,
 			formatLabels(labels),
 			...interfaces.map(({ name }) => name),
 		])
