@@ -36,10 +36,9 @@ export function isUnheard(reason: string): boolean {
 	return reason === NOT_KNOWN || reason === STOPPED || reason.startsWith(NOT_SEEN);
 }
 
-/** The host may say yet what it makes of the rule; of one that nobody knows that is not expected. */
+/** The host may say yet what it makes of the rule; of one that nobody knows, or that was stopped, that is not expected. */
 export function isUnanswered({ state, reason }: Pick<RuleStatus_HostState, "state" | "reason">): boolean {
-	if (state !== RuleStatus_State.PENDING || reason === NOT_KNOWN) return false;
-	return reason === NOT_APPLIED || isUnheard(reason);
+	return state === RuleStatus_State.PENDING && (reason === NOT_APPLIED || reason.startsWith(NOT_SEEN));
 }
 
 /** What the cluster makes of a rule: one state per host concerned. Pure. */
