@@ -31,9 +31,17 @@ export class ClusterLink {
 
 	constructor(options: ClusterLinkOptions) {
 		this.#options = options;
-		const { hostId: host, installation, labels, incarnation, ringLimitBytes } = options.config;
+		const {
+			hostId: host,
+			installation,
+			labels,
+			incarnation,
+			ringLimitBytes,
+			idle,
+			priority,
+		} = options.config;
 		this.#identity = {
-			...{ host, installation, labels, incarnation, ringLimitBytes },
+			...{ host, installation, labels, incarnation, ringLimitBytes, idle, priority },
 			version: VERSION,
 			kernel: release(),
 			cores: allowedCores().length,

@@ -212,15 +212,18 @@ test("hosts and workers", () => {
 		kernel: "6.1.0",
 		protocolVersion: 1,
 		cores: 4,
+		idle: "spin",
+		priority: "realtime",
 	});
 	const gone = { ...host, host: "relay-b", lastSeenSeconds: 65, interfaces: [] };
-	const stopped = { ...gone, host: "relay-c", stopped: true };
+	// Of an earlier version.
+	const stopped = { ...gone, host: "relay-c", stopped: true, idle: "", priority: "" };
 	expect(formatHosts([host, gone, stopped], plain)).toBe(
 		[
-			"HOST     INTERFACES     LABELS  CORES  RINGS             SEEN  VERSION  PROTOCOL  KERNEL",
-			"relay-a  r0, r1 (down)  site=x      4    0 B           1s ago  0.1.0           1  6.1.0",
-			"relay-b  –              site=x      4    0 B     gone, 1m ago  0.1.0           1  6.1.0",
-			"relay-c  –              site=x      4    0 B  stopped, 1m ago  0.1.0           1  6.1.0",
+			"HOST     INTERFACES     LABELS  CORES  IDLE  PRIORITY  RINGS             SEEN  VERSION  PROTOCOL  KERNEL",
+			"relay-a  r0, r1 (down)  site=x      4  spin  realtime    0 B           1s ago  0.1.0           1  6.1.0",
+			"relay-b  –              site=x      4  spin  realtime    0 B     gone, 1m ago  0.1.0           1  6.1.0",
+			"relay-c  –              site=x      4  –     –           0 B  stopped, 1m ago  0.1.0           1  6.1.0",
 			"",
 			"HOST     INTERFACE  STATE  ADDRESSES            MTU  DRIVER",
 			"relay-a  r0         up     10.0.0.1, 10.0.0.2  1500  veth",

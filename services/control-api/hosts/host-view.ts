@@ -62,6 +62,8 @@ export class HostView {
 				kernel: record.kernel,
 				protocolVersion: record.protocolVersion,
 				cores: record.cores,
+				idle: record.idle,
+				priority: record.priority,
 				// One of an earlier version does not say so itself.
 				holding: record.holding || (protocolComplaint(record.protocolVersion, PROTOCOL_VERSION) ?? ""),
 				stopped: record.stopped,

@@ -135,6 +135,8 @@ export const listHostsResponse = z.strictObject({
 			kernel: z.string(),
 			protocolVersion: uint32,
 			cores: uint32,
+			idle: z.string(),
+			priority: z.string(),
 			holding: z.string(),
 			stopped: z.boolean(),
 		}),

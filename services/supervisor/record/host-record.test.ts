@@ -15,6 +15,8 @@ test("the record lists the inventory, and of the rules only those that are not A
 			kernel: "6.1.0",
 			cores: 4,
 			ringLimitBytes: 1024,
+			idle: "spin",
+			priority: "realtime",
 		},
 		{
 			links: [link("r0", 2)],
@@ -63,5 +65,7 @@ test("the record lists the inventory, and of the rules only those that are not A
 		version: "0.1.0",
 		kernel: "6.1.0",
 		cores: 4,
+		idle: "spin",
+		priority: "realtime",
 	});
 });

@@ -25,6 +25,8 @@ export interface HostIdentity {
 	/** CPUs that workers may run on. */
 	readonly cores: number;
 	readonly ringLimitBytes: number;
+	readonly idle: string;
+	readonly priority: string;
 }
 
 export interface HostState {
@@ -58,6 +60,8 @@ export function hostRecord(identity: HostIdentity, state: HostState): HostRecord
 		version: identity.version,
 		kernel: identity.kernel,
 		cores: identity.cores,
+		idle: identity.idle,
+		priority: identity.priority,
 		holding: state.holding,
 	});
 }

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/host.proto.
  */
 export const file_sluice_v1_host: GenFile = /*@__PURE__*/
-  fileDesc("ChRzbHVpY2UvdjEvaG9zdC5wcm90bxIJc2x1aWNlLnYxIoMBCglJbnRlcmZhY2USDAoEbmFtZRgBIAEoCRINCgVpbmRleBgCIAEoDRIKCgJ1cBgDIAEoCBIRCglhZGRyZXNzZXMYBCADKAkSCwoDbXR1GAUgASgNEgsKA21hYxgGIAEoCRIQCghsb29wYmFjaxgHIAEoCBIOCgZkcml2ZXIYCCABKAki0QQKCkhvc3RSZWNvcmQSDAoEaG9zdBgBIAEoCRIxCgZsYWJlbHMYAiADKAsyIS5zbHVpY2UudjEuSG9zdFJlY29yZC5MYWJlbHNFbnRyeRIoCgppbnRlcmZhY2VzGAMgAygLMhQuc2x1aWNlLnYxLkludGVyZmFjZRIYChBhcHBsaWVkX3NlcXVlbmNlGAQgASgEEjcKCmV4Y2VwdGlvbnMYBSADKAsyIy5zbHVpY2UudjEuSG9zdFJlY29yZC5SdWxlRXhjZXB0aW9uEiIKB3dvcmtlcnMYBiADKAsyES5zbHVpY2UudjEuV29ya2VyEhMKC2luY2FybmF0aW9uGAcgASgEEhIKCmF0X3VuaXhfbXMYCCABKAQSGAoQcHJvdG9jb2xfdmVyc2lvbhgJIAEoDRISCgpyaW5nX2J5dGVzGAogASgEEhgKEHJpbmdfbGltaXRfYnl0ZXMYCyABKAQSDwoHdmVyc2lvbhgMIAEoCRIOCgZrZXJuZWwYDSABKAkSFAoMaW5zdGFsbGF0aW9uGA4gASgJEg0KBWNvcmVzGA8gASgNEg8KB2hvbGRpbmcYFCABKAkSDwoHc3RvcHBlZBgVIAEoCBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGlkKDVJ1bGVFeGNlcHRpb24SDAoEbmFtZRgBIAEoCRIqCgVzdGF0ZRgCIAEoDjIbLnNsdWljZS52MS5SdWxlU3RhdHVzLlN0YXRlEg4KBnJlYXNvbhgDIAEoCSL+AgoESG9zdBIMCgRob3N0GAEgASgJEisKBmxhYmVscxgCIAMoCzIbLnNsdWljZS52MS5Ib3N0LkxhYmVsc0VudHJ5EigKCmludGVyZmFjZXMYAyADKAsyFC5zbHVpY2UudjEuSW50ZXJmYWNlEhgKEGFwcGxpZWRfc2VxdWVuY2UYBCABKAQSGQoRbGFzdF9zZWVuX3NlY29uZHMYBSABKAESEwoLaW5jYXJuYXRpb24YBiABKAQSEgoKcmluZ19ieXRlcxgHIAEoBBIYChByaW5nX2xpbWl0X2J5dGVzGAggASgEEg8KB3ZlcnNpb24YCSABKAkSDgoGa2VybmVsGAogASgJEhgKEHByb3RvY29sX3ZlcnNpb24YCyABKA0SDQoFY29yZXMYDCABKA0SDwoHaG9sZGluZxgUIAEoCRIPCgdzdG9wcGVkGBUgASgIGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiEgoQTGlzdEhvc3RzUmVxdWVzdCIzChFMaXN0SG9zdHNSZXNwb25zZRIeCgVob3N0cxgBIAMoCzIPLnNsdWljZS52MS5Ib3N0IiEKEUZvcmdldEhvc3RSZXF1ZXN0EgwKBGhvc3QYASABKAkiMQoSRm9yZ2V0SG9zdFJlc3BvbnNlEgwKBGhvc3QYASABKAkSDQoFa25vd24YAiABKAgyoAEKC0hvc3RTZXJ2aWNlEkYKCUxpc3RIb3N0cxIbLnNsdWljZS52MS5MaXN0SG9zdHNSZXF1ZXN0Ghwuc2x1aWNlLnYxLkxpc3RIb3N0c1Jlc3BvbnNlEkkKCkZvcmdldEhvc3QSHC5zbHVpY2UudjEuRm9yZ2V0SG9zdFJlcXVlc3QaHS5zbHVpY2UudjEuRm9yZ2V0SG9zdFJlc3BvbnNlYgZwcm90bzM", [file_sluice_v1_rule, file_sluice_v1_worker]);
+  fileDesc("ChRzbHVpY2UvdjEvaG9zdC5wcm90bxIJc2x1aWNlLnYxIoMBCglJbnRlcmZhY2USDAoEbmFtZRgBIAEoCRINCgVpbmRleBgCIAEoDRIKCgJ1cBgDIAEoCBIRCglhZGRyZXNzZXMYBCADKAkSCwoDbXR1GAUgASgNEgsKA21hYxgGIAEoCRIQCghsb29wYmFjaxgHIAEoCBIOCgZkcml2ZXIYCCABKAki8QQKCkhvc3RSZWNvcmQSDAoEaG9zdBgBIAEoCRIxCgZsYWJlbHMYAiADKAsyIS5zbHVpY2UudjEuSG9zdFJlY29yZC5MYWJlbHNFbnRyeRIoCgppbnRlcmZhY2VzGAMgAygLMhQuc2x1aWNlLnYxLkludGVyZmFjZRIYChBhcHBsaWVkX3NlcXVlbmNlGAQgASgEEjcKCmV4Y2VwdGlvbnMYBSADKAsyIy5zbHVpY2UudjEuSG9zdFJlY29yZC5SdWxlRXhjZXB0aW9uEiIKB3dvcmtlcnMYBiADKAsyES5zbHVpY2UudjEuV29ya2VyEhMKC2luY2FybmF0aW9uGAcgASgEEhIKCmF0X3VuaXhfbXMYCCABKAQSGAoQcHJvdG9jb2xfdmVyc2lvbhgJIAEoDRISCgpyaW5nX2J5dGVzGAogASgEEhgKEHJpbmdfbGltaXRfYnl0ZXMYCyABKAQSDwoHdmVyc2lvbhgMIAEoCRIOCgZrZXJuZWwYDSABKAkSFAoMaW5zdGFsbGF0aW9uGA4gASgJEg0KBWNvcmVzGA8gASgNEgwKBGlkbGUYECABKAkSEAoIcHJpb3JpdHkYESABKAkSDwoHaG9sZGluZxgUIAEoCRIPCgdzdG9wcGVkGBUgASgIGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaWQoNUnVsZUV4Y2VwdGlvbhIMCgRuYW1lGAEgASgJEioKBXN0YXRlGAIgASgOMhsuc2x1aWNlLnYxLlJ1bGVTdGF0dXMuU3RhdGUSDgoGcmVhc29uGAMgASgJIp4DCgRIb3N0EgwKBGhvc3QYASABKAkSKwoGbGFiZWxzGAIgAygLMhsuc2x1aWNlLnYxLkhvc3QuTGFiZWxzRW50cnkSKAoKaW50ZXJmYWNlcxgDIAMoCzIULnNsdWljZS52MS5JbnRlcmZhY2USGAoQYXBwbGllZF9zZXF1ZW5jZRgEIAEoBBIZChFsYXN0X3NlZW5fc2Vjb25kcxgFIAEoARITCgtpbmNhcm5hdGlvbhgGIAEoBBISCgpyaW5nX2J5dGVzGAcgASgEEhgKEHJpbmdfbGltaXRfYnl0ZXMYCCABKAQSDwoHdmVyc2lvbhgJIAEoCRIOCgZrZXJuZWwYCiABKAkSGAoQcHJvdG9jb2xfdmVyc2lvbhgLIAEoDRINCgVjb3JlcxgMIAEoDRIMCgRpZGxlGA0gASgJEhAKCHByaW9yaXR5GA4gASgJEg8KB2hvbGRpbmcYFCABKAkSDwoHc3RvcHBlZBgVIAEoCBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhIKEExpc3RIb3N0c1JlcXVlc3QiMwoRTGlzdEhvc3RzUmVzcG9uc2USHgoFaG9zdHMYASADKAsyDy5zbHVpY2UudjEuSG9zdCIhChFGb3JnZXRIb3N0UmVxdWVzdBIMCgRob3N0GAEgASgJIjEKEkZvcmdldEhvc3RSZXNwb25zZRIMCgRob3N0GAEgASgJEg0KBWtub3duGAIgASgIMqABCgtIb3N0U2VydmljZRJGCglMaXN0SG9zdHMSGy5zbHVpY2UudjEuTGlzdEhvc3RzUmVxdWVzdBocLnNsdWljZS52MS5MaXN0SG9zdHNSZXNwb25zZRJJCgpGb3JnZXRIb3N0Ehwuc2x1aWNlLnYxLkZvcmdldEhvc3RSZXF1ZXN0Gh0uc2x1aWNlLnYxLkZvcmdldEhvc3RSZXNwb25zZWIGcHJvdG8z", [file_sluice_v1_rule, file_sluice_v1_worker]);
 
 /**
  * One network interface of a relay host.
@@ -184,6 +184,18 @@ export type HostRecord = Message<"sluice.v1.HostRecord"> & {
   cores: number;
 
   /**
+   * As `sluice up --idle` and `--priority` were told.
+   *
+   * @generated from field: string idle = 16;
+   */
+  idle: string;
+
+  /**
+   * @generated from field: string priority = 17;
+   */
+  priority: string;
+
+  /**
    * Why the host goes on with rules that the bucket lacks; empty: it does what the bucket says.
    *
    * @generated from field: string holding = 20;
@@ -322,6 +334,20 @@ export type Host = Message<"sluice.v1.Host"> & {
    * @generated from field: uint32 cores = 12;
    */
   cores: number;
+
+  /**
+   * What its workers do when nothing is ready: `adaptive`, `block` or `spin`; empty: an earlier version does not say.
+   *
+   * @generated from field: string idle = 13;
+   */
+  idle: string;
+
+  /**
+   * How its workers come before others: `nice` or `realtime`; empty likewise.
+   *
+   * @generated from field: string priority = 14;
+   */
+  priority: string;
 
   /**
    * Why the host goes on with rules that the bucket lacks; empty: it does what the bucket says.
