@@ -32,6 +32,8 @@ export async function currentNatsConf(options: NatsUsersOptions): Promise<string
 
 /** The folder is looked at this often: unlike inotify's watches, looking is not limited on busy hosts. */
 const LOOK_EACH_MS = 500;
+/** After a failure: a disk that is full need not stay so, and whoever was revoked must not stay. */
+const AGAIN_AFTER_MS = 1_000;
 
 /** How a running server comes to read what changed. */
 export interface Reader {
@@ -51,17 +53,24 @@ export function followIssued(
 	const { dataDir, log } = options;
 	let current = reader.conf;
 	let stopped = false;
+	let again: Timer | undefined;
+	let said = "";
 	const review = async () => {
 		const text = await currentNatsConf(options);
 		if (stopped || text === current) return;
 		await reader.take(text);
 		current = text;
+		said = "";
 		log.info("credentials changed: nats-server reads them");
 	};
 	let reviews = Promise.resolve();
 	const look = () => {
-		reviews = reviews.then(review).catch((error: unknown) => {
-			log.error("credentials cannot be taken up", { error: String(error) });
+		reviews = reviews.then(review).catch((thrown: unknown) => {
+			const error = String(thrown);
+			if (error !== said) log.error("credentials cannot be taken up", { error });
+			said = error;
+			clearTimeout(again);
+			if (!stopped) again = setTimeout(look, AGAIN_AFTER_MS);
 		});
 	};
 	watchFile(dataDir.credentialsFolder, { interval: LOOK_EACH_MS }, look);
@@ -69,6 +78,7 @@ export function followIssued(
 	look();
 	return () => {
 		stopped = true;
+		clearTimeout(again);
 		unwatchFile(dataDir.credentialsFolder, look);
 	};
 }
