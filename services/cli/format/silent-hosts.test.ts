@@ -17,6 +17,9 @@ test("a silent host is told with why, if that is known", () => {
 		"host d was stopped 1 s ago: start sluice up there",
 		"host e not seen for 4 s: its credentials were made anew since, as by sluice credentials host e --renew: bring it /x/host-e.json, and start sluice up there with it",
 	]);
+	expect(formatKeptOut("g", { why: "another server", file: "/x/host-g.json" })).toBe(
+		"host g is not known: its credentials know nats-server by another certificate than it shows now, or by none: bring them up to date with sluice credentials host g, bring it /x/host-g.json, and start sluice up there with it",
+	);
 	expect(formatKeptOut("f", none)).toBe(
 		"host f is not known: nats-server refuses it, since it has no credentials here: make some with sluice credentials host f",
 	);

@@ -25,6 +25,8 @@ export function formatKeptOut(host: string, keptOut: KeptOut, seen?: Omit<Seen, 
 	const state = seen === undefined ? "is not known" : formatSilence(seen);
 	if (keptOut.why === "made anew")
 		return `host ${host} ${state}: its credentials were made anew since, as by sluice credentials host ${host} --renew: bring it ${keptOut.file}, and start sluice up there with it`;
+	if (keptOut.why === "another server")
+		return `host ${host} ${state}: its credentials know nats-server by another certificate than it shows now, or by none: bring them up to date with sluice credentials host ${host}, bring it ${keptOut.file}, and start sluice up there with it`;
 	const none = "nats-server refuses it, since it has no credentials here: make some with";
 	const make = `host ${host} ${state}: ${none} sluice credentials host ${host}`;
 	if (seen === undefined) return make;
