@@ -157,7 +157,7 @@ export function workerEventSubject(host: string, worker: number | "*"): string {
 }
 
 /** HostChanged, by every control-api. */
-export function hostEventSubject(host: string, change: "appeared" | "gone"): string {
+export function hostEventSubject(host: string, change: "appeared" | "gone" | "forgotten"): string {
 	return `${ROOT}.event.host.${host}.${change}`;
 }
 

@@ -24,7 +24,7 @@ test("events come in JSON, in the order they were told", async () => {
 		publisher.tell("sluice.v1.event.host.a.gone", HostChangedSchema, { host: `host-${k}`, gone: true });
 	await until(() => heard.length === 1_000);
 	expect(heard[0]).toEqual({
-		text: '{"host":"host-0","gone":true,"incarnation":"0","lastSeenSeconds":0,"atUnixMs":"0","stopped":false}',
+		text: '{"host":"host-0","gone":true,"incarnation":"0","lastSeenSeconds":0,"atUnixMs":"0","stopped":false,"forgotten":false}',
 		type: "application/json",
 	});
 	expect(heard.map(({ text }) => (JSON.parse(text) as { host: string }).host)).toEqual(

@@ -153,6 +153,7 @@ const publications: Row[] = [
 	["sluice.v1.event.rule.video.added", "control-api"],
 	[`sluice.v1.event.host.${HOST}.gone`, "control-api"],
 	[`sluice.v1.event.host.${OTHER_HOST}.appeared`, "control-api"],
+	[`sluice.v1.event.host.${OTHER_HOST}.forgotten`, "control-api"],
 	[`sluice.v1.event.host.${HOST}.rule.video`, "supervisor"],
 	[`sluice.v1.event.host.${OTHER_HOST}.rule.video`, "supervisor of relay-b"],
 	[`sluice.v1.event.host.${HOST}.worker.0`, "supervisor"],

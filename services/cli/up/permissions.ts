@@ -107,6 +107,7 @@ function controlApi(): Permissions {
 				ruleEventSubject("*", "*"),
 				hostEventSubject("*", "appeared"),
 				hostEventSubject("*", "gone"),
+				hostEventSubject("*", "forgotten"),
 			],
 		},
 		subscribe: {

@@ -89,6 +89,22 @@ test("a host appears, is gone after three seconds of silence, appears again, and
 	expect(Number(heard[3]?.event["lastSeenSeconds"])).toBeLessThan(3);
 }, 20_000);
 
+test("a host that is forgotten is told once, and appears when it comes back", async () => {
+	const record = { host: "relay-b", incarnation: 7n, stopped: true };
+	await cluster.writeHost(record);
+	const forget = () => cluster.nc.request(requests.hostForget, '{"host":"relay-b"}', { timeout: 5_000 });
+	await until(async () => (await forget()).json<{ known: boolean }>().known);
+	// It stands in no list: nothing more is told of it.
+	await forget();
+	await cluster.writeHost({ ...record, stopped: false });
+	await until(() => heard.length >= 2);
+	expect(heard.map(({ subject }) => subject)).toEqual([
+		"sluice.v1.event.host.relay-b.forgotten",
+		"sluice.v1.event.host.relay-b.appeared",
+	]);
+	expect(heard[0]?.event).toMatchObject({ gone: true, stopped: true, forgotten: true, incarnation: "7" });
+});
+
 test("a host that keeps writing while NATS is away for longer is not told to be gone", async () => {
 	await cluster.writeHost({ host: "relay-b" });
 	await until(() => heard.length === 1);

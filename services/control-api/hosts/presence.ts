@@ -8,12 +8,14 @@ export interface PresenceChange {
 	readonly gone: boolean;
 	/** Whoever runs it did that. */
 	readonly stopped: boolean;
+	/** Its record was removed by sluice host forget. */
+	readonly forgotten: boolean;
 	readonly incarnation: bigint;
 	/** 0 of one whose record was removed, too. */
 	readonly lastSeenSeconds: number;
 }
 
-/** Tells of hosts that appear, of those that were stopped, and of those that were not seen for as long as a host takes to count as gone. */
+/** Tells of hosts that appear, of those that were stopped or are forgotten, and of those that were not seen for as long as a host takes to count as gone. */
 export class HostPresence {
 	readonly #view: Pick<HostView, "observed" | "snapshot">;
 	readonly #listeners = new Set<(change: PresenceChange) => void>();
@@ -26,9 +28,14 @@ export class HostPresence {
 		// Those that are there when we begin appeared before.
 		for (const [host, seen] of view.observed())
 			if (isPresent(seen)) this.#lookIn(host, GONE_MS - seen.lastSeenSeconds * 1_000);
-		this.#stopFollowing = view.snapshot.onChange(({ key, entry }) => {
-			// When its record goes, the look that is due tells: what lost the bucket is no word of the host.
-			if (entry === undefined) return;
+		this.#stopFollowing = view.snapshot.onChange(({ key, entry, previous, lost }) => {
+			if (entry === undefined) {
+				// What lost the bucket is no word of the host: the look that is due tells whether it is there.
+				if (lost === true || previous === undefined) return;
+				this.#lookNoMore(key);
+				this.#tell(key, true, { record: previous.value, lastSeenSeconds: 0 }, true);
+				return;
+			}
 			const present = this.#looks.has(key);
 			if (!entry.value.stopped) this.#lookIn(key, GONE_MS);
 			else this.#lookNoMore(key);
@@ -77,10 +84,11 @@ export class HostPresence {
 	}
 
 	/** @param seen undefined: its record was removed. */
-	#tell(host: string, gone: boolean, seen: ObservedHost | undefined): void {
+	#tell(host: string, gone: boolean, seen: ObservedHost | undefined, forgotten = false): void {
 		const change = {
 			host,
 			gone,
+			forgotten,
 			stopped: seen?.record.stopped ?? false,
 			incarnation: seen?.record.incarnation ?? 0n,
 			lastSeenSeconds: seen?.lastSeenSeconds ?? 0,

@@ -53,6 +53,12 @@ test("changes of rules and hosts are told as events, with heartbeats between", a
 		lab.cluster.writeHost({ host: "relay-c", stopped: true }),
 	);
 	expect(stopped).toContain('event: host\ndata: {"host":"relay-c","gone":true,"stopped":true}\n\n');
+	const forgotten = await eventsUntil(await lab.request("/v1/events"), /"forgotten"/, () =>
+		lab.request("/v1/hosts/relay-c", { method: "DELETE" }),
+	);
+	expect(forgotten).toContain(
+		'event: host\ndata: {"host":"relay-c","gone":true,"stopped":true,"forgotten":true}\n\n',
+	);
 }, 20_000);
 
 test("only so many listen; one that leaves makes room", async () => {

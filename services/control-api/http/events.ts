@@ -38,10 +38,10 @@ export class EventFeed {
 					revision,
 				);
 			}),
-			api.presence.onChange(({ host, gone, stopped }) => {
+			api.presence.onChange(({ host, gone, stopped, forgotten }) => {
 				if (!gone) return;
-				this.#gone.add(host);
-				this.#send("host", { host, gone, stopped });
+				if (!forgotten) this.#gone.add(host);
+				this.#send("host", { host, gone, stopped, ...(forgotten ? { forgotten } : {}) });
 			}),
 			api.hosts.snapshot.onChange(({ key, entry, previous }) => {
 				if (entry?.value.stopped === true) return;

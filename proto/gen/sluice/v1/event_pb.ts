@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/event.proto.
  */
 export const file_sluice_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChVzbHVpY2UvdjEvZXZlbnQucHJvdG8SCXNsdWljZS52MSK3AQoLUnVsZUNoYW5nZWQSDAoEbmFtZRgBIAEoCRILCgN1aWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAQSLQoGY2hhbmdlGAQgASgOMh0uc2x1aWNlLnYxLlJ1bGVDaGFuZ2VkLkNoYW5nZRISCgphdF91bml4X21zGAUgASgEIjgKBkNoYW5nZRIJCgVVTlNFVBAAEgkKBUFEREVEEAESCwoHQ0hBTkdFRBACEgsKB1JFTU9WRUQQAyKwAQoQUnVsZVN0YXRlQ2hhbmdlZBIMCgRob3N0GAEgASgJEgwKBG5hbWUYAiABKAkSCwoDdWlkGAMgASgJEhAKCHJldmlzaW9uGAQgASgEEioKBXN0YXRlGAUgASgOMhsuc2x1aWNlLnYxLlJ1bGVTdGF0dXMuU3RhdGUSDgoGcmVhc29uGAYgASgJEhEKCXdpdGhkcmF3bhgHIAEoCBISCgphdF91bml4X21zGAggASgEIkYKDVdvcmtlckNoYW5nZWQSIQoGd29ya2VyGAEgASgLMhEuc2x1aWNlLnYxLldvcmtlchISCgphdF91bml4X21zGAIgASgEIn4KC0hvc3RDaGFuZ2VkEgwKBGhvc3QYASABKAkSDAoEZ29uZRgCIAEoCBITCgtpbmNhcm5hdGlvbhgDIAEoBBIZChFsYXN0X3NlZW5fc2Vjb25kcxgEIAEoARISCgphdF91bml4X21zGAUgASgEEg8KB3N0b3BwZWQYBiABKAhiBnByb3RvMw", [file_sluice_v1_rule, file_sluice_v1_worker]);
+  fileDesc("ChVzbHVpY2UvdjEvZXZlbnQucHJvdG8SCXNsdWljZS52MSK3AQoLUnVsZUNoYW5nZWQSDAoEbmFtZRgBIAEoCRILCgN1aWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAQSLQoGY2hhbmdlGAQgASgOMh0uc2x1aWNlLnYxLlJ1bGVDaGFuZ2VkLkNoYW5nZRISCgphdF91bml4X21zGAUgASgEIjgKBkNoYW5nZRIJCgVVTlNFVBAAEgkKBUFEREVEEAESCwoHQ0hBTkdFRBACEgsKB1JFTU9WRUQQAyKwAQoQUnVsZVN0YXRlQ2hhbmdlZBIMCgRob3N0GAEgASgJEgwKBG5hbWUYAiABKAkSCwoDdWlkGAMgASgJEhAKCHJldmlzaW9uGAQgASgEEioKBXN0YXRlGAUgASgOMhsuc2x1aWNlLnYxLlJ1bGVTdGF0dXMuU3RhdGUSDgoGcmVhc29uGAYgASgJEhEKCXdpdGhkcmF3bhgHIAEoCBISCgphdF91bml4X21zGAggASgEIkYKDVdvcmtlckNoYW5nZWQSIQoGd29ya2VyGAEgASgLMhEuc2x1aWNlLnYxLldvcmtlchISCgphdF91bml4X21zGAIgASgEIpEBCgtIb3N0Q2hhbmdlZBIMCgRob3N0GAEgASgJEgwKBGdvbmUYAiABKAgSEwoLaW5jYXJuYXRpb24YAyABKAQSGQoRbGFzdF9zZWVuX3NlY29uZHMYBCABKAESEgoKYXRfdW5peF9tcxgFIAEoBBIPCgdzdG9wcGVkGAYgASgIEhEKCWZvcmdvdHRlbhgHIAEoCGIGcHJvdG8z", [file_sluice_v1_rule, file_sluice_v1_worker]);
 
 /**
  * sluice.v1.event.rule.RULE.added, .changed or .removed, by the control-api that wrote it, once it is durable.
@@ -208,7 +208,7 @@ export const WorkerChangedSchema: GenMessage<WorkerChanged> = /*@__PURE__*/
   messageDesc(file_sluice_v1_event, 2);
 
 /**
- * sluice.v1.event.host.HOST.appeared or .gone, by every control-api.
+ * sluice.v1.event.host.HOST.appeared, .gone or .forgotten, by every control-api.
  *
  * @generated from message sluice.v1.HostChanged
  */
@@ -254,6 +254,13 @@ export type HostChanged = Message<"sluice.v1.HostChanged"> & {
    * @generated from field: bool stopped = 6;
    */
   stopped: boolean;
+
+  /**
+   * Somebody left it out of every list, and out of what decides where rules run; it was gone before.
+   *
+   * @generated from field: bool forgotten = 7;
+   */
+  forgotten: boolean;
 };
 
 /**
