@@ -30,9 +30,10 @@ ca=$scratch/ca
 jq -r '.ca // empty' "$credentials" >"$ca"
 [ -s "$ca" ] || ca=
 
-# ask SUBJECT JSON: prints the answer. The tool writes headers to standard error; an error is in those alone.
+# ask SUBJECT JSON: prints the answer. The tool ends with 0 whatever came, and writes headers to standard error; an error is
+# in those alone. Without --no-context a context that somebody selected may bring a user, who comes before the key.
 ask() {
-	nats --server "$server" --nkey "$scratch/seed" ${ca:+--tlsca "$ca"} req "$1" "$2" >"$scratch/answer" 2>"$scratch/headers" || true
+	nats --no-context --server "$server" --nkey "$scratch/seed" ${ca:+--tlsca "$ca"} req "$1" "$2" >"$scratch/answer" 2>"$scratch/headers" || true
 	code=$(sed -n 's/.*Nats-Service-Error-Code: *//p' "$scratch/headers")
 	if [ -n "$code" ]; then
 		error=$(sed -n 's/.*Nats-Service-Error: *//p' "$scratch/headers")
@@ -40,7 +41,9 @@ ask() {
 		return 1
 	fi
 	if ! grep -q . "$scratch/answer"; then
-		echo "$1 not answered: $(tail -n 1 "$scratch/headers")" >&2
+		# Of a time that passes the tool says nothing.
+		why=$(grep -v 'Sending request on' "$scratch/headers" | tail -n 1)
+		echo "$1 not answered: ${why:-nothing came in time}" >&2
 		return 1
 	fi
 	cat "$scratch/answer"
@@ -57,7 +60,7 @@ within() {
 }
 
 # Events are told once: whoever wants them listens first.
-nats --server "$server" --nkey "$scratch/seed" ${ca:+--tlsca "$ca"} sub 'sluice.v1.event.>' >"$scratch/events" 2>&1 &
+nats --no-context --server "$server" --nkey "$scratch/seed" ${ca:+--tlsca "$ca"} sub 'sluice.v1.event.>' >"$scratch/events" 2>&1 &
 watcher=$!
 within 5 grep -q '^[^{]*Subscribing on' "$scratch/events" || { cat "$scratch/events" >&2; exit 1; }
 

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { ServiceIdentity, ServiceInfo, ServiceStats } from "@nats-io/services";
-import { argvOf, processesIn } from "../e2e/up-processes.ts";
+import { argvOf, childrenOf, processesIn } from "../e2e/up-processes.ts";
 import { must, until } from "./lab/commands.ts";
+import { natsToolPath } from "./lab/nats-tool-path.ts";
 import { Relay } from "./lab/relay.ts";
 import { secondAggregator } from "./lab/second-aggregator.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -119,14 +120,15 @@ interface Discovered {
 	readonly stats: ServiceStats[];
 }
 
-/** Whoever has answered in time; on a busy machine not yet all of them. */
-async function discover(): Promise<Discovered> {
+/** Whoever has answered in time; on a busy machine not yet all of them. @param which a name and an id, or all */
+async function discover(...which: string[]): Promise<Discovered> {
 	const program = [`${ROOT}/.tools/bin/bun`, `${import.meta.dir}/lab/discoverer.ts`, robot];
-	return JSON.parse(await lab.relay.must(program)) as Discovered;
+	return JSON.parse(await lab.relay.must([...program, ...which])) as Discovered;
 }
 
-/** Fields of ADR-32 of NATS: a client that is strict, as one in Go may be, takes no others. */
-const IDENTITY = ["id", "name", "type", "version"];
+/** Fields of ADR-32 of NATS, by which the nats tool judges what it is answered (docs/adr/0103). */
+const IDENTITY = ["id", "metadata", "name", "type", "version"];
+const NAME = /^[a-zA-Z0-9_-]+$/;
 const ENDPOINT = ["name", "queue_group", "subject"];
 const FIGURES = ["average_processing_time", "num_errors", "num_requests", "processing_time"];
 
@@ -160,8 +162,10 @@ test("of endpoints services say what docs/api.md has, and count each, as its mic
 	});
 	for (const service of info) {
 		expect(keysOf(service)).toEqual([...IDENTITY, "description", "endpoints"].sort());
+		expect(service).toMatchObject({ name: expect.stringMatching(NAME), metadata: {} });
 		for (const { metadata = {}, ...endpoint } of service.endpoints) {
 			expect([keysOf(endpoint), endpoint.queue_group]).toEqual([ENDPOINT, service.name]);
+			expect(endpoint.name).toMatch(NAME);
 			// Its last token is this instance.
 			if (!endpoint.subject.startsWith("sluice.v1.apply."))
 				expect(reference).toContain(`### \`${endpoint.subject}\``);
@@ -178,14 +182,18 @@ test("of endpoints services say what docs/api.md has, and count each, as its mic
 	const put = told.find(({ subject }) => subject === "sluice.v1.rule.put");
 	expect(put?.metadata).toMatchObject({ request: "sluice.v1.PutRuleRequest", request_limit_bytes: "262144" });
 	for (const { id, started, endpoints = [], ...service } of stats) {
-		expect(keysOf(service)).toEqual(["name", "type", "version"]);
+		expect(keysOf(service)).toEqual(["metadata", "name", "type", "version"]);
 		expect(new Date(started).toISOString()).toBe(started);
 		const served = info.find((each) => each.id === id)?.endpoints ?? [];
 		expect(endpoints.map(({ subject }) => subject)).toEqual(served.map(({ subject }) => subject));
 		for (const endpoint of endpoints) {
 			expect(keysOf(endpoint)).toEqual([...ENDPOINT, ...FIGURES, "data"].sort());
 			for (const key of FIGURES) expect(Reflect.get(endpoint, key)).toBeInteger();
+			expect(endpoint.data).toEqual({ errors: expect.any(Number), last_error: expect.any(String) });
 		}
+		// `micro info` asks for the figures of the one that told of itself.
+		const alone = await discover(service.name, id);
+		for (const answers of Object.values(alone)) expect(answers).toMatchObject([{ name: service.name, id }]);
 	}
 	const counted = stats.flatMap(({ endpoints = [] }) => endpoints);
 	expect(counted.find(({ subject }) => subject === "sluice.v1.rule.put")?.num_requests).toBeGreaterThan(0);
@@ -265,9 +273,7 @@ test.skipIf(jq === null || nats === null)(
 test.skipIf(jq === null)(
 	"the shell example does what it says, with what stands in for the nats tool",
 	async () => {
-		const program = `exec "${ROOT}/.tools/bin/bun" "${import.meta.dir}/lab/nats-tool.ts" "$@"`;
-		writeFileSync(join(scratch, "nats"), `#!/bin/sh\n${program}\n`, { mode: 0o755 });
-		const path = `${scratch}:${process.env["PATH"]}`;
+		const path = natsToolPath(scratch);
 		await shellExample(path);
 		// One that fails leaves no rule behind.
 		const argv = ["env", `PATH=${path}`, join(EXAMPLES, "place-rule.sh"), robot, "r0", "r9"];
@@ -280,6 +286,38 @@ test.skipIf(jq === null)(
 		await nobodyWatches();
 	},
 );
+
+test.skipIf(jq === null)("the shell example says what came of a request that nobody answers", async () => {
+	const api = childrenOf(relay.pid).get("control-api") ?? 0;
+	process.kill(api, "SIGSTOP");
+	const argv = ["env", `PATH=${natsToolPath(scratch)}`, join(EXAMPLES, "place-rule.sh"), robot, "r0", "r1"];
+	const { code, stderr } = await lab.relay.run(argv);
+	process.kill(api, "SIGCONT");
+	expect([code, stderr]).toEqual([1, "sluice.v1.rule.put not answered: nothing came in time\n"]);
+	// What was asked for is done all the same.
+	await until("the rule is there", async () => ((await relay.rules()).length === 1 ? true : undefined));
+	await asRobot("rule", "remove", "video");
+});
+
+test("README's requests by the nats tool are answered", async () => {
+	const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+	const block =
+		/^```sh\n(K=.*?)^```$/ms.exec(readme)?.[1]?.replaceAll("/var/lib/sluice", relay.dataDir) ?? "";
+	const { stdout, stderr } = await lab.relay.run([
+		"env",
+		`PATH=${natsToolPath(scratch)}`,
+		"sh",
+		"-eu",
+		"-c",
+		block,
+	]);
+	expect(stderr).not.toContain("Nats-Service-Error");
+	const [listed, put, removed] = stdout.split("\n").filter(Boolean);
+	expect(JSON.parse(listed ?? "").rules).toEqual([]);
+	expect(JSON.parse(put ?? "").rule).toMatchObject({ name: "video" });
+	expect(Number(JSON.parse(removed ?? "").revision)).toBeGreaterThan(0);
+	expect(await relay.rules()).toEqual([]);
+});
 
 const GOPATH = "/usr/share/gocode";
 const go = existsSync(`${GOPATH}/src/github.com/nats-io/nats.go`) ? Bun.which("go") : null;

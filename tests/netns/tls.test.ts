@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Certificates } from "@sluice/lib/testing/certificates";
 import { until } from "./lab/commands.ts";
+import { natsToolPath } from "./lab/nats-tool-path.ts";
 import { Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
 import { Watching } from "./lab/watching.ts";
@@ -127,7 +128,7 @@ test("whoever speaks no TLS, or does not know the certificate, is told in one li
 });
 
 test("a renewed certificate is shown by the running server, and nobody is cut off", async () => {
-	await made.server("next", "DNS:nats.example", "ca");
+	await made.server("next", `DNS:nats.example,IP:${ADDRESS}`, "ca");
 	writeFileSync(made.path("nats.key"), readFileSync(made.path("next.key")));
 	writeFileSync(made.path("nats.pem"), readFileSync(made.path("next.pem")));
 	await until("the log says so", () =>
@@ -140,6 +141,26 @@ test("a renewed certificate is shown by the running server, and nobody is cut of
 	expect((await second.cli("rule", "list")).code).toBe(0);
 	expect(second.log).not.toContain("refuses");
 });
+
+const jq = Bun.which("jq");
+if (jq === null) console.log("skipped: the shell example needs jq, which is not installed here");
+
+test.skipIf(jq === null)(
+	"where the certificate has the URL's address, the shell example is believed",
+	async () => {
+		const robot = (await first.issue("orchestrator", "robot")).file;
+		const example = `${import.meta.dir}/../../docs/examples/place-rule.sh`;
+		const { code, stdout } = await lab.relay.run([
+			"env",
+			`PATH=${natsToolPath(folder)}`,
+			example,
+			robot,
+			"r0",
+			"r1",
+		]);
+		expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining("relay-a: ACTIVE\n") });
+	},
+);
 
 test("a host whose credentials were revoked is told so", async () => {
 	await first.sluice("credentials", "revoke", "host", "relay-b");
