@@ -145,7 +145,10 @@ test("a worker that stays silent holds up the first answer only", async () => {
 	expect(performance.now() - again).toBeLessThan(1000);
 });
 
-test("of two side by side each answers the same, and one that is killed costs no answer and no figure", async () => {
+/** Workers publish each second. */
+const PUBLISHING_INTERVAL_MS = 1_000;
+
+test("of two side by side each answers the same before the next publication, and one that is killed costs no answer and no figure", async () => {
 	await aggregators.start();
 	await aggregators.start();
 	const totals = async () => {
@@ -162,14 +165,16 @@ test("of two side by side each answers the same, and one that is killed costs no
 			rules: [{ uid: uid(1), received }],
 		});
 	for (const worker of [0, 1]) for (const sequence of [1n, 2n]) reading(sequence, worker, sequence * 100n);
-	await until(async () => (await totals()).join() === "400/200");
+	const soon = (totalsAre: string) =>
+		until(async () => (await totals()).join() === totalsAre, PUBLISHING_INTERVAL_MS);
+	await soon("400/200");
 	await aggregators.kill();
 	expect(await totals()).toEqual(["400/200"]);
 	reading(3n, 0, 350n);
-	await until(async () => (await totals()).join() === "550/250");
+	await soon("550/250");
 	// The one that comes back has one sample of each worker: it knows all figures, and no rate yet.
 	await aggregators.start();
 	expect((await totals()).toSorted()).toEqual(["550/250", "550/undefined"]);
 	for (const worker of [0, 1]) reading(4n, worker, 400n);
-	await until(async () => (await totals()).join() === "800/150");
+	await soon("800/150");
 });

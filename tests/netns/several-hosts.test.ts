@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
+import { release } from "node:os";
 import { settlesWithin } from "@sluice/lib/settles-within";
 import { until } from "./lab/commands.ts";
 import { numbers } from "./lab/figures.ts";
@@ -46,10 +47,15 @@ function relayOf(host: string): Relay {
 	return relay;
 }
 
+const { version: VERSION } = (await Bun.file(`${import.meta.dir}/../../package.json`).json()) as {
+	version: string;
+};
+
 interface ListedHost {
 	host: string;
 	lastSeenSeconds: number;
-	interfaces: { name: string }[];
+	interfaces: object[];
+	cores: number;
 }
 
 test("a host joins with its file alone, and every host shows all of them", async () => {
@@ -63,9 +69,16 @@ test("a host joins with its file alone, and every host shows all of them", async
 				: undefined;
 		});
 		expect(hosts.map(({ host }) => host)).toEqual(ALL);
-		expect(hosts[1]?.interfaces.map(({ name }) => name)).toEqual(
-			expect.arrayContaining(["from-a", "to-c", "out"]),
+		const registered = { up: true, mtu: 1500, driver: "veth" };
+		const its = [
+			{ ...registered, name: "from-a", addresses: ["10.2.0.2"] },
+			{ ...registered, name: "out", addresses: ["10.7.0.1"] },
+		];
+		expect(hosts[1]?.interfaces).toEqual(
+			expect.arrayContaining(its.map((each) => expect.objectContaining(each))),
 		);
+		expect(hosts[1]).toMatchObject({ version: VERSION, kernel: release(), protocolVersion: 2 });
+		expect(hosts[1]?.cores).toBeGreaterThan(0);
 	}
 	// What runs on a joined host may look; who may change the cluster is the operator's choice.
 	const outcome = await relayOf("relay-b").cli("rule", "remove", "x");
@@ -131,6 +144,16 @@ test("figures of all hosts are one account, the same from every host", async () 
 	);
 });
 
+/** Nothing is lost on its way through the chain of relay-a, relay-b and relay-c while this is done. */
+async function flowThrough(act: () => Promise<void>): Promise<void> {
+	const receiver = await recv(lab.lc, { in: "l0:239.1.3.1:5001", idleSeconds: 1 });
+	const stop = genUntilStopped(lab.la, { to: "l0:239.1.0.1:5001", rate: 1_000 });
+	await act();
+	const sent = await stop();
+	const report = await receiver.report();
+	expect({ got: report.receivedPackets, ...faults(report) }).toEqual({ got: sent, ...NO_FAULTS });
+}
+
 interface HostFigures {
 	host: string;
 	packetsPerSecond?: number;
@@ -158,24 +181,21 @@ test.skipIf(noClocks !== undefined)(
 					!stale && packetsPerSecond > 900 && packetsPerSecond < 1_100;
 				return hosts.length === 3 && hosts.every(right) ? true : undefined;
 			});
-		const receiver = await recv(lab.lc, { in: "l0:239.1.3.1:5001", idleSeconds: 1 });
-		const stop = genUntilStopped(lab.la, { to: "l0:239.1.0.1:5001", rate: 1_000 });
-		await flows("with clocks that are off");
-		// As when NTP is started at last.
-		behind.set(0);
-		ahead.set(0);
-		const rule = ["--in", "from-a:239.9.0.1:5009", "--out", "m0:239.9.0.2:5009", "--host", "relay-c"];
-		expect(await first.sluice("rule", "add", "set", ...rule)).toBe("rule set: ACTIVE on relay-c\n");
-		await first.sluice("rule", "remove", "set");
-		for (const host of ["relay-b", "relay-c"])
-			await until(
-				`${host} says so`,
-				() => relayOf(host).log.includes("agrees with nats-server's again") || undefined,
-			);
-		await flows("with clocks that were set");
-		const sent = await stop();
-		const report = await receiver.report();
-		expect({ got: report.receivedPackets, ...faults(report) }).toEqual({ got: sent, ...NO_FAULTS });
+		await flowThrough(async () => {
+			await flows("with clocks that are off");
+			// As when NTP is started at last.
+			behind.set(0);
+			ahead.set(0);
+			const rule = ["--in", "from-a:239.9.0.1:5009", "--out", "m0:239.9.0.2:5009", "--host", "relay-c"];
+			expect(await first.sluice("rule", "add", "set", ...rule)).toBe("rule set: ACTIVE on relay-c\n");
+			await first.sluice("rule", "remove", "set");
+			for (const host of ["relay-b", "relay-c"])
+				await until(
+					`${host} says so`,
+					() => relayOf(host).log.includes("agrees with nats-server's again") || undefined,
+				);
+			await flows("with clocks that were set");
+		});
 	},
 );
 
@@ -200,7 +220,9 @@ test("an id that another host has is refused by name, and that one relays on", a
 	const { file } = await first.issue("host", "relay-c");
 	const second = new Relay(lab.d, "relay-c");
 	try {
-		await expect(second.up("--credentials", file, "--workers", "1")).rejects.toThrow("ended with 1");
+		await flowThrough(async () => {
+			await expect(second.up("--credentials", file, "--workers", "1")).rejects.toThrow("ended with 1");
+		});
 		expect(second.log).toEndWith("or stop that one: the log above says more\n");
 		expect(second.log).toMatch(
 			/\nsluice: supervisor does not start: host id relay-c is in use by another sluice up, at 10\./,
@@ -313,6 +335,13 @@ test("a host whose up is killed is gone from every list, only its rules wait, an
 	const its = placed.filter(({ hosts }) => hosts[0] === "relay-b");
 	expect(waiting.map(({ name }) => name).sort()).toEqual(its.map(({ name }) => name).sort());
 	expect(waiting[0]?.hosts[0]?.reason).toMatch(/^host not seen for \d+ s$/);
+	await until("its figures are stale, with their age, and nobody else's", async () => {
+		const { rules } = numbers(JSON.parse(await first.sluice("stats", "--json"))) as { rules: ToldRule[] };
+		const told = rules.flatMap(({ hosts }) => hosts);
+		const right = ({ host, stale, ageSeconds }: ToldRule["hosts"][number]) =>
+			stale === (host === dead.hostId) && ageSeconds > 3 === stale;
+		return told.some(({ stale }) => stale) && told.every(right) ? true : undefined;
+	});
 	await dead.join(first);
 	await until("all rules are ACTIVE again", async () =>
 		(await first.rules()).every(({ hosts }) => hosts.every(({ state }) => state === "ACTIVE"))
@@ -367,24 +396,25 @@ test("a host that is refused while it runs says why once, and so does the list",
 	expect(lines("NATS refused something")).toEqual([]);
 });
 
-test("a cluster that cannot be joined is one line", async () => {
-	const stranger = new Relay(lab.d, "relay-z");
-	const { file } = await first.issue("host", "relay-z");
-	const join = (...words: string[]) =>
-		stranger.cli("up", "--host-id", "relay-z", "--credentials", file, ...words);
-	const away = await join("--nats", "nats://10.99.0.9:4222");
-	expect(away).toMatchObject({ code: 3, stdout: "" });
-	expect(away.stderr).toMatch(
-		/^sluice: NATS at nats:\/\/10\.99\.0\.9:4222 is not reachable: no answer within [\d.]+ s: check the URL[^\n]*\n$/,
-	);
-	// A copy of what is then revoked.
-	await first.issue("host", "relay-z", "--out", `${first.dataDir}/z.json`);
-	await first.sluice("credentials", "revoke", "host", "relay-z");
-	const refused = await stranger.cli("up", "--credentials", `${first.dataDir}/z.json`);
-	expect(refused).toMatchObject({
-		code: 1,
-		stdout: "",
-		stderr: `sluice: NATS at nats://${lab.natsAddress}:4222 refuses the credentials of this host: make this host's file anew on the cluster's first host with sluice credentials host relay-z, bring it here, and start sluice up with it\n`,
-	});
-	await stranger.remove();
-});
+test("a cluster that cannot be joined is one line, and costs no datagram", () =>
+	flowThrough(async () => {
+		const stranger = new Relay(lab.d, "relay-z");
+		const { file } = await first.issue("host", "relay-z");
+		const join = (...words: string[]) =>
+			stranger.cli("up", "--host-id", "relay-z", "--credentials", file, ...words);
+		const away = await join("--nats", "nats://10.99.0.9:4222");
+		expect(away).toMatchObject({ code: 3, stdout: "" });
+		expect(away.stderr).toMatch(
+			/^sluice: NATS at nats:\/\/10\.99\.0\.9:4222 is not reachable: no answer within [\d.]+ s: check the URL[^\n]*\n$/,
+		);
+		// A copy of what is then revoked.
+		await first.issue("host", "relay-z", "--out", `${first.dataDir}/z.json`);
+		await first.sluice("credentials", "revoke", "host", "relay-z");
+		const refused = await stranger.cli("up", "--credentials", `${first.dataDir}/z.json`);
+		expect(refused).toMatchObject({
+			code: 1,
+			stdout: "",
+			stderr: `sluice: NATS at nats://${lab.natsAddress}:4222 refuses the credentials of this host: make this host's file anew on the cluster's first host with sluice credentials host relay-z, bring it here, and start sluice up with it\n`,
+		});
+		await stranger.remove();
+	}));
