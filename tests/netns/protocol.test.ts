@@ -96,7 +96,7 @@ test("a host of another cluster is refused with its keys, with new ones holds it
 			stderr: `sluice: NATS at ${nats} refuses the credentials of this host: make this host's file anew on the cluster's first host with sluice credentials host relay-x, bring it here, and start sluice up with it\n`,
 		});
 		await other.join(first);
-		const lacks = "the bucket of rules is another cluster's and lacks 2 of the 3 that this host holds";
+		const lacks = "the bucket of rules is new or another cluster's and lacks 2 of the 3 that this host holds";
 		const remedy = "sluice cluster restore puts them back, sluice cluster accept drops them";
 		await holds(other, `${lacks}: ${remedy}`);
 		await relayedByD(9);

@@ -23,7 +23,7 @@ test("rules that are missing from a bucket made anew, another cluster's, damaged
 	const remedy = "lacks 1 of the 2 that this host holds: sluice cluster restore";
 	for (const [how, now] of [
 		["was made anew", bucket(["audio"], { created: "2026-02-02" })],
-		["is another cluster's", bucket(["audio"], { clusterId: "c2", created: "2026-02-02" })],
+		["is new or another cluster's", bucket(["audio"], { clusterId: "c2", created: "2026-02-02" })],
 		["is damaged", bucket(["audio"], { damaged: true })],
 		["went back in time", bucket(["audio"], { sequence: 8n })],
 	] as const) {

@@ -26,7 +26,8 @@ export function holdReason(known: RulesSeen, now: RulesSeen): string | undefined
 			: "went back in time"
 		: now.clusterId === known.clusterId
 			? "was made anew"
-			: "is another cluster's";
+			: // A store that is lost at a start is stamped anew: nothing tells it from another cluster's.
+				"is new or another cluster's";
 	return (
 		`the bucket of rules ${how} and lacks ${missing} of the ${known.names.size} that this host holds: ` +
 		"sluice cluster restore puts them back, sluice cluster accept drops them"
