@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import type { ApplyOptions } from "./commands/apply.ts";
 import type { CredentialsOptions } from "./commands/credentials.ts";
 import type { LogLevelOptions } from "./commands/log-level.ts";
+import type { RecoverOptions } from "./commands/recover.ts";
 import type { StatsOptions } from "./commands/stats.ts";
 import type { UpFlags } from "./commands/up.ts";
 import type { WorkerRestartOptions } from "./commands/worker-restart.ts";
@@ -62,6 +63,10 @@ function refuseRepetition(command: Command): void {
 		});
 	}
 	for (const sub of command.commands) refuseRepetition(sub);
+}
+
+function repeated(value: string, previous: string[] | undefined): string[] {
+	return [...(previous ?? []), value];
 }
 
 /** @returns a commander action that loads and runs the command. */
@@ -142,7 +147,6 @@ function declareRules(program: Command, perform: Perform): void {
 }
 
 function ruleOptions(command: Command): Command {
-	const repeat = (value: string, previous: string[] | undefined) => [...(previous ?? []), value];
 	const out = new Option(
 		"--out <IFACE:ADDR:PORT[,...]>",
 		"where each datagram is sent, with ,ttl=N ,dscp=N ,source-port=N as needed; repeat for more",
@@ -153,12 +157,12 @@ function ruleOptions(command: Command): Command {
 			"--in <IFACE:GROUP:PORT[,...]>",
 			"what is captured, with ,vlan=N if tagged; IPv6 in brackets",
 		)
-		.addOption(out.makeOptionMandatory().argParser(repeat))
-		.option("--source <IP[/LEN]>", "take only these sources; repeat for more", repeat)
+		.addOption(out.makeOptionMandatory().argParser(repeated))
+		.option("--source <IP[/LEN]>", "take only these sources; repeat for more", repeated)
 		.option(
 			"--host <ID|all>",
 			"where it runs; repeat for more (default: the host that has the input interface)",
-			repeat,
+			repeated,
 		)
 		.option("--host-labels <k=v,...>", "where it runs instead: on every host that carries all of these");
 }
@@ -278,14 +282,24 @@ function declareCredentials(program: Command, perform: Perform): void {
 
 function declareRecovery(program: Command, perform: Perform): void {
 	const cluster = program.command("cluster").description("after the rules were lost: restore, accept");
-	for (const [name, description] of [
-		["restore", "put back the rules that hosts hold, with their uids"],
-		["accept", "let hosts drop the rules they hold: what is stored now is right"],
+	for (const [name, description, changes] of [
+		["restore", "put back the rules that hosts hold, with their uids", "show what would be put back"],
+		[
+			"accept",
+			"let hosts drop the rules they hold: what is stored now is right",
+			"show what would be dropped",
+		],
 	] as const) {
 		cluster
 			.command(name)
 			.description(description)
-			.action(on(perform, async (context) => (await import("./commands/recover.ts")).recover(context, name)));
+			.option("--dry-run", `${changes}, change nothing`)
+			.option("--without <ID>", "leave out what this host holds; repeat for more", repeated)
+			.action(
+				on(perform, async (context, options: RecoverOptions) =>
+					(await import("./commands/recover.ts")).recover(context, name, options),
+				),
+			);
 	}
 }
 

@@ -4,7 +4,7 @@ import { requests } from "@sluice/proto/subjects";
 import type { Cluster } from "../cluster.ts";
 import { CommandFailure, exitCodes } from "../failure.ts";
 import { listRules } from "../list-rules.ts";
-import { type Awaited, isSettled, judge } from "./settle.ts";
+import { type Awaited, type IsOpen, isSettled, judge } from "./settle.ts";
 
 const POLL_INTERVAL_MS = 25;
 /** Above this many rules, whole lists are cheaper than a request for each. */
@@ -13,6 +13,8 @@ const LIST_EVERY_MS = 1_000;
 
 export interface AwaitOptions {
 	timeoutMs: number;
+	/** Whether a host is waited for. Default: until it has said what it makes of the rule, also one that is gone. */
+	isOpen?: IsOpen;
 	/** Told after each look at the cluster how many rules are settled. */
 	onProgress?: (settled: number) => void;
 }
@@ -27,10 +29,11 @@ export async function awaitHosts(
 	options: AwaitOptions,
 ): Promise<Map<string, RuleStatus>> {
 	const deadline = performance.now() + options.timeoutMs;
+	const { isOpen } = options;
 	const seen = new Map<string, RuleStatus>();
 	let open = awaited;
 	while (open.length > 0) {
-		await lastToSettle(cluster, open, deadline);
+		await lastToSettle(cluster, open, deadline, isOpen);
 		const started = performance.now();
 		const current = await fetchStatuses(cluster, open, deadline);
 		open = open.filter((rule) => {
@@ -40,7 +43,7 @@ export async function awaitHosts(
 				return false;
 			}
 			seen.set(rule.name, status);
-			return !isSettled(rule, status);
+			return !isSettled(rule, status, isOpen);
 		});
 		options.onProgress?.(awaited.length - open.length);
 		// A long list costs the cluster something: ask for it half of the time at most.
@@ -55,13 +58,18 @@ export async function awaitHosts(
  * Hosts apply writes in their order: of many rules the one written last is asked for, and all of them
  * once that is settled, or now and then, for the sake of those that are.
  */
-async function lastToSettle(cluster: Cluster, open: readonly Awaited[], deadline: number): Promise<void> {
+async function lastToSettle(
+	cluster: Cluster,
+	open: readonly Awaited[],
+	deadline: number,
+	isOpen?: IsOpen,
+): Promise<void> {
 	if (open.length <= SINGLE_REQUESTS_LIMIT) return;
 	const last = open.reduce((latest, rule) => (rule.revision > latest.revision ? rule : latest));
 	const until = Math.min(deadline, performance.now() + LIST_EVERY_MS) - POLL_INTERVAL_MS;
 	while (performance.now() < until) {
 		const status = await fetchStatus(cluster, last.name, deadline);
-		if (status === undefined || isSettled(last, status)) return;
+		if (status === undefined || isSettled(last, status, isOpen)) return;
 		await Bun.sleep(POLL_INTERVAL_MS);
 	}
 }

@@ -28,7 +28,9 @@ export function judge(awaited: Awaited, status: RuleStatus): Verdict {
 	};
 }
 
+export type IsOpen = (state: Pick<RuleStatus_HostState, "state" | "reason">) => boolean;
+
 /** Nothing more to wait for. */
-export function isSettled(awaited: Awaited, status: RuleStatus): boolean {
-	return status.revision >= awaited.revision && !status.hosts.some(isUnanswered);
+export function isSettled(awaited: Awaited, status: RuleStatus, isOpen: IsOpen = isUnanswered): boolean {
+	return status.revision >= awaited.revision && !status.hosts.some(isOpen);
 }

@@ -120,19 +120,59 @@ function checkTogether(index: RuleIndex, edit: Edit, changes: readonly PlannedCh
 }
 
 function refuseConflict(index: RuleIndex, rule: Rule, edit: Edit): void {
-	const conflict = index.conflict(rule);
-	if (conflict === undefined || rule.input === undefined) return;
+	const taken = takenBy(index, rule);
+	if (taken === undefined) return;
 	const path = edit.pathOf?.(edit.puts.indexOf(rule)) ?? "";
-	const vlan = rule.input.vlan === undefined ? "" : ` vlan ${rule.input.vlan}`;
-	const source = conflict.prefix === "0.0.0.0/0" ? "any source" : conflict.prefix;
-	const other = index.byInput.get(inputPlace(rule))?.get(conflict.other);
+	const other = index.byInput.get(inputPlace(rule))?.get(taken.other);
 	const labelled = [rule, other].some((each) => Object.keys(each?.hostLabels ?? {}).length > 0);
 	const apart = labelled ? "both labels that exclude each other" : "them different hosts";
-	throw new SluiceError(
-		"conflict",
-		`${path}input: ${inputText(rule.input)}${vlan} from ${source} is taken by rule ${conflict.other}: ` +
-			`change one of the two, or give ${apart}`,
-	);
+	throw new SluiceError("conflict", `${path}${taken.text}: change one of the two, or give ${apart}`);
+}
+
+/** What keeps a rule from being stored. */
+export interface Obstacle {
+	/** The rule in its way. */
+	readonly other?: string;
+	readonly text: string;
+}
+
+function takenBy(index: RuleIndex, rule: Rule): Required<Obstacle> | undefined {
+	const conflict = index.conflict(rule);
+	if (conflict === undefined || rule.input === undefined) return undefined;
+	const { other, prefix } = conflict;
+	const vlan = rule.input.vlan === undefined ? "" : ` vlan ${rule.input.vlan}`;
+	const source = prefix === "0.0.0.0/0" ? "any source" : prefix;
+	return { other, text: `input: ${inputText(rule.input)}${vlan} from ${source} is taken by rule ${other}` };
+}
+
+/**
+ * What is in the way of new rules, by name: a rule that is stored, or another one of them, which
+ * then has the same in its way. Nothing for those that go together. Leaves the index as it is.
+ */
+export function findObstacles(index: RuleIndex, rules: readonly Rule[]): ReadonlyMap<string, Obstacle> {
+	const found = new Map<string, Obstacle>();
+	const look = (rule: Rule) => {
+		const obstacle = obstacleTo(index, rule);
+		if (obstacle !== undefined) found.set(rule.name, obstacle);
+	};
+	for (const rule of rules) look(rule);
+	const free = rules.filter(({ name }) => !found.has(name));
+	try {
+		for (const rule of free) index.add(rule);
+		for (const rule of free) look(rule);
+	} finally {
+		for (const rule of free) index.remove(rule);
+	}
+	return found;
+}
+
+function obstacleTo(index: RuleIndex, rule: Rule): Obstacle | undefined {
+	try {
+		return takenBy(index, rule);
+	} catch (thrown) {
+		if (thrown instanceof SluiceError) return { text: thrown.message };
+		throw thrown;
+	}
 }
 
 const SHOWN_NAMES = 8;

@@ -1,7 +1,7 @@
 import type { BucketSnapshot } from "@sluice/lib/kv-snapshot";
 import type { Rule, StoredRule } from "@sluice/proto/gen/rule";
 import type { RulesByInput } from "./cycles.ts";
-import { type Edit, type Plan, planEdit, type StoredEntry } from "./plan.ts";
+import { type Edit, findObstacles, type Obstacle, type Plan, planEdit, type StoredEntry } from "./plan.ts";
 import { RuleIndex } from "./rule-index.ts";
 
 /** The stored rules with what is needed to check an edit against them. */
@@ -38,6 +38,11 @@ export class RuleBook {
 	/** Against what is stored now; throws what is wrong with the edit. */
 	plan(edit: Edit): Plan {
 		return planEdit(this.entries, this.#index, edit);
+	}
+
+	/** What is in the way of rules that are not stored, by name. */
+	obstacles(rules: readonly Rule[]): ReadonlyMap<string, Obstacle> {
+		return findObstacles(this.#index, rules);
 	}
 
 	#add(rule: Rule | undefined): void {

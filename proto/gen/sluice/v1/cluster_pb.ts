@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/cluster.proto.
  */
 export const file_sluice_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("ChdzbHVpY2UvdjEvY2x1c3Rlci5wcm90bxIJc2x1aWNlLnYxIqgCCgtLZXB0RGVzaXJlZBISCgpjbHVzdGVyX2lkGAEgASgJEg8KB2NyZWF0ZWQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQSLgoFcnVsZXMYBCADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdFJ1bGUSLgoFaG9zdHMYBSADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdEhvc3QaQwoIS2VwdFJ1bGUSJQoGc3RvcmVkGAEgASgLMhUuc2x1aWNlLnYxLlN0b3JlZFJ1bGUSEAoIcmV2aXNpb24YAiABKAQaPQoIS2VwdEhvc3QSDAoEaG9zdBgBIAEoCRISCgppbnRlcmZhY2VzGAIgAygJEg8KB2NyZWF0ZWQYAyABKAki0wEKC0NvdW50ZWRSdW5zEigKBHJ1bnMYASADKAsyGi5zbHVpY2UudjEuQ291bnRlZFJ1bnMuUnVuGpkBCgNSdW4SEwoLaW5jYXJuYXRpb24YASABKAQSNAoFcGFydHMYAiADKAsyJS5zbHVpY2UudjEuQ291bnRlZFJ1bnMuUnVuLlBhcnRzRW50cnkaRwoKUGFydHNFbnRyeRILCgNrZXkYASABKA0SKAoFdmFsdWUYAiABKAsyGS5zbHVpY2UudjEuV29ya2VyQ291bnRlcnM6AjgBIiYKEEhlbGRSdWxlc1JlcXVlc3QSEgoKcGFnZV90b2tlbhgBIAEoCSJSChFIZWxkUnVsZXNSZXNwb25zZRIkCgVydWxlcxgBIAMoCzIVLnNsdWljZS52MS5TdG9yZWRSdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgCg1BY2NlcHRSZXF1ZXN0Eg8KB2NyZWF0ZWQYASABKAkiEAoOQWNjZXB0UmVzcG9uc2UiegoOUmVjb3ZlclJlcXVlc3QSMAoGYWN0aW9uGAEgASgOMiAuc2x1aWNlLnYxLlJlY292ZXJSZXF1ZXN0LkFjdGlvbiI2CgZBY3Rpb24SCQoFVU5TRVQQABILCgdSRVNUT1JFEAESCgoGQUNDRVBUEAISCAoETE9PSxADIqEBCg9SZWNvdmVyUmVzcG9uc2USDQoFaG9zdHMYASADKAkSEAoIcmVzdG9yZWQYAiADKAkSMwoEaGVsZBgDIAMoCzIlLnNsdWljZS52MS5SZWNvdmVyUmVzcG9uc2UuSGVsZEJ5SG9zdBo4CgpIZWxkQnlIb3N0EgwKBGhvc3QYASABKAkSDQoFcnVsZXMYAiABKA0SDQoFbmFtZXMYAyADKAkyUgoOQ2x1c3RlclNlcnZpY2USQAoHUmVjb3ZlchIZLnNsdWljZS52MS5SZWNvdmVyUmVxdWVzdBoaLnNsdWljZS52MS5SZWNvdmVyUmVzcG9uc2ViBnByb3RvMw", [file_sluice_v1_rule, file_sluice_v1_stats]);
+  fileDesc("ChdzbHVpY2UvdjEvY2x1c3Rlci5wcm90bxIJc2x1aWNlLnYxIqgCCgtLZXB0RGVzaXJlZBISCgpjbHVzdGVyX2lkGAEgASgJEg8KB2NyZWF0ZWQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQSLgoFcnVsZXMYBCADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdFJ1bGUSLgoFaG9zdHMYBSADKAsyHy5zbHVpY2UudjEuS2VwdERlc2lyZWQuS2VwdEhvc3QaQwoIS2VwdFJ1bGUSJQoGc3RvcmVkGAEgASgLMhUuc2x1aWNlLnYxLlN0b3JlZFJ1bGUSEAoIcmV2aXNpb24YAiABKAQaPQoIS2VwdEhvc3QSDAoEaG9zdBgBIAEoCRISCgppbnRlcmZhY2VzGAIgAygJEg8KB2NyZWF0ZWQYAyABKAki0wEKC0NvdW50ZWRSdW5zEigKBHJ1bnMYASADKAsyGi5zbHVpY2UudjEuQ291bnRlZFJ1bnMuUnVuGpkBCgNSdW4SEwoLaW5jYXJuYXRpb24YASABKAQSNAoFcGFydHMYAiADKAsyJS5zbHVpY2UudjEuQ291bnRlZFJ1bnMuUnVuLlBhcnRzRW50cnkaRwoKUGFydHNFbnRyeRILCgNrZXkYASABKA0SKAoFdmFsdWUYAiABKAsyGS5zbHVpY2UudjEuV29ya2VyQ291bnRlcnM6AjgBIiYKEEhlbGRSdWxlc1JlcXVlc3QSEgoKcGFnZV90b2tlbhgBIAEoCSJSChFIZWxkUnVsZXNSZXNwb25zZRIkCgVydWxlcxgBIAMoCzIVLnNsdWljZS52MS5TdG9yZWRSdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgCg1BY2NlcHRSZXF1ZXN0Eg8KB2NyZWF0ZWQYASABKAkiEAoOQWNjZXB0UmVzcG9uc2UinAEKDlJlY292ZXJSZXF1ZXN0EjAKBmFjdGlvbhgBIAEoDjIgLnNsdWljZS52MS5SZWNvdmVyUmVxdWVzdC5BY3Rpb24SDwoHZHJ5X3J1bhgCIAEoCBIPCgd3aXRob3V0GAMgAygJIjYKBkFjdGlvbhIJCgVVTlNFVBAAEgsKB1JFU1RPUkUQARIKCgZBQ0NFUFQQAhIICgRMT09LEAMi2AMKD1JlY292ZXJSZXNwb25zZRINCgVob3N0cxgBIAMoCRIQCghyZXN0b3JlZBgCIAMoCRIzCgRoZWxkGAMgAygLMiUuc2x1aWNlLnYxLlJlY292ZXJSZXNwb25zZS5IZWxkQnlIb3N0Eg8KB2Ryb3BwZWQYBCADKAkSMQoEbGVmdBgFIAMoCzIjLnNsdWljZS52MS5SZWNvdmVyUmVzcG9uc2UuSGVsZFJ1bGUSNgoJb3ZlcnJ1bGVkGAYgAygLMiMuc2x1aWNlLnYxLlJlY292ZXJSZXNwb25zZS5IZWxkUnVsZRI3Cgd1bmhlYXJkGAcgAygLMiYuc2x1aWNlLnYxLlJlY292ZXJSZXNwb25zZS5VbmhlYXJkSG9zdBpGCgpIZWxkQnlIb3N0EgwKBGhvc3QYASABKAkSDQoFcnVsZXMYAiABKA0SDQoFbmFtZXMYAyADKAkSDAoEbGVmdBgEIAEoDRo3CghIZWxkUnVsZRIMCgRuYW1lGAEgASgJEg0KBWhvc3RzGAIgAygJEg4KBnJlYXNvbhgDIAEoCRo5CgtVbmhlYXJkSG9zdBIMCgRob3N0GAEgASgJEg4KBnJlYXNvbhgCIAEoCRIMCgRhd2F5GAMgASgIMlIKDkNsdXN0ZXJTZXJ2aWNlEkAKB1JlY292ZXISGS5zbHVpY2UudjEuUmVjb3ZlclJlcXVlc3QaGi5zbHVpY2UudjEuUmVjb3ZlclJlc3BvbnNlYgZwcm90bzM", [file_sluice_v1_rule, file_sluice_v1_stats]);
 
 /**
  * What a supervisor keeps in a file of its own: the rules it last knew to be desired, and what
@@ -259,6 +259,20 @@ export type RecoverRequest = Message<"sluice.v1.RecoverRequest"> & {
    * @generated from field: sluice.v1.RecoverRequest.Action action = 1;
    */
   action: RecoverRequest_Action;
+
+  /**
+   * Change nothing: the answer says what would be done.
+   *
+   * @generated from field: bool dry_run = 2;
+   */
+  dryRun: boolean;
+
+  /**
+   * Ids of hosts that are left out: nothing that they hold is put back or dropped.
+   *
+   * @generated from field: repeated string without = 3;
+   */
+  without: string[];
 };
 
 /**
@@ -310,7 +324,7 @@ export const RecoverRequest_ActionSchema: GenEnum<RecoverRequest_Action> = /*@__
   enumDesc(file_sluice_v1_cluster, 6, 0);
 
 /**
- * What was done.
+ * What was done, or would be.
  *
  * @generated from message sluice.v1.RecoverResponse
  */
@@ -335,6 +349,34 @@ export type RecoverResponse = Message<"sluice.v1.RecoverResponse"> & {
    * @generated from field: repeated sluice.v1.RecoverResponse.HeldByHost held = 3;
    */
   held: RecoverResponse_HeldByHost[];
+
+  /**
+   * ACCEPT: names of the rules that no host of these holds any more.
+   *
+   * @generated from field: repeated string dropped = 4;
+   */
+  dropped: string[];
+
+  /**
+   * RESTORE: what was not put back, and why; whoever holds it goes on holding. The first 200.
+   *
+   * @generated from field: repeated sluice.v1.RecoverResponse.HeldRule left = 5;
+   */
+  left: RecoverResponse_HeldRule[];
+
+  /**
+   * What hosts held otherwise than it is stored, where it stays as it is. The first 200.
+   *
+   * @generated from field: repeated sluice.v1.RecoverResponse.HeldRule overruled = 6;
+   */
+  overruled: RecoverResponse_HeldRule[];
+
+  /**
+   * Hosts that hold rules and could not be asked, or did not do it: they go on holding.
+   *
+   * @generated from field: repeated sluice.v1.RecoverResponse.UnheardHost unheard = 7;
+   */
+  unheard: RecoverResponse_UnheardHost[];
 };
 
 /**
@@ -358,18 +400,25 @@ export type RecoverResponse_HeldByHost = Message<"sluice.v1.RecoverResponse.Held
   host: string;
 
   /**
-   * How many rules.
+   * How many rules that are not stored.
    *
    * @generated from field: uint32 rules = 2;
    */
   rules: number;
 
   /**
-   * The names of the first of them.
+   * The names of the first of them: up to 2,000 for all hosts together, and 5 for each at least.
    *
    * @generated from field: repeated string names = 3;
    */
   names: string[];
+
+  /**
+   * How many of them it goes on holding.
+   *
+   * @generated from field: uint32 left = 4;
+   */
+  left: number;
 };
 
 /**
@@ -378,6 +427,76 @@ export type RecoverResponse_HeldByHost = Message<"sluice.v1.RecoverResponse.Held
  */
 export const RecoverResponse_HeldByHostSchema: GenMessage<RecoverResponse_HeldByHost> = /*@__PURE__*/
   messageDesc(file_sluice_v1_cluster, 7, 0);
+
+/**
+ * One rule as some hosts held it.
+ *
+ * @generated from message sluice.v1.RecoverResponse.HeldRule
+ */
+export type RecoverResponse_HeldRule = Message<"sluice.v1.RecoverResponse.HeldRule"> & {
+  /**
+   * Name of the rule.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Those hosts, the first 8.
+   *
+   * @generated from field: repeated string hosts = 2;
+   */
+  hosts: string[];
+
+  /**
+   * What is in its way, or how it differs from what is stored.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message sluice.v1.RecoverResponse.HeldRule.
+ * Use `create(RecoverResponse_HeldRuleSchema)` to create a new message.
+ */
+export const RecoverResponse_HeldRuleSchema: GenMessage<RecoverResponse_HeldRule> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_cluster, 7, 1);
+
+/**
+ * A host of which only its record says that it holds rules.
+ *
+ * @generated from message sluice.v1.RecoverResponse.UnheardHost
+ */
+export type RecoverResponse_UnheardHost = Message<"sluice.v1.RecoverResponse.UnheardHost"> & {
+  /**
+   * Host id.
+   *
+   * @generated from field: string host = 1;
+   */
+  host: string;
+
+  /**
+   * What came instead of an answer.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * It is gone, or was stopped, and was not asked.
+   *
+   * @generated from field: bool away = 3;
+   */
+  away: boolean;
+};
+
+/**
+ * Describes the message sluice.v1.RecoverResponse.UnheardHost.
+ * Use `create(RecoverResponse_UnheardHostSchema)` to create a new message.
+ */
+export const RecoverResponse_UnheardHostSchema: GenMessage<RecoverResponse_UnheardHost> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_cluster, 7, 2);
 
 /**
  * The cluster as a whole; answered by control-api.
