@@ -38,6 +38,23 @@ test("a ratio to the peer's is met or not, and says what bounded it", () => {
 	}
 });
 
+test("what was lost, and what the hypervisor took, stands beside the figure", () => {
+	const of = {
+		case: "latency",
+		variant: "5 k/s",
+		wire: "individual packets",
+		skipped: undefined,
+		samples: [],
+	};
+	const figures = { p50: 10, p99: 20, lostPercent: 0.02, stolenPercent: 0.4 };
+	const rows: Row[] = [
+		{ ...of, peer: "sluice", figures },
+		{ ...of, peer: "socat", figures: { ...figures, lostPercent: 0, stolenPercent: 1.25 } },
+	];
+	const note = "sluice lost 0.02 %; 1.25 % of the machine was stolen from socat";
+	expect(verdicts(rows)).toMatchObject([{ note }, { note }]);
+});
+
 test("without the peer's figure there is no verdict but the reason", () => {
 	const sluice = row("sluice", { packetsInPps: 450_000, boundBy: "relay" });
 	for (const [others, note] of [

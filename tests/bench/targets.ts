@@ -160,15 +160,23 @@ function figureAt(place: Place, rows: readonly Row[]): number | string {
 	return typeof figure === "number" ? figure : `${place.peer}: ${figure ?? "no figure"}`;
 }
 
-/** A search that ended at another limit than the relay's says "at least so much"; loss makes CPU no fair figure. */
-function noteOf(place: Place, rows: readonly Row[]): string | undefined {
-	const figures = rowOf(place, rows)?.figures;
-	const boundBy = figures?.["boundBy"];
-	if (typeof boundBy === "string" && boundBy !== "relay") return `${place.peer} was bound by the ${boundBy}`;
-	const lostPercent = figures?.["lostPercent"];
+/** Less than this of a trial moves no percentile that has a target. */
+const STOLEN_PERCENT_MIN = 0.5;
+
+/**
+ * A search that ended at another limit than the relay's says "at least so much"; loss makes CPU no fair figure; and who
+ * shares the machine makes tails.
+ */
+function notesOf(place: Place, rows: readonly Row[]): string[] {
+	const { boundBy, lostPercent, stolenPercent } = rowOf(place, rows)?.figures ?? {};
+	const notes: string[] = [];
+	if (typeof boundBy === "string" && boundBy !== "relay")
+		notes.push(`${place.peer} was bound by the ${boundBy}`);
 	if (typeof lostPercent === "number" && lostPercent >= 0.01)
-		return `${place.peer} lost ${describeFigure(lostPercent)} %`;
-	return undefined;
+		notes.push(`${place.peer} lost ${describeFigure(lostPercent)} %`);
+	if (typeof stolenPercent === "number" && stolenPercent >= STOLEN_PERCENT_MIN)
+		notes.push(`${describeFigure(stolenPercent)} % of the machine was stolen from ${place.peer}`);
+	return notes;
 }
 
 function judge(target: Target, rows: readonly Row[]): Verdict {
@@ -182,7 +190,7 @@ function judge(target: Target, rows: readonly Row[]): Verdict {
 	if (other === 0) return none("nothing to compare with: the other's is 0");
 	const figure = own / other;
 	const met = "atMost" in limit ? figure <= limit.atMost : figure >= limit.atLeast;
-	const notes = [of, ...(by === undefined ? [] : [by])].flatMap((place) => noteOf(place, rows) ?? []);
+	const notes = [of, ...(by === undefined ? [] : [by])].flatMap((place) => notesOf(place, rows));
 	return { ...common, figure, met, note: notes.length > 0 ? notes.join("; ") : null };
 }
 

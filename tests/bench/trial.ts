@@ -6,6 +6,7 @@ import { type Load, perStream } from "./load.ts";
 import type { Network } from "./network.ts";
 import { IN, OUT, type Running, type Task } from "./peers/peer.ts";
 import { spent, threadTimes } from "./schedstat.ts";
+import { cpuTimes, stolenPercent } from "./stolen.ts";
 
 export interface Trial extends Load {
 	readonly sentPackets: number;
@@ -33,6 +34,8 @@ export interface Trial extends Load {
 	readonly threadsEnded: number;
 	/** From the generator's end until the last datagram left: what was still queued in the relay. */
 	readonly drainMs: number;
+	/** What the hypervisor took of the machine meanwhile. */
+	readonly stolenPercent: number;
 }
 
 function sink({ arrivesAt = OUT }: Pick<Running, "arrivesAt">): string {
@@ -120,6 +123,7 @@ export async function tryLoad(
 	const left = () => leftDatagrams(network, pids, load.sizeBytes);
 	const leftBefore = left() ?? 0;
 	const before = threadTimes(pids);
+	const cpusBefore = cpuTimes();
 	const beganAt = Bun.nanoseconds();
 	const sent = await gen(network.src, {
 		...{ to: GENERATOR, rate, count, size: load.sizeBytes, burst: load.burst },
@@ -129,6 +133,7 @@ export async function tryLoad(
 	const { leftPackets, drainMs } = await drained(left, leftBefore, expectedPackets);
 	const { cpuNs, threadsEnded } = spent(before, threadTimes(pids));
 	const wallNs = Bun.nanoseconds() - beganAt;
+	const stolen = stolenPercent(cpusBefore, cpuTimes());
 	const late = Bun.sleep(NOTHING_CAME_MS).then(() => undefined);
 	const report = (await Promise.race([receiver.report(), late])) ?? (await receiver.stop());
 	const receivedPackets = report.receivedPackets - report.duplicatedPackets;
@@ -150,6 +155,7 @@ export async function tryLoad(
 		latencyMicroseconds: report.latencyMicroseconds,
 		...{ cpuNs, wallNs, threadsEnded, drainMs },
 		cpuNsPerPacket: out > 0 ? cpuNs / out : 0,
+		stolenPercent: stolen,
 	};
 }
 

@@ -10,6 +10,7 @@ export const CPU_COLUMNS: readonly Column[] = [
 	{ key: "offeredPps", heading: "OFFERED/s" },
 	{ key: "lostPercent", heading: "LOST %", decimals: 2 },
 	{ key: "p99", heading: "P99 µs" },
+	{ key: "stolenPercent", heading: "STOLEN %", decimals: 1 },
 ];
 
 /** Medians over several trials of one load. */
@@ -23,12 +24,14 @@ export async function cpuPerPacket(
 	const offered: number[] = [];
 	const lost: number[] = [];
 	const p99: number[] = [];
+	const stolen: number[] = [];
 	for (let run = 0; run < effort.runs; run++) {
 		const trial = await lane.trial({ ...load, seconds: effort.seconds, sinkYields: true });
 		cpu.push(trial.cpuNsPerPacket / 1_000);
 		cores.push(trial.cpuNs / trial.wallNs);
 		offered.push(trial.offeredPps);
 		lost.push((100 * trial.lostPackets) / trial.expectedPackets);
+		stolen.push(trial.stolenPercent);
 		if (trial.latencyMicroseconds !== null) p99.push(trial.latencyMicroseconds.p99);
 	}
 	return {
@@ -36,6 +39,7 @@ export async function cpuPerPacket(
 		relayCores: median(cores),
 		offeredPps: median(offered),
 		lostPercent: median(lost),
+		stolenPercent: median(stolen),
 		...(p99.length > 0 ? { p99: median(p99) } : {}),
 	};
 }

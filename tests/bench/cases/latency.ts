@@ -8,6 +8,7 @@ export const LATENCY_COLUMNS: readonly Column[] = [
 	{ key: "p99", heading: "P99 µs", decimals: 1 },
 	{ key: "p999", heading: "P99.9 µs", decimals: 1 },
 	{ key: "lostPercent", heading: "LOST %", decimals: 2 },
+	{ key: "stolenPercent", heading: "STOLEN %", decimals: 1 },
 ];
 
 /** Medians of the percentiles of several trials. */
@@ -19,9 +20,11 @@ export async function latency(
 ): Promise<Figures> {
 	const found = { p50: [] as number[], p99: [] as number[], p999: [] as number[] };
 	const lost: number[] = [];
+	const stolen: number[] = [];
 	for (let run = 0; run < effort.runs; run++) {
 		const trial = await lane.trial({ ratePps, sizeBytes, burst: 1, seconds: effort.seconds });
 		lost.push((100 * trial.lostPackets) / trial.expectedPackets);
+		stolen.push(trial.stolenPercent);
 		const { latencyMicroseconds: measured } = trial;
 		if (measured === null) continue;
 		found.p50.push(measured.p50);
@@ -34,5 +37,6 @@ export async function latency(
 		p99: median(found.p99),
 		p999: median(found.p999),
 		lostPercent: median(lost),
+		stolenPercent: median(stolen),
 	};
 }

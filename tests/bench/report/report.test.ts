@@ -18,7 +18,8 @@ function row(peer: string, p99: number | undefined): Row {
 	return {
 		...{ case: "latency", variant: "5 k/s", wire: "individual packets", peer, samples: [] },
 		skipped: p99 === undefined ? "it is not installed" : undefined,
-		figures: p99 === undefined ? {} : { p50: p99 / 2, p99, p999: 2 * p99, lostPercent: 0 },
+		figures:
+			p99 === undefined ? {} : { p50: p99 / 2, p99, p999: 2 * p99, lostPercent: 0, stolenPercent: 0.5 },
 	};
 }
 
@@ -29,9 +30,9 @@ test("a table says what was on the wire, each peer's figures, and their multiple
 		expect.stringMatching(/^On the wire: one stream of 1400-byte payloads, .*\.$/),
 	]);
 	expect(table.slice(2).map((line) => line.split(/ {2,}/))).toEqual([
-		["VARIANT", "PEER", "P50 µs", "P99 µs", "P99.9 µs", "LOST %", "p99, µs × socat's"],
-		["5 k/s", "sluice", "15.0", "30.0", "60.0", "0.00", "0.75"],
-		["", "socat", "20.0", "40.0", "80.0", "0.00", "1.00"],
+		["VARIANT", "PEER", "P50 µs", "P99 µs", "P99.9 µs", "LOST %", "STOLEN %", "p99, µs × socat's"],
+		["5 k/s", "sluice", "15.0", "30.0", "60.0", "0.00", "0.5", "0.75"],
+		["", "socat", "20.0", "40.0", "80.0", "0.00", "0.5", "1.00"],
 		[""],
 	]);
 });
@@ -40,8 +41,8 @@ test("without socat there are no multiples, and a peer that is not there says so
 	const rows = [row("sluice", 30), row("socat", undefined), { ...row("sluice", 1), case: "cpu" }];
 	const table = caseTable(caseOf("latency"), rows, colors).split("\n");
 	expect(table).toHaveLength(6);
-	expect(table[2]).toEndWith("LOST %");
-	expect(table[4]).toMatch(/ socat +– +– +– +– {2}skipped: it is not installed$/);
+	expect(table[2]).toEndWith("STOLEN %");
+	expect(table[4]).toMatch(/ socat +– +– +– +– +– {2}skipped: it is not installed$/);
 });
 
 test("a plot has a bar for each peer that has a figure", () => {
