@@ -103,8 +103,6 @@ export async function serve(nc: NatsConnection, options: ServiceOptions): Promis
 		version: options.version,
 		description: options.description ?? "",
 		queue: options.name,
-		// Part of an identity, though there is nothing to say: the `nats` tool has refused services without (ADR 0103).
-		metadata: {},
 		statsHandler: async (served: Endpoint) => desk.figures(served.subject),
 	});
 	for (const served of options.endpoints) {
