@@ -42,4 +42,6 @@ RUN groupadd --gid 65520 sluice \
 	&& mkdir -p /var/lib/sluice /run/sluice
 COPY --from=build /stage /opt/sluice
 COPY scripts/container /usr/local/bin
+# Nobody's, who may do nothing: compose.yaml gives each service its own, and says of three that they are root.
+USER sluice-worker
 ENTRYPOINT ["entry"]

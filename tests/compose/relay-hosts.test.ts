@@ -12,12 +12,14 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { Certificates } from "@sluice/lib/testing/certificates";
+import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
 import { until } from "../netns/lab/commands.ts";
 import { UNROUTABLE_SOURCE } from "../netns/lab/topology.ts";
 import { faults, gen, NO_FAULTS, recv } from "../netns/lab/traffic.ts";
 import { Deployment } from "./lab/deployment.ts";
 import { Engine, importStandIns, whyNoEngine } from "./lab/engine.ts";
 import { RelayHosts } from "./lab/hosts.ts";
+import { inspected } from "./lab/inspected.ts";
 import { commandOf, processesIn, processIds, rightsOf } from "./lab/processes.ts";
 
 const reason = await whyNoEngine();
@@ -48,6 +50,12 @@ function blocksOf(heading: string): string[] {
 	const guide = readFileSync(`${import.meta.dir}/../../docs/deployment.md`, "utf8");
 	const section = guide.split(/^##+ /m).find((text) => text.startsWith(`${heading}\n`)) ?? "";
 	return Array.from(section.matchAll(/^```sh\n(.*?)^```$/gms), ([, block]) => block ?? "");
+}
+
+/** The relay's container. */
+async function relayId(): Promise<string> {
+	const [id = ""] = (await host.compose("ps", "--all", "--quiet", "relay")).trim().split("\n");
+	return id;
 }
 
 describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
@@ -123,6 +131,45 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 			expect(rightsOf(worker)).toEqual({ uid: "65524", bounding: "0000000000000000", newPrivileges: "no" });
 	});
 
+	test("each has limits, rotates its log, cannot write to its image, and starts when what it needs is well", async () => {
+		const all = await inspected(host);
+		const init = all.get("init");
+		const done = { init: "service_completed_successfully" };
+		for (const [service, { startedMs, finishedMs, ...given }] of all) {
+			const common = {
+				...{ readOnly: true, network: "host", dropped: ["ALL"], security: ["no-new-privileges:true"] },
+				log: { Type: "local", Config: { "max-size": "10m", "max-file": "5" } },
+				...{ restart: "always", graceSeconds: 10, limited: true, checked: true, added: [] },
+				after: { ...done, nats: "service_healthy" },
+			};
+			const special: Record<string, object> = {
+				init: { restart: "no", checked: false, after: {}, added: ["chown", "dac_override", "fowner"] },
+				nats: { after: done },
+				relay: { added: SUPERVISOR_CAPABILITIES.toSorted() },
+			};
+			expect({ service, ...given }).toEqual({ service, ...common, ...special[service] });
+			if (service !== "init") expect(startedMs).toBeGreaterThanOrEqual(init?.finishedMs ?? 0);
+		}
+		expect(init?.finishedMs).toBeGreaterThan(init?.startedMs ?? 0);
+	});
+
+	test("the image has no compiler, is nobody's by itself, and adds little to Debian's", async () => {
+		const tools = "cc gcc g++ clang as ld make cargo go";
+		const look = `for tool in ${tools}; do ! command -v $tool || exit 1; done; id -un; cat /proc/self/status`;
+		const run = ["run", "--rm", "--network", "none", "--entrypoint", "sh", "sluice:0.1.0", "-c", look];
+		const said = await engine.docker(...run);
+		expect(said).toStartWith("sluice-worker\n");
+		expect(said).toMatch(/^CapEff:\s+0+$/m);
+		const size = async (image: string) =>
+			Number(await engine.docker("image", "inspect", "--format", "{{.Size}}", image));
+		const base = /^ARG DEBIAN_IMAGE=(\S+)$/m.exec(
+			readFileSync(`${import.meta.dir}/../../Dockerfile`, "utf8"),
+		);
+		const added = (await size("sluice:0.1.0")) - (await size(base?.[1] ?? ""));
+		console.log(`measured: the image adds ${Math.round(added / 1e6)} MB to Debian's`);
+		expect(added).toBeLessThan(150e6);
+	});
+
 	test("no key stands in an argument, an environment or a log", async () => {
 		const seeds = await host.compose(
 			"exec",
@@ -130,10 +177,13 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 			"relay",
 			"sh",
 			"-c",
-			"cat /var/lib/sluice/credentials/*.json",
+			"cat /var/lib/sluice/credentials/*.json /var/lib/sluice/http-token",
 		);
 		const known = [...seeds.matchAll(/SU[A-Z2-7]{50,}/g)].map(([seed]) => seed);
 		expect(known.length).toBeGreaterThanOrEqual(6);
+		const token = seeds.trim().split("\n").at(-1)?.split("}").at(-1) ?? "";
+		expect(token.length).toBeGreaterThanOrEqual(32);
+		known.push(token);
 		const said = [await host.compose("logs"), await host.compose("config")];
 		for (const { ID } of await host.containers()) said.push(await engine.docker("inspect", ID));
 		for (const service of SERVICES) {
@@ -179,6 +229,28 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 			await host.active("video");
 		},
 	);
+
+	test("what hangs is unhealthy until it goes on, and costs no datagram", async () => {
+		const hanging = ["nats", "control-api", "stats-aggregator", "credentials"];
+		const pids = await Promise.all(hanging.map((service) => host.pidOf(service)));
+		await lab.flowThrough(host, async () => {
+			for (const pid of pids) process.kill(pid, "SIGSTOP");
+			// Three checks, ten seconds apart.
+			await until(
+				"they are unhealthy",
+				async () => {
+					const states = (await host.containers()).filter(({ Service }) => hanging.includes(Service));
+					return states.every(({ Health }) => Health === "unhealthy") || undefined;
+				},
+				90_000,
+				500,
+			).finally(() => {
+				for (const pid of pids) process.kill(pid, "SIGCONT");
+			});
+			await host.healthy();
+		});
+		await host.active("video");
+	});
 
 	test("after a restart of the relay the rule flows without being asked", async () => {
 		await host.compose("restart", "relay");
@@ -236,7 +308,7 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 	test("a relay that ran out of memory comes back when there is some", async () => {
 		const short = new Deployment(engine, { ...host.settings, SLUICE_RELAY_MEMORY: "32m" });
 		await short.compose("up", "--detach", "--no-build", "--no-deps", "relay");
-		const [id = ""] = (await host.compose("ps", "--all", "--quiet", "relay")).trim().split("\n");
+		const id = await relayId();
 		await until("the kernel ends something of it", async () => {
 			const state = await engine.docker("inspect", "--format", "{{.State.OOMKilled}} {{.RestartCount}}", id);
 			return state.startsWith("true") || Number(state.split(" ")[1]) > 0 || undefined;
@@ -248,30 +320,31 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 		await host.active("video");
 	});
 
-	test("settings and files that cannot be are one line that says what to do", async () => {
-		const wrong = await host.try("run", "--rm", "--no-deps", "--env", "SLUICE_WORKERS=99", "relay");
-		expect(wrong.code).toBe(1);
-		expect(wrong.stderr).toContain("sluice: SLUICE_WORKERS 99: expected auto, or 1 to 64\n");
-		mkdirSync(`${folder}/bare`);
-		const bare = new Deployment(engine, { ...host.settings, SLUICE_NATS_TLS: `${folder}/bare` });
-		expect((await bare.try("run", "--rm", "--no-deps", "init")).stderr).toContain(
-			`sluice: SLUICE_NATS_TLS ${folder}/bare/cert.pem cannot be read (`,
-		);
-		const joining = (file: string) =>
-			new Deployment(engine, { SLUICE_HOST_ID: "relay-b", SLUICE_HOST_FILE: file }, "compose.relay.yaml");
-		const missing = await joining(`${folder}/none.json`).try("up", "--detach", "--no-build");
-		expect(missing.code).not.toBe(0);
-		expect(missing.stderr).toContain(`${folder}/none.json`);
-		writeFileSync(`${folder}/empty.json`, "{}", { mode: 0o600 });
-		const empty = joining(`${folder}/empty.json`);
-		expect((await empty.try("up", "--detach", "--no-build")).code).not.toBe(0);
-		expect(await empty.compose("logs", "--no-log-prefix", "init")).toContain(
-			"sluice: credentials /run/secrets/host are not those of a host: --credentials needs the file that sluice credentials host relay-b made, no other\n",
-		);
-		await empty.compose("down", "--volumes");
-	});
+	test("settings and files that cannot be are one line that says what to do, and cost no datagram", () =>
+		lab.flowThrough(host, async () => {
+			const wrong = await host.try("run", "--rm", "--no-deps", "--env", "SLUICE_WORKERS=99", "relay");
+			expect(wrong.code).toBe(1);
+			expect(wrong.stderr).toContain("sluice: SLUICE_WORKERS 99: expected auto, or 1 to 64\n");
+			mkdirSync(`${folder}/bare`);
+			const bare = new Deployment(engine, { ...host.settings, SLUICE_NATS_TLS: `${folder}/bare` });
+			expect((await bare.try("run", "--rm", "--no-deps", "init")).stderr).toContain(
+				`sluice: SLUICE_NATS_TLS ${folder}/bare/cert.pem cannot be read (`,
+			);
+			const joining = (file: string) =>
+				new Deployment(engine, { SLUICE_HOST_ID: "relay-b", SLUICE_HOST_FILE: file }, "compose.relay.yaml");
+			const missing = await joining(`${folder}/none.json`).try("up", "--detach", "--no-build");
+			expect(missing.code).not.toBe(0);
+			expect(missing.stderr).toContain(`${folder}/none.json`);
+			writeFileSync(`${folder}/empty.json`, "{}", { mode: 0o600 });
+			const empty = joining(`${folder}/empty.json`);
+			expect((await empty.try("up", "--detach", "--no-build")).code).not.toBe(0);
+			expect(await empty.compose("logs", "--no-log-prefix", "init")).toContain(
+				"sluice: credentials /run/secrets/host are not those of a host: --credentials needs the file that sluice credentials host relay-b made, no other\n",
+			);
+			await empty.compose("down", "--volumes");
+		}));
 
-	test("the guide's commands from the host, of an upgrade, and of a backup work as they stand there", async () => {
+	test("the guide's commands from the host, of a backup, and of an upgrade work as they stand there", async () => {
 		const [fromHost = ""] = blocksOf("From the host");
 		const listed = await engine.shell(lab.a, folder, fromHost.replaceAll("sudo ", ""));
 		expect(listed).toContain("ACTIVE on relay-a");
@@ -289,6 +362,17 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 		expect(rules).toHaveLength(1);
 		expect(JSON.stringify(before)).toContain(rules[0].uid);
 		await lab.flows();
+		// Another image of that name, as `build` makes it of another commit.
+		const change = "printf 'FROM sluice:0.1.0\\nLABEL changed=yes\\n' | docker build --tag sluice:0.1.0 -";
+		await engine.shell(lab.a, folder, change);
+		const [upgrade = ""] = blocksOf("Upgrade");
+		expect(upgrade).toBe("git pull\ndocker compose build\ndocker compose up -d\n");
+		await run("docker compose up -d");
+		await lab.flowsAgain();
+		await host.healthy();
+		await host.active("video");
+		const changed = await engine.docker("inspect", "--format", "{{.Config.Labels.changed}}", await relayId());
+		expect(changed).toBe("yes\n");
 	});
 
 	test("with TLS a second host joins with one file, and a stream goes through both", async () => {
@@ -347,8 +431,25 @@ describe.skipIf(reason !== undefined)("relay hosts with compose", () => {
 
 	test("down ends all within the grace period, and leaves no process, interface or namespace", async () => {
 		const namespaces = readdirSync("/run/netns").sort();
-		await host.compose("down", "--timeout", "10");
+		const since = Date.now() / 1_000;
+		await host.compose("down");
 		expect(await host.containers()).toEqual([]);
+		const ended = await engine.docker(
+			...["events", "--since", `${since}`, "--until", `${Date.now() / 1_000}`, "--filter", "event=die"],
+			...[
+				"--format",
+				'{{index .Actor.Attributes "com.docker.compose.service"}} {{.Actor.Attributes.exitCode}}',
+			],
+		);
+		// Who is not ended by its signal in time ends with 137.
+		const codes = new Map(
+			ended
+				.trim()
+				.split("\n")
+				.map((line) => line.split(" ") as [string, string]),
+		);
+		expect([...codes.keys()].sort()).toEqual(SERVICES);
+		expect([...codes].filter(([, code]) => code === "137")).toEqual([]);
 		const left = (await processesIn(lab.a.name)).filter((name) => !["dockerd", "containerd"].includes(name));
 		expect(left).toEqual([]);
 		expect(await lab.links()).toBe(links);
