@@ -1,6 +1,6 @@
 /*
- * The pipe that the supervisor reads events from. The thread of events.c opens it, waits where
- * it is full, and closes it; others only try. One for each process.
+ * The pipe that the supervisor reads events from. The thread of events.c waits where it is full,
+ * others only try; it is closed when all of them have ended. One for each process.
  */
 #ifndef SLUICE_EVENT_PIPE_H
 #define SLUICE_EVENT_PIPE_H

@@ -273,8 +273,6 @@ static void *run(void *unused)
 			going_on = handle(ready[i].data.u64);
 	}
 	connections_remove_all();
-	/* The reader sees the end. */
-	event_pipe_close();
 	return NULL;
 }
 
