@@ -549,7 +549,7 @@ enum sluice_message_kind {
 	SLUICE_MESSAGE_ADD_EGRESS = 4,    /* fd: socket; struct sluice_egress_slot */
 	SLUICE_MESSAGE_REMOVE_EGRESS = 5, /* struct sluice_egress_slot */
 	SLUICE_MESSAGE_INSTALL_TABLE = 6, /* fd: table. ACK means: at a batch boundary, in force. */
-	SLUICE_MESSAGE_NOTE = 7, /* opaque bytes for the worker's own process (log levels) */
+	SLUICE_MESSAGE_NOTE = 7, /* 1 byte or more, opaque, for the worker's process (log levels) */
 	SLUICE_MESSAGE_STOP = 8  /* finish the batch, ACK, end the thread */
 };
 

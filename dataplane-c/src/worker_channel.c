@@ -24,7 +24,7 @@ static const struct shape shapes[] = {
 					   sizeof(struct sluice_egress_slot), 0 },
 	[SLUICE_MESSAGE_INSTALL_TABLE] = { sizeof(struct sluice_message),
 					   sizeof(struct sluice_message), 1 },
-	[SLUICE_MESSAGE_NOTE] = { sizeof(struct sluice_message), SLUICE_MAX_MESSAGE_BYTES, 0 },
+	[SLUICE_MESSAGE_NOTE] = { sizeof(struct sluice_message) + 1, SLUICE_MAX_MESSAGE_BYTES, 0 },
 	[SLUICE_MESSAGE_STOP] = { sizeof(struct sluice_message), sizeof(struct sluice_message), 0 },
 };
 

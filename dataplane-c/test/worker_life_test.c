@@ -46,6 +46,8 @@ static void notes_reach_the_workers_process(void)
 	} note = { { .kind = SLUICE_MESSAGE_NOTE }, "levels" };
 	char taken[64] = { 0 };
 
+	/* One without a byte would pass for none, and hide what comes after it. */
+	EXPECT_EQUAL(rig_command(&rig, &note, sizeof(note.message), NULL, 0), -EBADMSG);
 	EXPECT_EQUAL(sluice_worker_take_note(rig.worker, taken, sizeof(taken)), 0);
 	EXPECT_EQUAL(rig_command(&rig, &note, sizeof(note), NULL, 0), 0);
 	EXPECT_EQUAL(sluice_worker_take_note(rig.worker, taken, sizeof(taken)), 8);
