@@ -19,13 +19,14 @@
 #define FRAME_AT    80u /* in the slot */
 #define FRAMES      3u
 
-static const struct sluice_ring geometry = { .frame_bytes = 256,
-					     .block_bytes = 4096,
+/* A block is whole pages of any kernel. */
+static const struct sluice_ring geometry = { .frame_bytes = 4096,
+					     .block_bytes = 65536,
 					     .block_count = 1,
 					     .frame_count = 16,
 					     .vnet_header = 1 };
 
-static uint8_t slots[4096] __attribute__((aligned(16)));
+static uint8_t slots[65536] __attribute__((aligned(16)));
 static struct shard_state *state;
 static int queue[2];
 
