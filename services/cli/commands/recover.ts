@@ -1,3 +1,5 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { SluiceError } from "@sluice/lib/errors";
 import { toJsonText } from "@sluice/lib/json";
 import { isUnanswered, isUnheard } from "@sluice/lib/rule-status";
 import {
@@ -35,13 +37,7 @@ export async function recover(context: Context, how: How, options: RecoverOption
 	const { dryRun = false, without = [] } = options;
 	await withCluster(context, async (cluster) => {
 		const action = how === "restore" ? Action.RESTORE : Action.ACCEPT;
-		const request = { action, dryRun, without };
-		const answer = await cluster.request(
-			requests.clusterRecover,
-			RecoverRequestSchema,
-			RecoverResponseSchema,
-			request,
-		);
+		const answer = await request(cluster, how, { action, dryRun, without });
 		for (const line of remarks(how, answer)) terminal.note(`sluice: ${line}`);
 		await terminal.write(
 			flags.json
@@ -56,6 +52,24 @@ export async function recover(context: Context, how: How, options: RecoverOption
 		}
 		requireAll(answer);
 	});
+}
+
+/** Of thousands of rules it takes more than --timeout usually allows, and goes on. */
+async function request(
+	cluster: Cluster,
+	how: How,
+	message: MessageInitShape<typeof RecoverRequestSchema> & { readonly dryRun: boolean },
+): Promise<RecoverResponse> {
+	const goesOn = message.dryRun ? "" : ", which may go on all the same";
+	const subject = requests.clusterRecover;
+	const ask = () => cluster.request(subject, RecoverRequestSchema, RecoverResponseSchema, message);
+	try {
+		return await cluster.edit(ask, `the ${how}${goesOn}: look with sluice host list, then run it again`);
+	} catch (error) {
+		if (!(error instanceof SluiceError && error.code === "timeout")) throw error;
+		const remedy = "look with sluice host list, or run it again with a longer --timeout";
+		throw new SluiceError("timeout", `no answer yet to the ${how}${goesOn}: ${remedy}`, { cause: error });
+	}
 }
 
 function remarks(how: How, { held, overruled, left, unheard }: RecoverResponse): string[] {
