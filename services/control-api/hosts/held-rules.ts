@@ -101,6 +101,11 @@ export class HeldRules {
 				else if (another !== undefined) left.push({ version, reason: disagreement(version, sound) });
 			}
 		}
+		for (const [name, other] of twins(book, candidates)) {
+			const version = candidates.get(name);
+			if (version !== undefined) left.push({ version, reason: `it has the uid of rule ${other}` });
+			candidates.delete(name);
+		}
 		const obstacles = book.obstacles(Array.from(candidates.values(), ({ rule }) => rule));
 		for (const [name, { other, text }] of obstacles) {
 			const version = candidates.get(name);
@@ -111,6 +116,27 @@ export class HeldRules {
 		const puts = [...candidates.values()].filter(({ name }) => !obstacles.has(name));
 		return { missing, puts, left: left.sort(byNameAndHost), overruled: overruled.sort(byNameAndHost) };
 	}
+}
+
+/** By name: another rule that has the same uid, by which hosts and figures tell rules apart. */
+function twins(
+	{ entries }: Pick<RuleBook, "entries">,
+	candidates: ReadonlyMap<string, HeldVersion>,
+): Map<string, string> {
+	const names = new Map<string, string[]>();
+	const note = (uid: string, name: string) => {
+		const known = names.get(uid);
+		if (known === undefined) names.set(uid, [name]);
+		else if (known.length === 1) known.push(name);
+	};
+	for (const [name, { value }] of entries) note(value.uid, name);
+	for (const [name, { uid }] of candidates) note(uid, name);
+	const found = new Map<string, string>();
+	for (const [name, { uid }] of candidates) {
+		const other = names.get(uid)?.find((each) => each !== name);
+		if (other !== undefined) found.set(name, other);
+	}
+	return found;
 }
 
 function isSound(version: HeldVersion): version is SoundVersion {
