@@ -145,6 +145,7 @@ test("what hosts hold is put back beside a key that never says what it holds, a 
 		if (name !== "video") expect([name, uid]).toEqual([name, uids.get(name) ?? ""]);
 		if (name !== "away") expect([name, hosts[0]?.state]).toEqual([name, "ACTIVE"]);
 	}
+	expect(b.log).toMatch(/"level":"warn"[^\n]*"rules":1,"names":\["video"\][^\n]*says otherwise of rules/);
 });
 
 test("accept is not kept by them either, says beforehand what is dropped, and whom it does not reach", async () => {

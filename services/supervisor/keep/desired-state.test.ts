@@ -9,14 +9,16 @@ import { CLUSTER_ID_METADATA } from "@sluice/proto/subjects";
 import { DesiredState } from "./desired-state.ts";
 
 const log = createLogger({ service: "supervisor", destination: { write: () => {} } }).facility("reconcile");
-const rule = create(StoredRuleSchema, {
-	uid: "00000000-0000-4000-8000-000000000001",
-	rule: {
-		name: "video",
-		input: { interface: "in0", group: "239.1.1.1", port: 5001 },
-		outputs: [{ interface: "out0", address: "239.2.1.1" }],
-	},
-});
+const video = (address: string) =>
+	create(StoredRuleSchema, {
+		uid: "00000000-0000-4000-8000-000000000001",
+		rule: {
+			name: "video",
+			input: { interface: "in0", group: "239.1.1.1", port: 5001 },
+			outputs: [{ interface: "out0", address }],
+		},
+	});
+const rule = video("239.2.1.1");
 
 /** A bucket that was created then, by one cluster and server. */
 class Bucket<Value> {
@@ -71,4 +73,26 @@ test("a host that was forgotten meanwhile is, and so are those of another cluste
 	const interfaces = [{ name: "in0" }];
 	back.with("relay-b", create(HostRecordSchema, { host: "relay-b", interfaces }));
 	expect(heldBy(back)).toBe(waits);
+});
+
+test("of another bucket with every name it says which rules it knew otherwise", () => {
+	const lines: string[] = [];
+	const destination = { write: (line: string) => void lines.push(line) };
+	const listening = createLogger({ service: "supervisor", destination }).facility("reconcile");
+	const known = { clusterId: "c1", created: "then", sequence: 1n };
+	const follow = (bucket: Bucket<StoredRule>) => {
+		const kept = create(KeptDesiredSchema, { ...known, rules: [{ stored: rule, revision: 1n }] });
+		const state = new DesiredState({ host: "relay-a", labels: {} }, kept, listening);
+		const hosts = new Bucket<HostRecord>("then", "c1");
+		state.attach({ rules: bucket, hosts, onLevels: () => {}, record: { touch: () => {} } } as never);
+		expect(state.holding).toBe("");
+	};
+	const other = video("239.2.1.9");
+	follow(new Bucket<StoredRule>("now", "c1").with("video", rule));
+	follow(new Bucket<StoredRule>("then", "c1").with("video", other));
+	expect(lines).toEqual([]);
+	follow(new Bucket<StoredRule>("now", "c1").with("video", other));
+	expect(lines).toEqual([
+		expect.stringMatching(/"rules":1,"names":\["video"\][^\n]*says otherwise of rules/),
+	]);
 });

@@ -1,10 +1,10 @@
-import { create } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import { SluiceError } from "@sluice/lib/errors";
 import type { SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import { type KeptDesired, KeptDesiredSchema } from "@sluice/proto/gen/cluster";
 import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
 import type { LogLevels } from "@sluice/proto/gen/log";
-import type { StoredRule } from "@sluice/proto/gen/rule";
+import { RuleSchema, type StoredRule } from "@sluice/proto/gen/rule";
 import { CLUSTER_ID_METADATA } from "@sluice/proto/subjects";
 import type { LiveCluster } from "../cluster-view.ts";
 import type { Logger } from "../logger.ts";
@@ -40,6 +40,8 @@ interface Known extends RulesSeen {
 }
 
 type Live = Pick<LiveCluster, "rules" | "hosts" | "onLevels"> & { readonly record: { touch(): void } };
+
+const NAMES_SAID = 5;
 
 /**
  * What this host shall do: what the cluster's bucket says, or what was last known while there
@@ -196,9 +198,23 @@ export class DesiredState implements ClusterView {
 		this.#holding = "";
 		const before = this.#known;
 		if (before?.created === now.created && before.sequence === now.sequence) return;
+		if (before !== undefined) this.#sayOtherwise(before, now);
 		this.#setKnown(now);
 		this.#takeHosts(live);
 		this.#onKept();
+	}
+
+	/** Nothing is held while every name is there; but what another bucket says of one may be older, or another host's. */
+	#sayOtherwise(before: Known, now: Known): void {
+		if (before.created === now.created && before.sequence <= now.sequence) return;
+		const names = [...now.names].flatMap(([name, { value }]) => {
+			const known = before.names.get(name)?.value.rule;
+			if (known === undefined || value.rule === undefined || equals(RuleSchema, known, value.rule)) return [];
+			return [name];
+		});
+		if (names.length === 0) return;
+		const fields = { rules: names.length, names: names.slice(0, NAMES_SAID) };
+		this.#log.warn(fields, "the bucket is another one, and says otherwise of rules that this host knew");
 	}
 
 	#setKnown(known: Known): void {
