@@ -124,8 +124,10 @@ static bool carry_out(struct sluice_worker *worker, int supervisor, uint64_t seq
 	HOLDS(recv(supervisor, &report, sizeof(report), MSG_DONTWAIT) < 0);
 	HOLDS(!worker->next_table.memory);
 	if (worker->table.memory) {
+		uint32_t deaf[ENGINE_MAX_SHARDS];
+
 		worker->engine->ops->work(worker->engine);
-		worker->engine->ops->sample(worker->engine);
+		HOLDS(worker->engine->ops->sample(worker->engine, deaf) <= ENGINE_MAX_SHARDS);
 	}
 	HOLDS(worker->engine->ops->waits(worker->engine, fds) <= ENGINE_MAX_SHARDS);
 	return true;
