@@ -176,6 +176,8 @@ test("a host that died is gone within 3 s, outlives nats-server in what others r
 	const gone = await watching.next("relay-c is gone", ({ subject }) => subject.includes(".relay-c."));
 	expect(performance.now() - diedMs).toBeLessThan(3_000 + TOLD_MS);
 	expect(gone.body).toMatchObject({ host: "relay-c", gone: true, stopped: false });
+	// Had it died with its last word, it would have been no later.
+	expect(Number(gone.body["lastSeenSeconds"]) * 1_000).toBeLessThan(3_000 + TOLD_MS);
 	watching.stop();
 	expect(await first.sluice("host", "list")).toMatch(/^relay-c .* gone, /m);
 	// Records are in its memory: nobody but the other hosts knows of relay-c after this.
