@@ -3,13 +3,20 @@
  * would send: one frame a line on stdin, in hexadecimal, from the Ethernet
  * header on. At RATE frames a second if it is given, else at once. Usage:
  * inject IFACE [RATE] < FRAMES. Needs CAP_NET_RAW.
+ *
+ * inject --tap IFACE < FRAMES makes the interface, which lasts as long as stdin, and
+ * hands over the frames as a virtual machine does: each begins with its virtio_net_hdr.
+ * Needs CAP_NET_ADMIN.
  */
 #include <ctype.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,6 +62,36 @@ static void wait_until_due(const struct timespec *start, long rate, long index)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
 }
 
+static int open_tap(const char *name)
+{
+	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	memcpy(request.ifr_name, name, strnlen(name, IF_NAMESIZE - 1));
+	if (fd >= 0 && ioctl(fd, TUNSETIFF, &request) == 0)
+		return fd;
+	perror("inject: tap");
+	return -1;
+}
+
+static int deliver_to_tap(const char *name)
+{
+	static char line[2 * FRAME_BYTES_MAX + 2];
+	static unsigned char frame[FRAME_BYTES_MAX];
+	int fd = open_tap(name);
+
+	while (fd >= 0 && fgets(line, sizeof line, stdin) != NULL) {
+		int bytes = decode(line, frame);
+
+		if (bytes < 0 || write(fd, frame, (size_t)bytes) != bytes) {
+			perror("inject: write to tap");
+			close(fd);
+			fd = -1;
+		}
+	}
+	return fd < 0;
+}
+
 int main(int argc, char **argv)
 {
 	static char line[2 * FRAME_BYTES_MAX + 2];
@@ -65,9 +102,12 @@ int main(int argc, char **argv)
 	long index = 0;
 	int fd;
 
+	if (argc == 3 && strcmp(argv[1], "--tap") == 0)
+		return deliver_to_tap(argv[2]);
 	to.sll_ifindex = argc == 2 || rate > 0 ? (int)if_nametoindex(argv[1]) : 0;
 	if (to.sll_ifindex == 0) {
-		fputs("usage: inject IFACE [RATE] < FRAMES\n", stderr);
+		fputs("usage: inject IFACE [RATE] < FRAMES | inject --tap IFACE < FRAMES\n",
+		      stderr);
 		return 2;
 	}
 	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
