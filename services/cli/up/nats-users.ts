@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync, unwatchFile, watchFile, writeSync } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, openSync, unwatchFile, watchFile, writeSync } from "node:fs";
 import { issuedUsers } from "../credentials/issued.ts";
 import type { Child } from "./child.ts";
 import type { DataDir } from "./data-dir.ts";
@@ -101,17 +101,31 @@ export function signalled(server: Pick<Child, "ready" | "signal">, confFd: numbe
 }
 
 /**
- * In place: the server has this very file open, and no path to another. One write and never an
- * empty file, which would let everybody in: a server that starts in that moment reads the old, the
- * new, or what it refuses and is started again.
+ * In place: the server has this very file open, and no path to another. Never an empty file, which would
+ * let everybody in: a server that starts in that moment reads the old, the new, or what it refuses and is
+ * started again.
+ * @throws when the disk does not take it; then what was there stays.
  */
 function rewrite(confFd: number, text: string): void {
 	const bytes = Buffer.from(text);
 	const fd = openSync(`/proc/self/fd/${confFd}`, "r+");
 	try {
-		writeSync(fd, bytes, 0, bytes.length, 0);
+		const sizeBefore = fstatSync(fd).size;
+		try {
+			// First what takes room.
+			writeWhole(fd, bytes, sizeBefore, bytes.length);
+		} catch (thrown) {
+			ftruncateSync(fd, sizeBefore);
+			throw thrown;
+		}
+		writeWhole(fd, bytes, 0, Math.min(sizeBefore, bytes.length));
 		ftruncateSync(fd, bytes.length);
 	} finally {
 		closeSync(fd);
 	}
+}
+
+/** A disk that is nearly full takes a part, and says so only of the rest. */
+function writeWhole(fd: number, bytes: Uint8Array, from: number, end: number): void {
+	for (let at = from; at < end; ) at += writeSync(fd, bytes, at, end - at, at);
 }
