@@ -30,6 +30,16 @@ describe("fold", () => {
 		expect(ruleStats(fold, video, T0 + 4000).receivedPackets).toBe(500n);
 	});
 
+	test("a publication that is read again much later is no other, and nobody's sign of life", () => {
+		const fold = emptyFold();
+		const rules = [{ uid: uid(1), received: 500n }];
+		foldReading(fold, { sequence: 4n, atMs: T0, rules: [{ uid: uid(1), received: 400n }] });
+		foldReading(fold, { sequence: 5n, atMs: T0 + 1000, rules });
+		// nats-server's clock is ahead of ours.
+		expect(foldReading(fold, { sequence: 5n, atMs: T0 + 1000, rules }, T0 + 9000)).toBe("stale");
+		expect(ruleStats(fold, video, T0 + 9000).hosts[0]).toMatchObject({ stale: true, ageSeconds: 8 });
+	});
+
 	test("a newer incarnation of a host replaces all its workers, an older one is ignored", () => {
 		const fold = emptyFold();
 		for (const worker of [0, 1]) {

@@ -142,11 +142,14 @@ function workerOf(host: HostFold, slot: number): WorkerFold {
 	return worker;
 }
 
-/** By our clock: a worker in foreign hands may have named a time that never comes. */
+/**
+ * By our clock: a worker in foreign hands may have named a time that never comes. The very publication that is known is
+ * read again from the stream after each loss of the connection, and not heard anew, whatever the server's clock says of it.
+ */
 function isStartedOver(latest: Sample | undefined, chunk: Chunk, heardAtMs: number): boolean {
 	return (
 		latest !== undefined &&
-		chunk.sequence <= latest.sequence &&
+		chunk.sequence < latest.sequence &&
 		heardAtMs >= latest.heardAtMs + STARTED_OVER_AFTER_MS
 	);
 }
