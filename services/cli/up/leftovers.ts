@@ -10,9 +10,18 @@ const LOOK_EACH_MS = 100;
 export function hasOpen(pid: number, path: string): boolean {
 	try {
 		const folder = `/proc/${pid}/fd`;
-		return readdirSync(folder).some((fd) => readlinkSync(`${folder}/${fd}`) === path);
+		return readdirSync(folder).some((fd) => targetOf(`${folder}/${fd}`) === path);
 	} catch {
 		return false;
+	}
+}
+
+/** Undefined: it was closed meanwhile, which says nothing of the others. */
+function targetOf(link: string): string | undefined {
+	try {
+		return readlinkSync(link);
+	} catch {
+		return undefined;
 	}
 }
 
