@@ -32,7 +32,7 @@ test("a record whose reasons fill more than a message is written with short ones
 		state: RuleStatus_State.FAILED,
 		reason: k === 0 ? "short" : `capture on r0: ${"not enough memory ".repeat(6)}`,
 	}));
-	const record = create(HostRecordSchema, { ...own, exceptions });
+	const record = create(HostRecordSchema, { ...own, atUnixMs: BigInt(Date.now()), exceptions });
 	const fail = (error: Error): never => {
 		throw error;
 	};
