@@ -153,8 +153,9 @@ enum sluice_worker_counter {
 	SLUICE_WORKER_BATCH_FRAMES = 8,       /* histogram: 1, 2, 3-4, 5-8, … */
 	SLUICE_WORKER_SEGMENTS_PER_SEND = 24, /* histogram in the same steps */
 	/*
-	 * CLOCK_MONOTONIC when the packet thread last began a round: each batch, and at
-	 * least each 100 ms when idle. One that stands still tells of a worker that hangs.
+	 * CLOCK_MONOTONIC when the packet thread last began a round: each batch, each 100 ms for
+	 * a second after the last one, each 400 ms from then on. One that stands still tells of a
+	 * worker that hangs.
 	 */
 	SLUICE_WORKER_HEARTBEAT_NS = 40,
 	/* No counter: the futex by which sluice_life_watch() sees its packet thread end. */
@@ -362,7 +363,7 @@ SLUICE_API void sluice_channel_disconnect(uint32_t connection);
  * connection.
  *
  * Looks come each 25 ms for a second after each packet, and while a heart (SLUICE_WORKER_HEARTBEAT_NS)
- * stands still; else each 125 ms. HANGS comes with each look that finds the worker hung.
+ * stands still; else each 500 ms. HANGS comes with each look that finds the worker hung.
  */
 SLUICE_API int sluice_life_watch(uint32_t connection, int counters_fd);
 

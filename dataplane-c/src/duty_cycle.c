@@ -18,6 +18,9 @@
 /* The kernel's shortest. */
 #define TIME_SLICE_NS          100000u
 #define WAIT_MS                100
+/* When nothing has come for IDLE_AFTER_NS: whoever looks at its heart expects no more then (life_watch.c). */
+#define WAIT_IDLE_MS           400
+#define IDLE_AFTER_NS          1000000000u
 /* While there is no channel: as often as a connection is tried. */
 #define WAIT_CUT_OFF_MS        10
 
@@ -29,7 +32,7 @@
 struct cycle {
 	struct sluice_worker *worker;
 	uint64_t now_ns;
-	uint64_t commands_ns, sample_ns;
+	uint64_t commands_ns, sample_ns, worked_ns;
 	uint32_t rounds;
 	uint32_t wait_count;
 	struct pollfd waits[WAIT_ENGINE + ENGINE_MAX_SHARDS];
@@ -92,7 +95,9 @@ static int wait_for_work(struct cycle *cycle)
 {
 	struct sluice_worker *worker = cycle->worker;
 	/* A table that waits for a snapshot to end is tried again soon. */
-	const int table_ms = worker->next_table.memory ? 1 : WAIT_MS;
+	const bool idles = cycle->now_ns - cycle->worked_ns > IDLE_AFTER_NS;
+	const int nothing_ms = idles ? WAIT_IDLE_MS : WAIT_MS;
+	const int table_ms = worker->next_table.memory ? 1 : nothing_ms;
 	const int sleep_ms = worker->channel >= 0 ? table_ms : WAIT_CUT_OFF_MS;
 	const uint32_t strategy = __atomic_load_n(&worker->idle_strategy, __ATOMIC_RELAXED);
 	const bool sleeps = strategy != SLUICE_IDLE_SPIN;
@@ -162,7 +167,11 @@ static int run(struct sluice_worker *worker)
 			counter_set(&worker->counters[SLUICE_WORKER_HEARTBEAT_NS], cycle.now_ns);
 		error = tend(&cycle);
 		cycle.rounds++;
-		if (!error && !worker->engine->ops->work(worker->engine))
+		if (error)
+			break;
+		if (worker->engine->ops->work(worker->engine))
+			cycle.worked_ns = cycle.now_ns;
+		else
 			error = wait_for_work(&cycle);
 	}
 	return error;

@@ -31,7 +31,7 @@
 /* While packets flow, and where a heart stands still. */
 #define CLOSE_LOOK_NS 25000000u
 /* Longer than between two beats of a worker that idles: each look finds another. */
-#define IDLE_LOOK_NS  125000000u
+#define IDLE_LOOK_NS  500000000u
 /* After the last packet. */
 #define CLOSE_LOOKS   40u
 

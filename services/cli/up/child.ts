@@ -22,6 +22,8 @@ export interface ChildSpec {
 	readonly lockFd?: number;
 	/** Become the descriptors from FIRST_GIVEN_FD on. */
 	readonly givenFds?: readonly number[];
+	/** Beside what each child has. */
+	readonly environment?: Readonly<Record<string, string>>;
 	/** See setTimerSlack(). */
 	readonly timerSlackNs?: number;
 	/** Turns a line that is no JSON into a record. */
@@ -91,13 +93,13 @@ export class Child {
 	}
 
 	start(): void {
-		const { argv, cwd, configLine, fd, lockFd, givenFds = [], timerSlackNs } = this.#spec;
+		const { argv, cwd, configLine, fd, lockFd, givenFds = [], environment, timerSlackNs } = this.#spec;
 		const startedAt = performance.now();
 		let child: Process;
 		try {
 			child = Bun.spawn([...argv], {
 				cwd,
-				env: { ...ENVIRONMENT, ...inheritedEnvironment() },
+				env: { ...ENVIRONMENT, ...inheritedEnvironment(), ...environment },
 				stdio: [
 					configLine === undefined ? "ignore" : "pipe",
 					"ignore",

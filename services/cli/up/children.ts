@@ -32,6 +32,9 @@ const COLD_START_MS = 1_000;
  */
 const NATS_TIMER_SLACK_NS = 1_000_000;
 
+/** With one processor to run on it need not wake a second thread to look whether there is work for it (docs/adr/0127). */
+const NATS_ENVIRONMENT = { GOMAXPROCS: "1" };
+
 /** @param confFd its configuration, opened by root. */
 export function natsServer(
 	hostId: string,
@@ -47,6 +50,7 @@ export function natsServer(
 		argv: launchArgv(account, [join(stageDir, "nats-server"), "-c", "/proc/self/fd/3"]),
 		cwd: natsDir,
 		fd: confFd,
+		environment: NATS_ENVIRONMENT,
 		timerSlackNs: NATS_TIMER_SLACK_NS,
 		neverHopeless: hasKeptRules,
 		readLine: (line, nowMs) => parseNatsLine(hostId, line, nowMs),
