@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { egressKey } from "./keys.ts";
-import { ip, link, rule, World } from "./testing/world.ts";
+import { ip, LIMITS, link, rule, World } from "./testing/world.ts";
 
 describe("adding and removing", () => {
 	test("a first rule opens what it needs in the order in which nothing is lost", () => {
@@ -184,6 +184,38 @@ describe("interfaces", () => {
 		expect(rules).toEqual([]);
 		world.elsewhere = [];
 		expect(world.settle().text).toEqual(["table "]);
+	});
+
+	test("a rule that moves away and back 10,000 times takes one row, also when it is another one each time", () => {
+		const world = new World();
+		for (let move = 0; move < 10_000; move += 1) {
+			const moving = rule("a", { out: [`r1:239.10.${move >> 8}.${move & 255}:6001`] });
+			const remade = rule("b", { uid: `uid-${move}`, group: "239.1.1.2" });
+			world.elsewhere = [];
+			world.settle(moving, remade);
+			world.elsewhere = [moving, remade];
+			world.settle();
+			expect(world.open.table?.rules.map(({ uid }) => uid)).toEqual(["uid-a", `uid-${move}`]);
+		}
+	});
+
+	test("rows of rules that moved away make room for those that are here, of rules and of outputs", () => {
+		const world = new World();
+		const some = (from: number, count: number) =>
+			Array.from({ length: count }, (_, k) => rule(`${from + k}`, { group: `239.1.0.${from + k}` }));
+		for (const limits of [
+			{ ...LIMITS, rules: 4 },
+			{ ...LIMITS, outputs: 4 },
+		]) {
+			world.limits = limits;
+			world.elsewhere = [];
+			world.settle(...some(1, 4));
+			world.elsewhere = some(1, 4);
+			const { rules } = world.settle(...some(5, 3));
+			expect(rules.map(({ state }) => state)).toEqual(["ACTIVE", "ACTIVE", "ACTIVE"]);
+			expect(world.open.table?.rules.map(({ uid }) => uid)).toEqual(["uid-5", "uid-6", "uid-7", "uid-1"]);
+			world.settle();
+		}
 	});
 
 	test("a re-created interface gets new sockets, the old ones close first", () => {

@@ -229,8 +229,9 @@ class Collector {
 
 	/** Of a rule that cannot run here, or is for other hosts: nothing but what it counted. */
 	addDormant(rule: DesiredRule): void {
-		const refused = this.#failure(ruleKey(rule.uid)) ?? this.#limit(rule);
-		if (!this.#counted.has(rule.uid) || refused !== undefined) return;
+		// Most rules of other hosts never ran here.
+		if (!this.#counted.has(rule.uid)) return;
+		if (this.#failure(ruleKey(rule.uid)) !== undefined || this.#limit(rule) !== undefined) return;
 		const nowhere = { source: 0, mtu: 0, ifindex: 0 };
 		this.#addRow({
 			uid: rule.uid,
