@@ -8,6 +8,7 @@ import { HostRecordSchema } from "@sluice/proto/gen/host";
 import { WorkerCountersSchema } from "@sluice/proto/gen/stats";
 import { Worker_State } from "@sluice/proto/gen/worker";
 import { buckets, countersSubject, discoverySubject, requests } from "@sluice/proto/subjects";
+import { limits } from "./decode.ts";
 import { TestAggregators } from "./testing/aggregators.ts";
 import { R1, T0, uid, workerCounters } from "./testing/counters.ts";
 
@@ -63,6 +64,21 @@ test("malformed messages change nothing and end nothing", async () => {
 	aggregators.nc.publish(subject);
 	aggregators.publish({ sequence: 2n, rules: [{ uid: uid(1), received: 11n }] });
 	await until(async () => (await aggregators.received()) === 11n);
+});
+
+test("counters beyond what a host may say are left out, many in one line that says why", async () => {
+	const log = await aggregators.start();
+	const counted = { rules: [{ uid: uid(1), received: 10n }] };
+	for (let worker = limits.workersPerHost; worker < limits.workersPerHost + 100; worker++)
+		aggregators.publish({ ...counted, worker });
+	for (let sequence = 1n; sequence <= 100n; sequence++)
+		aggregators.publish({ ...counted, sequence, chunks: limits.chunks + 1 });
+	aggregators.publish({ sequence: 101n, rules: [{ uid: uid(1), received: 11n }] });
+	await until(async () => (await aggregators.received()) === 11n);
+	const lines = log().match(/[^\n]*"msg":"counters refused"[^\n]*/g);
+	expect(lines).toEqual([
+		expect.stringContaining(`"reason":"worker 1024 is beyond the limit of 1024","count":1,`),
+	]);
 });
 
 test("no line of its log has a key twice, also when it speaks of another host", async () => {
