@@ -16,8 +16,8 @@ export const buckets = {
 	/** Cluster-wide settings: key = a name of `settingKeys`. Only control-api writes it. */
 	settings: "sluice_settings",
 	/**
-	 * What hosts counted that nobody publishes any more: key = keptFiguresKey(), value = KeptFigures, by stats-aggregators;
-	 * endedRunKey() by the host's supervisor.
+	 * What hosts counted that nobody publishes any more: key = keptFiguresKey(), value = KeptFigures. Only stats-aggregators
+	 * write it.
 	 */
 	figures: "sluice_figures",
 } as const;
@@ -41,11 +41,6 @@ export function keptFiguresKey(host: string, part: number): string {
 
 /** So many runs of `up` that ended unheard a host remembers. */
 export const ENDED_RUNS = 8;
-
-/** Written by the host's supervisor, oldest run first. */
-export function endedRunKey(host: string, part: number | "*", run: number): string {
-	return `${host}.${part}.${run}`;
-}
 
 export const settingKeys = {
 	/** Value = LogLevels. */
@@ -117,6 +112,21 @@ export function statsJsonSubject(rule: string): string {
 }
 
 export const statsSubjects = `${ROOT}.stats.>`;
+
+/** A run of the host's `up` that ended; EndedRunRequest, answered by any aggregator. */
+export function endedRunSubject(host: string): string {
+	return `${ROOT}.figures.${host}.ended`;
+}
+
+/** What the host said last is to be kept; KeepLastRequest, answered by any aggregator. */
+export function keepLastSubject(host: string): string {
+	return `${ROOT}.figures.${host}.last`;
+}
+
+/** The host that either of them speaks of. */
+export function hostOfFigures(subject: string): string {
+	return subject.split(".")[3] ?? "";
+}
 
 /** Commands to one host. */
 export function hostSubjects(host: string): string {

@@ -74,7 +74,7 @@ export async function startControlApi(
 		rules: new Rules(book, writer, view),
 		uploads: new Uploads(),
 		hosts: view,
-		forgetting: new Forgetting(jetstream(nc), await jetstreamManager(nc, { checkAPI: false }), view),
+		forgetting: new Forgetting(nc, jetstream(nc), await jetstreamManager(nc, { checkAPI: false }), view),
 		logLevels: new LogLevelSettings(storage.settings, levels),
 		recovery: new Recovery(nc, view, book, writer),
 		workerRestart: new WorkerRestart(nc, view),

@@ -15,6 +15,7 @@ import { checkBinaryWeight, checkJsonWeight } from "./request-weight.ts";
 
 export interface ServiceEndpoint {
 	readonly name: string;
+	/** With wildcards where it speaks of one of many. */
 	readonly subject: string;
 	/** Empty string: every instance answers. Default: the service's queue group. */
 	readonly queue?: string;
@@ -22,8 +23,8 @@ export interface ServiceEndpoint {
 	readonly requestLimitBytes?: number;
 	/** Names of its messages, which docs/api.md explains. */
 	readonly messages: { readonly request: string; readonly response: string };
-	/** Decodes, handles and encodes one request; throws SluiceError for a refusal. */
-	answer(payload: Uint8Array, json: boolean): Promise<Uint8Array>;
+	/** Decodes, handles and encodes one request that came on that subject; throws SluiceError for a refusal. */
+	answer(payload: Uint8Array, json: boolean, subject: string): Promise<Uint8Array>;
 }
 
 export interface EndpointOptions<Request extends DescMessage, Response extends DescMessage> {
@@ -33,7 +34,10 @@ export interface EndpointOptions<Request extends DescMessage, Response extends D
 	readonly requestLimitBytes?: number;
 	readonly request: Request;
 	readonly response: Response;
-	handle(request: MessageShape<Request>): Promise<MessageShape<Response>> | MessageShape<Response>;
+	handle(
+		request: MessageShape<Request>,
+		subject: string,
+	): Promise<MessageShape<Response>> | MessageShape<Response>;
 }
 
 /** Ties one subject to its two message types; the types are lost in `ServiceEndpoint` on purpose. */
@@ -47,11 +51,11 @@ export function endpoint<Request extends DescMessage, Response extends DescMessa
 		...(queue === undefined ? {} : { queue }),
 		...(requestLimitBytes === undefined ? {} : { requestLimitBytes }),
 		messages: { request: request.typeName, response: response.typeName },
-		async answer(payload, json) {
+		async answer(payload, json, on) {
 			if (json) checkJsonWeight(payload);
 			else checkBinaryWeight(request, payload);
 			const message = json ? fromJsonText(request, text(payload)) : decode(request, payload);
-			const result = await options.handle(message);
+			const result = await options.handle(message, on);
 			return json ? new TextEncoder().encode(toJsonText(response, result)) : toBinary(response, result);
 		},
 	};
@@ -222,7 +226,7 @@ class RequestDesk {
 		try {
 			json = isJson(message);
 			this.#admit(served, message);
-			this.#respond(message, await served.answer(message.data, json), json);
+			this.#respond(message, await served.answer(message.data, json, message.subject), json);
 		} catch (thrown) {
 			error = toSluiceError(thrown);
 			this.#refuse(served, message, error);

@@ -40,9 +40,14 @@ export class RuleCatalogue {
 	}
 
 	get countable(): Countable {
-		const { current, stream, entries } = this.#bucket;
 		// Rules that were lost come back with their uids (ADR 0076).
-		if (!current || stream.damaged || entries.size === 0) return undefined;
+		return this.#bucket.entries.size === 0 ? undefined : this.stored;
+	}
+
+	/** The same, for whoever asks about rules that were not lost: there may be none. */
+	get stored(): Countable {
+		const { current, stream } = this.#bucket;
+		if (!current || stream.damaged) return undefined;
 		this.#countable ??= new Map(this.#all().map(({ uid, keys }) => [uid, keys]));
 		return this.#countable;
 	}

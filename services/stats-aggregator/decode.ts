@@ -57,9 +57,12 @@ export function decodeCounters(subject: string, bytes: Uint8Array, countable?: C
 }
 
 /** Of a message that holds nothing but rules and their outputs; undefined: its columns do not fit each other. */
-export function decodeRules(message: WorkerCounters): Map<string, RuleSample> | undefined {
+export function decodeRules(
+	message: WorkerCounters,
+	countable?: Countable,
+): Map<string, RuleSample> | undefined {
 	const fault = ruleColumnsFault(message) ?? outputColumnsFault(message, limits.outputsKept);
-	return fault === undefined ? ruleSamples(message) : undefined;
+	return fault === undefined ? ruleSamples(message, countable) : undefined;
 }
 
 function identityFault(subject: string, message: WorkerCounters): string | undefined {

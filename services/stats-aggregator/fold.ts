@@ -1,6 +1,7 @@
 import {
 	type Kept,
 	keptAfter,
+	type Rows,
 	type Run,
 	type StoredFigures,
 	takeEnded,
@@ -80,6 +81,21 @@ export function foldKept(
 /** Takes in what a host's own supervisor says of a run that ended. */
 export function foldEnded(fold: Fold, host: string, part: number, run: Run, heardAtMs: number): void {
 	if (host !== fold.own) takeEnded(ofAtLeast(fold, host, run.incarnation), part, run, heardAtMs);
+}
+
+/** The host as it is with what it says of a run that ended, which the fold does not know yet. */
+export function withEnded(
+	{ hosts }: Fold,
+	host: string,
+	incarnation: bigint,
+	parts: ReadonlyMap<number, Rows>,
+	heardAtMs: number,
+): HostFold | undefined {
+	const known = hosts.get(host);
+	const fold = emptyFold();
+	if (known !== undefined) fold.hosts.set(host, { ...known, kept: new Map(known.kept) });
+	for (const [part, rows] of parts) foldEnded(fold, host, part, { incarnation, rows }, heardAtMs);
+	return fold.hosts.get(host);
 }
 
 function ofAtLeast(fold: Fold, host: string, incarnation: bigint): HostFold {

@@ -2,20 +2,31 @@ import { afterEach, beforeEach, expect, setSystemTime, test } from "bun:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { call } from "@sluice/lib/client";
 import { createLogger } from "@sluice/lib/log";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { until } from "@sluice/lib/testing/until";
 import { HostRecordSchema } from "@sluice/proto/gen/host";
-import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
-import { buckets, endedRunKey, keptFiguresKey, kvSubject } from "@sluice/proto/subjects";
+import {
+	EndedRunRequestSchema,
+	EndedRunResponseSchema,
+	type KeptFigures,
+	KeptFiguresSchema,
+	type WorkerCounters,
+	WorkerCountersSchema,
+} from "@sluice/proto/gen/stats";
+import { buckets, endedRunSubject, keptFiguresKey, kvSubject } from "@sluice/proto/subjects";
 import { KnownHosts } from "./belongs.ts";
+import type { Countable } from "./catalogue.ts";
 import { steadyNowMs } from "./clock.ts";
 import { emptyFold, type Fold } from "./fold.ts";
 import { FigureKeeper } from "./keep-figures.ts";
 import { ruleStats } from "./query.ts";
-import { foldReading, uid, workerCounters } from "./testing/counters.ts";
+import { serveFigures } from "./serve-figures.ts";
+import { foldReading, R1, R2, uid, workerCounters } from "./testing/counters.ts";
 
 const STREAM = `KV_${buckets.figures}`;
+const quiet = createLogger({ service: "test", level: "error" });
 let server: TestNatsServer;
 let nc: NatsConnection;
 let jsm: JetStreamManager;
@@ -24,9 +35,16 @@ let known: KnownHosts;
 let keeper: FigureKeeper;
 /** The rule is in the bucket of rules. */
 let there: boolean;
+/** What host say of ended runs is taken for. */
+let stored: Countable;
+let log: string;
 
-beforeEach(async () => {
-	server = await startNatsServer();
+beforeEach(() => open());
+
+afterEach(close);
+
+async function open(maxPayload?: string): Promise<void> {
+	server = await startNatsServer(maxPayload === undefined ? {} : { maxPayload });
 	nc = await server.connect();
 	jsm = await jetstreamManager(nc);
 	await jsm.streams.add({
@@ -37,31 +55,61 @@ beforeEach(async () => {
 	fold = emptyFold();
 	known = new KnownHosts();
 	for (const host of ["relay-b", "relay-c"]) begin(host, 1_000n);
-	keeper = new FigureKeeper(nc, fold, known, createLogger({ service: "test", level: "error" }));
-	await keeper.read();
 	there = true;
-	keeper.start(() => () => there);
-});
+	stored = new Map([[uid(1), new Set()]]);
+	log = "";
+	await restart();
+}
 
-afterEach(async () => {
+/** As it is with a server that takes small messages only. */
+async function small(): Promise<void> {
+	await close();
+	await open("64KB");
+}
+
+/** @param deadMs how long what counts for no rule is kept. */
+async function restart(deadMs?: number): Promise<void> {
+	const write = (line: string) => {
+		log += line;
+	};
+	const logger = createLogger({ service: "test", level: "warn", destination: { write } });
+	keeper = new FigureKeeper(nc, fold, known, logger, deadMs);
+	await keeper.read();
+	keeper.start(() => () => there);
+	await serveFigures(nc, keeper, () => stored, logger);
+}
+
+async function close(): Promise<void> {
 	setSystemTime();
 	await keeper.stop();
 	await server.stop();
-});
+}
 
 function begin(host: string, incarnation: bigint): void {
 	known.take(create(HostRecordSchema, { host, incarnation, workers: [{ worker: 0 }] }));
 }
 
-function hear(host: string, incarnation: bigint, received: bigint): void {
-	foldReading(fold, { host, incarnation, rules: [{ uid: uid(1), received }] }, steadyNowMs());
+function hear(host: string, incarnation: bigint, received: bigint, by = fold): void {
+	foldReading(by, { host, incarnation, rules: [{ uid: uid(1), received }] }, steadyNowMs());
+}
+
+const PARTS = 20;
+
+/** Of so many rules in each of some parts. */
+function hearParts(host: string, incarnation: bigint, count: number): void {
+	for (let part = 0; part < PARTS; part++) {
+		const first = part.toString(16).padStart(2, "0");
+		const rules = Array.from({ length: count }, (_, k) => ({ uid: first + uid(k).slice(2), received: 1n }));
+		foldReading(fold, { host, worker: part, incarnation, rules }, steadyNowMs());
+	}
 }
 
 /** What its supervisor says of a run that ended. */
-async function tell(key: string, incarnation: bigint, received: bigint): Promise<void> {
-	const last = workerCounters({ rules: [{ uid: uid(1), received }] });
-	const value = toBinary(KeptFiguresSchema, create(KeptFiguresSchema, { incarnation, last }));
-	await nc.request(kvSubject(buckets.figures, key), value, { timeout: 2_000 });
+async function tell(host: string, incarnation: bigint, counts: bigint | WorkerCounters): Promise<void> {
+	const counted =
+		typeof counts === "bigint" ? workerCounters({ rules: [{ uid: uid(1), received: counts }] }) : counts;
+	const [request, response] = [EndedRunRequestSchema, EndedRunResponseSchema];
+	await call(nc, endedRunSubject(host), request, response, { incarnation, counted }, 5_000);
 }
 
 function subject(host: string): string {
@@ -127,36 +175,110 @@ test("another aggregator that was first, and had heard less of the run before, t
 });
 
 test("a run that its host has not begun stops nobody's figures, and is taken when it has", async () => {
-	await tell(endedRunKey("relay-b", 0, 1), 2_000n, 7n);
-	await tell(endedRunKey("relay-b", 0, 0), 500n, 4n);
-	await until(() => fold.hosts.has("relay-b"));
+	await expect(tell("relay-b", 2_000n, 7n)).rejects.toMatchObject({ code: "unavailable" });
+	await tell("relay-b", 500n, 4n);
 	hear("relay-b", 1_000n, 10n);
 	await keptIs("relay-b", 4n);
 	begin("relay-b", 3_000n);
-	keeper.takeBegun("relay-b");
+	await tell("relay-b", 2_000n, 7n);
 	hear("relay-b", 3_000n, 1n);
 	await keptIs("relay-b", 21n);
 });
 
-test("what an ended run counted for a rule that was lost counts when the rule is back", async () => {
-	there = false;
-	await tell(endedRunKey("relay-b", 0, 0), 500n, 4n);
-	await until(() => fold.hosts.has("relay-b"));
-	hear("relay-b", 1_000n, 10n);
-	there = true;
-	// Its workers go on: nothing of this run is kept meanwhile.
-	await until(() => {
-		hear("relay-b", 1_000n, 10n);
-		return ruleStats(fold, { name: "a", uid: uid(1), outputs: [] }, steadyNowMs()).receivedPackets === 14n;
+test("what a host says of a run that ended is on disk when it is answered, of rules and outputs that there are", async () => {
+	const outputs = [R1, R2].map((output) => ({ output, sent: 4n }));
+	const counted = workerCounters({
+		rules: [1, 2].map((number) => ({ uid: uid(number), received: 4n, outputs })),
 	});
+	stored = undefined;
+	await expect(tell("relay-b", 500n, counted)).rejects.toMatchObject({ code: "unavailable" });
+	stored = new Map([[uid(1), new Set([R1.key])]]);
+	await tell("relay-b", 500n, counted);
+	expect((await kept("relay-b"))?.last).toMatchObject({
+		ruleReceivedPackets: [4n],
+		outputKeys: [R1.key],
+	});
+	const unfit = create(WorkerCountersSchema, { ruleReceivedPackets: [7n] });
+	await expect(tell("relay-b", 500n, unfit)).rejects.toMatchObject({ code: "invalid" });
 });
 
-test("parts and runs that there are not are left out", async () => {
-	for (const key of ["9999.3", "NaN.0", "00.0", "0.99"]) await tell(`relay-b.${key}`, 400n, 5n);
-	await tell(endedRunKey("relay-b", 0, 0), 500n, 4n);
-	const parts = () => [...(fold.hosts.get("relay-b")?.kept.keys() ?? [])];
-	await until(() => parts().includes(0));
-	expect(parts()).toEqual([0]);
+test("two aggregators agree about runs that either of them was told, while both hear the host and write", async () => {
+	const folds = [fold, emptyFold()];
+	const others = folds.slice(1).map((each) => new FigureKeeper(nc, each, known, quiet));
+	for (const other of others) {
+		await other.read();
+		other.start(() => () => true);
+		await serveFigures(nc, other, () => stored, quiet);
+	}
+	begin("relay-b", 3_000n);
+	for (let run = 1_000n; run < 1_010n; run += 2n) {
+		for (const each of folds) hear("relay-b", run, 10n, each);
+		await Promise.all([tell("relay-b", run - 500n, 3n), tell("relay-b", run + 1n, 5n)]);
+	}
+	const later = emptyFold();
+	const third = new FigureKeeper(nc, later, known, quiet);
+	await third.read();
+	const total = (each: Fold) =>
+		ruleStats(each, { name: "a", uid: uid(1), outputs: [] }, steadyNowMs()).receivedPackets;
+	await until(() => [...folds, later].every((each) => total(each) === 90n));
+	for (const other of [...others, third]) await other.stop();
+});
+
+test("a host whose figures are more than NATS takes is named in one line, and those of the others are kept", async () => {
+	await small();
+	for (const run of [100n, 200n, 300n]) {
+		hearParts("relay-b", run, 2_000);
+		hear("relay-c", run, 10n);
+		await keptIs("relay-c", run === 300n ? 20n : run === 200n ? 10n : 0n);
+	}
+	expect(log.match(/"msg":"[^"]*"/g)).toEqual([
+		'"msg":"a host\'s figures are more than NATS takes, and not kept: totals lack them if it begins anew"',
+	]);
+	expect(log).toContain('"relay":"relay-b"');
+});
+
+test("what counts for no rule any more is removed after a time, and so is what an earlier version let hosts write", async () => {
+	await keeper.stop();
+	const formerly = kvSubject(buckets.figures, "relay-b.0.3");
+	const told = toBinary(KeptFiguresSchema, create(KeptFiguresSchema, { incarnation: 5n }));
+	await nc.request(formerly, told, { timeout: 2_000 });
+	await restart(100);
+	for (const run of [100n, 200n]) hear("relay-b", run, 10n);
+	await keptIs("relay-b", 10n);
+	there = false;
+	const removed = async (subject: string) => {
+		const message = await jsm.streams.getMessage(STREAM, { last_by_subj: subject });
+		return message?.header.get("KV-Operation") === "DEL" ? message.seq : undefined;
+	};
+	await until(async () => (await removed(subject("relay-b"))) !== undefined);
+	await until(async () => (await removed(formerly)) !== undefined);
+	const before = await removed(subject("relay-b"));
+	await until(() => fold.hosts.get("relay-b")?.kept.size === 0);
+	// A rule that is made then counts there as if nothing had been.
+	there = true;
+	hear("relay-b", 300n, 1n);
+	await keptIs("relay-b", 10n);
+	expect((await jsm.streams.info(STREAM)).state.last_seq).toBeGreaterThan(before ?? 0);
+});
+
+test("what was removed stays so when nats-server is killed, and nobody takes the bucket for damaged", async () => {
+	await keeper.stop();
+	await restart(100);
+	for (const run of [100n, 200n, 300n]) {
+		hearParts("relay-b", run, 1);
+		await until(() => keeper.unkept === 0);
+	}
+	expect(fold.hosts.get("relay-b")?.kept.size).toBe(PARTS);
+	there = false;
+	await until(() => fold.hosts.values().every(({ kept }) => kept.size === 0));
+	await keeper.stop();
+	await server.kill();
+	await server.start();
+	nc = await server.connect();
+	fold = emptyFold();
+	await restart();
+	expect(fold.hosts.size).toBe(0);
+	expect(log).toBe("");
 });
 
 test("a clock that is set back makes nobody seem to have been heard later than now", async () => {

@@ -1,23 +1,16 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { JetStreamApiCodes, JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
-import { errorText } from "@sluice/lib/errors";
+import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { errorText, SluiceError } from "@sluice/lib/errors";
 import { type BucketSnapshot, followBucket, type SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
 import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
-import {
-	buckets,
-	ENDED_RUNS,
-	endedRunKey,
-	KEPT_PARTS,
-	keptFiguresKey,
-	kvSubject,
-} from "@sluice/proto/subjects";
+import { buckets, KEPT_PARTS, keptFiguresKey, kvSubject } from "@sluice/proto/subjects";
 import type { KnownHosts } from "./belongs.ts";
 import { steadyNowMs } from "./clock.ts";
-import { type Fold, foldEnded, foldKept, type HostFold } from "./fold.ts";
-import { type Kept, keepLast, takeLost, type Wanted } from "./kept.ts";
-import { decodeEnded, decodeKept, encodeKept } from "./stored-figures.ts";
+import { type Fold, foldKept, type HostFold, withEnded } from "./fold.ts";
+import { byPart, isDead, type Kept, keepLast, type Run, takeLost, type Wanted } from "./kept.ts";
+import { decodeKept, encodeKept } from "./stored-figures.ts";
 
 const LOOK_EVERY_MS = 1000;
 /** A host whose workers were not heard for longer is gone, or cut off. */
@@ -25,6 +18,11 @@ const GONE_MS = 5000;
 const WRITES_AT_ONCE = 16;
 const WRITE_TIMEOUT_MS = 2000;
 const POLL_MS = 5;
+/** Whoever asks for something to be kept is told so within this time, or that it is not. */
+const KEPT_LIMIT_MS = 3000;
+const SWEEP_EVERY_MS = 60_000;
+/** Rules that were lost come back with their uids (ADR 0076), if somebody restores them. */
+const DEAD_MS = 24 * 3_600_000;
 
 /**
  * Keeps what hosts counted that begin anew or are gone: once each, so that no disk is busy with what
@@ -40,32 +38,32 @@ export class FigureKeeper {
 	#currentSinceMs = Number.POSITIVE_INFINITY;
 	/** By host: when the workers had been heard whose last words are kept. */
 	readonly #keptAt = new Map<string, number>();
-	/** By host: the oldest run that it said ended, and has not said began. */
-	readonly #unbegun = new Map<string, bigint>();
-	/** By host and part: rules that there were not when what its ended runs say was taken. */
-	readonly #leftOut = new Map<string, { id: string; part: number; uids: Set<string> }>();
-	/** Since the last look. */
-	readonly #forgotten = new Set<string>();
 	#wanted: () => Wanted = () => () => true;
 	/** Written, and not yet come back as a change of the bucket. */
 	readonly #onTheirWay = new WeakSet<Kept>();
+	/** More than a message takes. */
+	readonly #tooLarge = new WeakSet<Kept>();
+	/** Hosts of which that was said. */
+	readonly #saidTooLarge = new Set<string>();
+	/** By key: since when no rule is there that it counts for. */
+	readonly #deadSince = new Map<string, number>();
+	readonly #deadMs: number;
+	#sweptAtMs = Number.NEGATIVE_INFINITY;
 	#writing = false;
 	#said = "";
 
-	constructor(nc: NatsConnection, fold: Fold, known: KnownHosts, logger: ServiceLogger) {
+	constructor(nc: NatsConnection, fold: Fold, known: KnownHosts, logger: ServiceLogger, deadMs = DEAD_MS) {
 		this.#nc = nc;
 		this.#fold = fold;
 		this.#known = known;
 		this.#log = logger.facility("fold");
+		this.#deadMs = deadMs;
 	}
 
 	/** Resolves when what is kept stands in the fold: before any counters do. */
 	async read(): Promise<void> {
 		const onTrouble = (message: string) => this.#log.warn(message);
-		const snapshot = await followBucket(this.#nc, buckets.figures, KeptFiguresSchema, {
-			onTrouble,
-			fault: (key) => (isFiguresKey(key) ? undefined : "no such part, or run"),
-		});
+		const snapshot = await followBucket(this.#nc, buckets.figures, KeptFiguresSchema, { onTrouble });
 		this.#snapshot = snapshot;
 		this.#takeAll(() => true);
 		snapshot.onChange(({ key, entry, revision, lost }) => this.#take(key, entry, lost ? 0n : revision));
@@ -74,10 +72,7 @@ export class FigureKeeper {
 	/** `wanted`: which rules there are now. */
 	start(wanted: () => Wanted): void {
 		this.#wanted = wanted;
-		this.#timer = setInterval(() => {
-			this.#takeLeftOut();
-			void this.#look(GONE_MS);
-		}, LOOK_EVERY_MS);
+		this.#timer = setInterval(() => void this.#look(GONE_MS), LOOK_EVERY_MS);
 	}
 
 	/** Keeps what was heard last of every host: relay and nats-server may be stopped together with us. */
@@ -103,95 +98,98 @@ export class FigureKeeper {
 		this.#takeAll((key) => key.startsWith(`${host}.`));
 	}
 
-	/** The host's record came. */
-	takeBegun(host: string): void {
-		const run = this.#unbegun.get(host);
-		if (run === undefined || !this.#known.vouchesFor(host, run)) return;
-		this.#unbegun.delete(host);
-		for (let part = 0; part < KEPT_PARTS; part++) this.#takeEnded(host, part);
+	/**
+	 * What a host says itself of a run that ended. Resolves when it is kept.
+	 * @throws SluiceError `unavailable`: it is to be said again.
+	 */
+	async takeEnded(host: string, run: Run, heardAtMs: number): Promise<void> {
+		if (host === this.#fold.own) return;
+		// Else nothing would be heard of the host until that run is reached.
+		if (!this.#known.vouchesFor(host, run.incarnation))
+			throw new SluiceError("unavailable", `host ${host} has not said yet that it began that run of up`);
+		const deadline = performance.now() + KEPT_LIMIT_MS;
+		const parts = byPart(run.rows);
+		for (;;) {
+			// Not in the fold: all aggregators say it as soon as it comes from the bucket, and none before.
+			const told = withEnded(this.#fold, host, run.incarnation, parts, heardAtMs);
+			const known = this.#fold.hosts.get(host)?.kept;
+			const news = [...parts.keys()].flatMap((part) => {
+				const kept = told?.kept.get(part);
+				return kept !== undefined && (kept.unwritten || kept !== known?.get(part)) ? [{ part, kept }] : [];
+			});
+			if (told === undefined || news.length === 0) return;
+			if (!this.#known.vouchesFor(host, told.incarnation)) throw refusal(host, "somebody spoke in its name");
+			if (performance.now() > deadline) throw refusal(host, "NATS is slow, or away");
+			await this.#writeTold(host, told.incarnation, news);
+		}
 	}
 
-	/** What it said last does not wait for silence: who begins after us finds nobody who vouches for it. */
-	takeForgotten(host: string): void {
-		this.#forgotten.add(host);
-		if (this.#timer !== undefined) void this.#look(GONE_MS);
+	async #writeTold(
+		host: string,
+		incarnation: bigint,
+		news: readonly { part: number; kept: Kept }[],
+	): Promise<void> {
+		const [rules, nowMs] = [this.#wanted(), steadyNowMs()];
+		try {
+			const written = news.map(({ part, kept }) =>
+				this.#write(keptFiguresKey(host, part), kept, encodeKept(incarnation, kept, rules, nowMs)),
+			);
+			for (const sequence of await Promise.all(written))
+				await this.#snapshot?.reached(BigInt(sequence), WRITE_TIMEOUT_MS);
+		} catch (thrown) {
+			throw refusal(host, errorText(thrown), thrown);
+		}
+		if (news.some(({ kept }) => this.#tooLarge.has(kept))) throw refusal(host, "it is too much");
 	}
 
-	/** What was kept first: what ended runs say is held against it. */
+	/**
+	 * The host is to be forgotten: nobody would vouch any more for what it said last. Resolves when that is kept.
+	 * @throws SluiceError `unavailable`.
+	 */
+	async takeLast(id: string): Promise<void> {
+		await this.#untilKept(id, () => {
+			const [, host] = this.#hosts().find(([each]) => each === id) ?? [];
+			if (host !== undefined) keepLast(host, heardAtMs(host), this.#wanted());
+		});
+	}
+
+	/** `take`: again with each stored value, whose writer may not have heard it. */
+	async #untilKept(host: string, take: () => void): Promise<void> {
+		const deadline = performance.now() + KEPT_LIMIT_MS;
+		if (this.#snapshot?.current !== true) throw refusal(host, "NATS is away");
+		for (;;) {
+			take();
+			const waiting = this.#unwritten().filter(({ id }) => id === host);
+			if (waiting.length === 0) return;
+			if (waiting.some(({ kept }) => this.#tooLarge.has(kept))) throw refusal(host, "it is too much");
+			if (performance.now() > deadline) throw refusal(host, this.#said || "NATS is slow, or away");
+			if (waiting.some(({ kept }) => !this.#onTheirWay.has(kept))) await this.#look(GONE_MS);
+			if (this.#said !== "") throw refusal(host, this.#said);
+			await Bun.sleep(POLL_MS);
+		}
+	}
+
 	#takeAll(isMeant: (key: string) => boolean): void {
-		const all = [...(this.#snapshot?.entries ?? [])].filter(([key]) => isMeant(key));
-		for (const ofRuns of [false, true])
-			for (const [key, entry] of all) if (key.split(".").length > 2 === ofRuns) this.#take(key, entry);
+		for (const [key, entry] of this.#snapshot?.entries ?? []) if (isMeant(key)) this.#take(key, entry);
 	}
 
 	/** `removedAt`: the sequence of the removal, where there is no entry; 0: nothing stands there. */
 	#take(key: string, entry: SnapshotEntry<KeptFigures> | undefined, removedAt = 0n): void {
-		const [id = "", part = "", run] = key.split(".");
-		if (run === undefined) {
-			this.#keptAt.delete(id);
-			if (entry === undefined) this.#takeRemoved(id, Number(part), removedAt);
-			else this.#takeKept(key, id, Number(part), entry);
-		}
-		this.#takeEnded(id, Number(part));
-	}
-
-	#takeRemoved(id: string, part: number, removedAt: bigint): void {
-		const host = this.#fold.hosts.get(id);
-		if (host !== undefined) takeLost(host, part, removedAt);
-	}
-
-	#takeKept(key: string, id: string, part: number, entry: SnapshotEntry<KeptFigures>): void {
-		const read = this.#reading(key, () =>
-			foldKept(
-				this.#fold,
-				id,
-				part,
-				decodeKept(entry.value, entry.revision, writtenMs(entry)),
-				this.#wanted(),
-			),
-		);
-		const host = this.#fold.hosts.get(id);
-		if (!read && host !== undefined) takeLost(host, part, entry.revision);
-	}
-
-	/** What the host says of its runs that ended: again with each stored value, whose writer may not have heard it. */
-	#takeEnded(id: string, part: number): void {
-		const isThere = this.#wanted();
-		const uids = new Set<string>();
-		this.#leftOut.set(keptFiguresKey(id, part), { id, part, uids });
-		const wanted = (uid: string) => isThere(uid) || !uids.add(uid);
-		const keys = Array.from({ length: ENDED_RUNS }, (_, run) => endedRunKey(id, part, run));
-		const entries = keys.flatMap((key) => this.#snapshot?.entries.get(key) ?? []);
-		// Oldest first: what was heard of one is in the sums once a newer one is told.
-		for (const entry of entries.toSorted((a, b) => Number(a.value.incarnation - b.value.incarnation))) {
-			const { incarnation } = entry.value;
-			if (!this.#hasBegun(id, incarnation)) {
-				if ((this.#unbegun.get(id) ?? incarnation) >= incarnation) this.#unbegun.set(id, incarnation);
-				return;
-			}
-			this.#reading(`${id}.${part}`, () => {
-				const run = decodeEnded(entry.value, writtenMs(entry), wanted);
-				foldEnded(this.#fold, id, part, run, writtenMs(entry));
-			});
+		if (!isFiguresKey(key)) return;
+		const [id = "", part = ""] = key.split(".");
+		this.#keptAt.delete(id);
+		this.#deadSince.delete(key);
+		if (entry === undefined || !this.#takeKept(key, id, Number(part), entry)) {
+			const host = this.#fold.hosts.get(id);
+			if (host !== undefined) takeLost(host, Number(part), entry?.revision ?? removedAt, this.#wanted());
 		}
 	}
 
-	/** Rules that were lost come back with their uids, and with what ended runs counted for them. */
-	#takeLeftOut(): void {
-		const wanted = this.#wanted();
-		for (const { id, part, uids } of [...this.#leftOut.values()])
-			if (uids.values().some(wanted)) this.#takeEnded(id, part);
-	}
-
-	/** Else its workers would not be heard until that run is reached. */
-	#hasBegun(id: string, incarnation: bigint): boolean {
-		const known = this.#fold.hosts.get(id)?.incarnation ?? -1n;
-		return incarnation <= known || this.#known.vouchesFor(id, incarnation);
-	}
-
-	#reading(key: string, read: () => void): boolean {
+	/** False: nobody can read it. */
+	#takeKept(key: string, id: string, part: number, entry: SnapshotEntry<KeptFigures>): boolean {
 		try {
-			read();
+			const stored = decodeKept(entry.value, entry.revision, writtenMs(entry));
+			foldKept(this.#fold, id, part, stored, this.#wanted());
 			return true;
 		} catch (thrown) {
 			this.#log.warn({ key, error: errorText(thrown) }, "figures that were kept are unreadable and left out");
@@ -205,13 +203,12 @@ export class FigureKeeper {
 		if (this.#snapshot?.current !== true) this.#currentSinceMs = Number.POSITIVE_INFINITY;
 		else this.#currentSinceMs = Math.min(nowMs, this.#currentSinceMs);
 		if (this.#writing || this.#currentSinceMs > nowMs) return;
-		for (const [id, host] of this.#hosts())
-			this.#keepIfSilent(id, host, this.#forgotten.has(id) ? 0 : silentMs, nowMs);
-		this.#forgotten.clear();
+		for (const [id, host] of this.#hosts()) this.#keepIfSilent(id, host, silentMs, nowMs);
 		this.#writing = true;
 		try {
 			await this.#writeAll(nowMs);
 			this.#said = "";
+			if (nowMs - this.#sweptAtMs > Math.min(SWEEP_EVERY_MS, this.#deadMs)) await this.#sweep(nowMs);
 		} catch (thrown) {
 			// Tried again each second.
 			const error = errorText(thrown);
@@ -232,24 +229,23 @@ export class FigureKeeper {
 	}
 
 	#keepIfSilent(id: string, host: HostFold, silentMs: number, nowMs: number): void {
-		let heardAtMs = 0;
-		for (const { latest } of host.workers.values()) heardAtMs = Math.max(heardAtMs, latest?.heardAtMs ?? 0);
-		if (heardAtMs === 0 || this.#keptAt.get(id) === heardAtMs) return;
-		if (nowMs - Math.max(heardAtMs, this.#currentSinceMs) < silentMs) return;
-		keepLast(host, heardAtMs, this.#wanted());
-		this.#keptAt.set(id, heardAtMs);
+		const atMs = heardAtMs(host);
+		if (atMs === 0 || this.#keptAt.get(id) === atMs) return;
+		if (nowMs - Math.max(atMs, this.#currentSinceMs) < silentMs) return;
+		keepLast(host, atMs, this.#wanted());
+		this.#keptAt.set(id, atMs);
 	}
 
-	#unwritten(): { key: string; kept: Kept; incarnation: bigint }[] {
+	#unwritten(): { id: string; key: string; kept: Kept; incarnation: bigint }[] {
 		return this.#hosts().flatMap(([id, { kept: parts, incarnation }]) =>
 			[...parts].flatMap(([part, kept]) =>
-				kept.unwritten ? [{ key: keptFiguresKey(id, part), kept, incarnation }] : [],
+				kept.unwritten ? [{ id, key: keptFiguresKey(id, part), kept, incarnation }] : [],
 			),
 		);
 	}
 
 	async #writeAll(nowMs: number): Promise<void> {
-		const writes = this.#unwritten();
+		const writes = this.#unwritten().filter(({ kept }) => !this.#tooLarge.has(kept));
 		if (writes.length === 0) return;
 		const rules = this.#wanted();
 		for (let at = 0; at < writes.length; at += WRITES_AT_ONCE) {
@@ -262,19 +258,75 @@ export class FigureKeeper {
 		}
 	}
 
-	/** What was written comes back as a change of the bucket: until then it stays unwritten. */
-	async #write(key: string, kept: Kept, value: Uint8Array): Promise<void> {
+	/**
+	 * What was written comes back as a change of the bucket: until then it stays unwritten.
+	 * @returns its sequence; 0: it was not.
+	 */
+	async #write(key: string, kept: Kept, value: Uint8Array): Promise<number> {
+		if (value.length > (this.#nc.info?.max_payload ?? Number.POSITIVE_INFINITY)) {
+			this.#refuse(key, kept, value.length);
+			return 0;
+		}
 		try {
-			await jetstream(this.#nc).publish(subjectOf(key), value, {
+			const { seq } = await jetstream(this.#nc).publish(subjectOf(key), value, {
 				timeout: WRITE_TIMEOUT_MS,
 				expect: { lastSubjectSequence: Number(kept.revision) },
 			});
 			this.#onTheirWay.add(kept);
+			return seq;
 		} catch (thrown) {
-			const conflict =
-				thrown instanceof JetStreamApiError && thrown.code === JetStreamApiCodes.StreamWrongLastSequence;
-			if (!conflict) throw thrown;
+			if (!isConflict(thrown)) throw thrown;
 			await this.#takeWhatStands(key);
+			return 0;
+		}
+	}
+
+	/** It would stop what is kept of every other host. */
+	#refuse(key: string, kept: Kept, bytes: number): void {
+		this.#tooLarge.add(kept);
+		const [host = ""] = key.split(".");
+		if (this.#saidTooLarge.has(host)) return;
+		this.#saidTooLarge.add(host);
+		const line =
+			"a host's figures are more than NATS takes, and not kept: totals lack them if it begins anew";
+		this.#log.warn({ relay: host, key, bytes }, line);
+	}
+
+	/** Removes what counts for no rule that there is, and what an earlier version let hosts write. */
+	async #sweep(nowMs: number): Promise<void> {
+		this.#sweptAtMs = nowMs;
+		const gone: [string, bigint][] = [];
+		for (const [key, { revision }] of this.#snapshot?.entries ?? [])
+			if (!isFiguresKey(key)) gone.push([key, revision]);
+		const wanted = this.#wanted();
+		for (const [id, { kept: parts }] of this.#fold.hosts) {
+			for (const [part, kept] of parts) {
+				const key = keptFiguresKey(id, part);
+				const sinceMs = this.#deadSince.get(key) ?? nowMs;
+				if (kept.unwritten || !isDead(kept, wanted)) this.#deadSince.delete(key);
+				else this.#deadSince.set(key, sinceMs);
+				if (this.#deadSince.has(key) && nowMs - sinceMs >= this.#deadMs) gone.push([key, kept.revision]);
+			}
+		}
+		try {
+			for (const [key, revision] of gone) await this.#remove(key, revision);
+		} catch (thrown) {
+			this.#log.warn({ error: errorText(thrown) }, "figures of what is gone cannot be removed now");
+		}
+	}
+
+	/** By a message of its own, as everything is written: what is purged may stand there again after a crash of nats-server. */
+	async #remove(key: string, revision: bigint): Promise<void> {
+		const removal = headers();
+		removal.set("KV-Operation", "DEL");
+		try {
+			await jetstream(this.#nc).publish(subjectOf(key), "", {
+				headers: removal,
+				timeout: WRITE_TIMEOUT_MS,
+				expect: { lastSubjectSequence: Number(revision) },
+			});
+		} catch (thrown) {
+			if (!isConflict(thrown)) throw thrown;
 		}
 	}
 
@@ -285,7 +337,7 @@ export class FigureKeeper {
 		if (stored === null) {
 			this.#log.warn("the bucket of kept figures was emptied: what is known of them is written again");
 			for (const host of this.#fold.hosts.values())
-				for (const part of host.kept.keys()) takeLost(host, part, 0n);
+				for (const part of [...host.kept.keys()]) takeLost(host, part, 0n, this.#wanted());
 			return;
 		}
 		const revision = BigInt(stored.seq);
@@ -297,14 +349,24 @@ export class FigureKeeper {
 	}
 }
 
-/** A supervisor's permissions leave the part open. */
-function isFiguresKey(key: string): boolean {
-	const [, part = "", run = "0"] = key.split(".");
-	return isBelow(KEPT_PARTS, part) && isBelow(ENDED_RUNS, run);
+/** 0: none of its workers was. */
+function heardAtMs({ workers }: HostFold): number {
+	return Math.max(0, ...workers.values().map(({ latest }) => latest?.heardAtMs ?? 0));
 }
 
-function isBelow(limit: number, token: string): boolean {
-	return /^(0|[1-9]\d?)$/.test(token) && Number(token) < limit;
+function refusal(host: string, why: string, cause?: unknown): SluiceError {
+	return new SluiceError("unavailable", `what host ${host} counted is not kept: ${why}: try again`, {
+		cause,
+	});
+}
+
+function isFiguresKey(key: string): boolean {
+	const [, part = "", ...more] = key.split(".");
+	return more.length === 0 && /^(0|[1-9]\d?)$/.test(part) && Number(part) < KEPT_PARTS;
+}
+
+function isConflict(thrown: unknown): boolean {
+	return thrown instanceof JetStreamApiError && thrown.code === JetStreamApiCodes.StreamWrongLastSequence;
 }
 
 /** Undefined: there are none that can be read. */

@@ -243,7 +243,7 @@ describe("what hosts counted before", () => {
 		counted(fold, 10n, 5n);
 		passOn(fold, fold, 7n);
 		const host = fold.hosts.get("relay-b");
-		if (host !== undefined) takeLost(host, PART, 0n);
+		if (host !== undefined) takeLost(host, PART, 0n, all);
 		expect(kept(fold)).toMatchObject({ unwritten: true, revision: 0n });
 		expect(ruleStats(fold, video, T0).receivedPackets).toBe(105n);
 	});

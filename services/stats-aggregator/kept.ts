@@ -151,15 +151,32 @@ export function takeStored(host: HostFold, part: number, stored: StoredFigures, 
 		return;
 	}
 	const run = { incarnation, rows: rowsIn(last) };
-	const kept = ours ?? { ...followedBy(stored, run), last: undefined };
-	host.kept.set(part, { ...kept, revision, unwritten: ours !== undefined || last !== undefined });
-	takeFormer(host, part, run);
+	if (ours !== undefined && runsOf(stored).every((each) => runsOf(ours).includes(each))) {
+		host.kept.set(part, { ...ours, revision, unwritten: true });
+	} else {
+		const unwritten = ours !== undefined || last !== undefined;
+		host.kept.set(part, { ...followedBy(stored, run), last: ours?.last, revision, unwritten });
+	}
+	for (const each of [ours?.previous, stored.previous, run])
+		if (each !== undefined) takeFormer(host, part, each);
+}
+
+/** Of which it is known what they counted. */
+function runsOf({ formerRuns, previous }: Before): bigint[] {
+	return previous === undefined ? [...formerRuns] : [...formerRuns, previous.incarnation];
 }
 
 /** The bucket lacks it. `revision`: of its removal; 0: the bucket is another one than before, or was emptied. */
-export function takeLost({ kept }: HostFold, part: number, revision: bigint): void {
+export function takeLost({ kept }: HostFold, part: number, revision: bigint, wanted: Wanted): void {
 	const known = kept.get(part);
-	if (known !== undefined) kept.set(part, { ...known, revision, unwritten: true });
+	if (known === undefined) return;
+	if (isDead(known, wanted)) kept.delete(part);
+	else kept.set(part, { ...known, revision, unwritten: true });
+}
+
+/** Nothing in it was counted for a rule that there is. */
+export function isDead({ former, previous, last }: Kept, wanted: Wanted): boolean {
+	return ![former, previous?.rows ?? NO_ROWS, rowsIn(last)].some((rows) => rows.keys().some(wanted));
 }
 
 /** The host is gone: what its workers said last is kept. */
@@ -224,7 +241,7 @@ export function byOurClock(
 	return at > 0n ? at : 0n;
 }
 
-function byPart(rows: Rows): Map<number, Map<string, RuleSample>> {
+export function byPart(rows: Rows): Map<number, Map<string, RuleSample>> {
 	const parts = new Map<number, Map<string, RuleSample>>();
 	for (const [uid, row] of rows) {
 		const part = keptPart(uid);

@@ -27,10 +27,11 @@ import { type CountersListener, followCounters } from "./follow-counters.ts";
 import { FigureKeeper } from "./keep-figures.ts";
 import { getStats } from "./page.ts";
 import { publishEachSecond } from "./publish-each-second.ts";
+import { serveFigures } from "./serve-figures.ts";
+import { VERSION } from "./version.ts";
 import { recordsBeginAnew, unheardWorkers, WARM_UP_MS } from "./warm-up.ts";
 
 const SERVICE = "stats-aggregator";
-const VERSION = "0.1.0";
 const WARM_UP_POLL_MS = 20;
 const DRAIN_LIMIT_MS = 1000;
 /** 10,000 rules with 16 outputs, of two hosts, take a second; `up` waits for 5, a container's engine for 10. */
@@ -108,6 +109,7 @@ async function main(): Promise<void> {
 		const keys = catalogue.countable;
 		return (uid) => keys?.has(uid) !== false;
 	});
+	await serveFigures(nc, keeper, () => catalogue.stored, logger);
 	publishEachSecond(nc, logger, fold, () => (isWarm() ? catalogue.rules : []));
 	keepAliveFile(config.aliveFile, () => rules.current && hosts.current);
 	logger.facility("main").info({ ready: true }, "ready");
@@ -121,16 +123,11 @@ async function followHosts(
 	onTrouble: (message: string) => void,
 ): Promise<BucketSnapshot<HostRecord>> {
 	const hosts = await followHostRecords(nc, { onTrouble });
-	const take = (record: HostRecord) => {
-		known.take(record);
-		keeper.takeBegun(record.host);
-	};
-	for (const { value } of hosts.entries.values()) take(value);
-	hosts.onChange(({ key, entry, lost }) => {
-		if (entry === undefined && lost !== true) keeper.takeForgotten(key);
+	for (const { value } of hosts.entries.values()) known.take(value);
+	hosts.onChange(({ entry }) => {
 		if (entry === undefined) return;
 		const { host, incarnation } = entry.value;
-		take(entry.value);
+		known.take(entry.value);
 		// Somebody had spoken of an up that never was, while the host itself had not spoken yet.
 		if ((fold.hosts.get(host)?.incarnation ?? 0n) <= incarnation) return;
 		fold.hosts.delete(host);

@@ -1,11 +1,14 @@
 import { create, toBinary } from "@bufbuild/protobuf";
+import { SluiceError } from "@sluice/lib/errors";
 import {
+	type EndedRunRequest,
 	Failure_ReasonSchema,
 	type KeptFigures,
 	KeptFiguresSchema,
 	type WorkerCounters,
 	WorkerCountersSchema,
 } from "@sluice/proto/gen/stats";
+import type { Countable } from "./catalogue.ts";
 import { decodeRules } from "./decode.ts";
 import {
 	byOurClock,
@@ -57,24 +60,23 @@ export function decodeKept(message: KeptFigures, revision: bigint, writtenMs: nu
 	};
 }
 
-/** What a host says of a run that ended, of rules that there are. @throws when its columns do not fit each other. */
+/** What a host says of a run that ended, of rules and outputs that there are. @throws when its columns do not fit each other. */
 export function decodeEnded(
-	{ incarnation, last, lastAgeMs }: KeptFigures,
-	writtenMs: number,
-	wanted: Wanted,
+	{ incarnation, counted, ageMs }: EndedRunRequest,
+	nowMs: number,
+	countable: Countable,
 ): Run {
-	const rows = new Map(last === undefined ? [] : rowsOf(last));
-	const reading = { atUnixMs: last?.atUnixMs ?? 0n, heardAtMs: writtenMs - Number(lastAgeMs) };
-	for (const [uid, row] of rows) {
-		if (wanted(uid)) rows.set(uid, { ...row, lastReceivedUnixMs: byOurClock(reading, row) });
-		else rows.delete(uid);
-	}
-	return { incarnation, rows };
+	const reading = { atUnixMs: counted?.atUnixMs ?? 0n, heardAtMs: nowMs - Number(ageMs) };
+	const rows = [...(counted === undefined ? [] : rowsOf(counted, countable))];
+	const byUs = rows.map(
+		([uid, row]) => [uid, { ...row, lastReceivedUnixMs: byOurClock(reading, row) }] as const,
+	);
+	return { incarnation, rows: new Map(byUs) };
 }
 
-function rowsOf(columns: WorkerCounters): Rows {
-	const rows = decodeRules(columns);
-	if (rows === undefined) throw new Error("columns of different lengths");
+function rowsOf(columns: WorkerCounters, countable?: Countable): Rows {
+	const rows = decodeRules(columns, countable);
+	if (rows === undefined) throw new SluiceError("invalid", "columns of different lengths");
 	return rows;
 }
 

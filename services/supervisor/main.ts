@@ -91,8 +91,9 @@ async function run(): Promise<void> {
 	state.attach(cluster);
 	cluster.protocol.follow((complaint) => state.refuse(complaint));
 	serveHostCommands(nc, config.hostId, state, supervisor);
-	if (ended !== undefined) void handOver(ended, nc);
 	await supervisor.join(state, READY_LIMIT_MS);
+	// The host's record, which bears out its runs, is written by now.
+	if (ended !== undefined) void handOver(ended, state, nc);
 	await file?.flush();
 	log.info({ ready: true, workers: config.workers }, "ready");
 }
@@ -122,15 +123,18 @@ async function readEnded(supervisor: Supervisor, link: ClusterLink): Promise<End
 	return ended;
 }
 
-async function handOver(ended: EndedRuns, nc: NatsConnection): Promise<void> {
-	for (let said = false; !nc.isClosed(); await Bun.sleep(HAND_OVER_AGAIN_MS)) {
+async function handOver(ended: EndedRuns, state: DesiredState, nc: NatsConnection): Promise<void> {
+	for (let failures = 0; !nc.isClosed(); await Bun.sleep(HAND_OVER_AGAIN_MS)) {
+		// Nothing is kept of rules that the bucket lacks: those that are held may come back.
+		if (state.holding !== "") continue;
 		try {
 			await ended.handOver(nc);
 			return;
 		} catch (thrown) {
+			failures += 1;
 			const text = `what earlier runs of up counted is not in the totals yet: ${errorText(thrown)}`;
-			if (!said) logger.facility("nats").warn(text);
-			said = true;
+			// An aggregator that starts beside us is there at the second try.
+			if (failures === 2) logger.facility("nats").warn(text);
 		}
 	}
 }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { release } from "node:os";
 import { settlesWithin } from "@sluice/lib/settles-within";
+import { childrenOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { numbers } from "./lab/figures.ts";
 import { topologies } from "./lab/host-rules.ts";
@@ -321,6 +322,36 @@ test("a joined host that dies, or is started anew while NATS is away, takes noth
 	expect(seen[1]).toBeLessThanOrEqual(await stop());
 	await asker.end();
 	await again.end();
+});
+
+test("a forgotten host leaves what it counted last in the totals; where nobody has kept that, a line says so", async () => {
+	const gone = relayOf("relay-d");
+	const totals = async () => {
+		const { rules } = await first.figures();
+		return Object.fromEntries(rules.map(({ name, receivedPackets }) => [name, receivedPackets]));
+	};
+	const signal = (name: string, how: NodeJS.Signals) =>
+		process.kill(childrenOf(first.pid).get(name) ?? 0, how);
+	const forget = () => first.cli("host", "forget", gone.hostId);
+	await first.publications(2);
+	await gone.down();
+	const before = await totals();
+	const forgotten = { code: 0, stdout: "host relay-d is forgotten until it comes back\n" };
+	expect(await forget()).toEqual({ ...forgotten, stderr: "" });
+	for (const name of ["stats-aggregator", "nats-server"]) signal(name, "SIGKILL");
+	const after = await until("there are figures again", () => totals().catch(() => undefined));
+	expect(after).toEqual(before);
+	await gone.join(first);
+	await gone.down();
+	signal("stats-aggregator", "SIGSTOP");
+	const unkept = await forget();
+	signal("stats-aggregator", "SIGCONT");
+	expect(unkept).toMatchObject({
+		...forgotten,
+		stderr: expect.stringMatching(/^sluice: no stats-aggregator has kept what it counted last: [^\n]*\n$/),
+	});
+	await gone.join(first);
+	expect(await totals()).toEqual(before);
 });
 
 test("a host whose up is killed is gone from every list, only its rules wait, and it comes back as the same", async () => {

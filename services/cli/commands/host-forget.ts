@@ -4,6 +4,9 @@ import { requests } from "@sluice/proto/subjects";
 import { withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
 
+const UNKEPT =
+	"sluice: no stats-aggregator has kept what it counted last: totals lack that if nats-server starts anew before one runs";
+
 /** Leaves a host that is gone out of every list, and out of placement. */
 export async function hostForget({ flags, terminal }: Context, host: string): Promise<void> {
 	await withCluster({ flags, terminal }, async (cluster) => {
@@ -16,5 +19,6 @@ export async function hostForget({ flags, terminal }: Context, host: string): Pr
 		if (flags.json) await terminal.write(`${toJsonText(ForgetHostResponseSchema, answer)}\n`);
 		else if (answer.known) await terminal.write(`host ${host} is forgotten until it comes back\n`);
 		else await terminal.write(`host ${host} stood in no list; no host remembers it now\n`);
+		if (answer.known && !answer.figuresKept) terminal.note(UNKEPT);
 	});
 }

@@ -6,8 +6,7 @@ import {
 	countersStream,
 	countersSubjects,
 	discoverySubjects,
-	ENDED_RUNS,
-	endedRunKey,
+	endedRunSubject,
 	eventSubjects,
 	hostAcceptSubject,
 	hostConnectionName,
@@ -16,6 +15,7 @@ import {
 	hostHeldSubject,
 	hostRestartSubject,
 	hostSubjects,
+	keepLastSubject,
 	kvSubject,
 	requests,
 	ruleEventSubject,
@@ -104,6 +104,8 @@ function controlApi(): Permissions {
 				hostAcceptSubject("*"),
 				// Replaces one worker of a host.
 				hostRestartSubject("*"),
+				// Before a host is forgotten.
+				keepLastSubject("*"),
 				ruleEventSubject("*", "*"),
 				hostEventSubject("*", "appeared"),
 				hostEventSubject("*", "gone"),
@@ -139,7 +141,7 @@ function statsAggregator(): Permissions {
 			allow: [
 				...shared.flatMap(readBucket),
 				...readBucket(buckets.figures),
-				kvSubject(buckets.figures, "*.*"),
+				kvSubject(buckets.figures, ">"),
 				`$JS.API.STREAM.INFO.${countersStream}`,
 				`$JS.API.STREAM.MSG.GET.${countersStream}`,
 				statsSubject("*"),
@@ -152,7 +154,14 @@ function statsAggregator(): Permissions {
 			deny: [requests.statsGet],
 		},
 		subscribe: {
-			allow: [countersSubjects, requests.statsGet, discoverySubjects, inboxOf("stats-aggregator")],
+			allow: [
+				countersSubjects,
+				requests.statsGet,
+				endedRunSubject("*"),
+				keepLastSubject("*"),
+				discoverySubjects,
+				inboxOf("stats-aggregator"),
+			],
 		},
 		allowResponses: true,
 	};
@@ -166,9 +175,7 @@ function supervisor(host: string): Permissions {
 				...shared.flatMap(readBucket),
 				kvSubject(buckets.hosts, host),
 				// What earlier runs of its up counted (ADR 0126).
-				...Array.from({ length: ENDED_RUNS }, (_, run) =>
-					kvSubject(buckets.figures, endedRunKey(host, "*", run)),
-				),
+				endedRunSubject(host),
 				ruleStateEventSubject(host, "*"),
 				workerEventSubject(host, "*"),
 			],

@@ -5,7 +5,8 @@ import {
 	type JetStreamClient,
 	type JetStreamManager,
 } from "@nats-io/jetstream";
-import { headers } from "@nats-io/transport-node";
+import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { call } from "@sluice/lib/client";
 import { errorText, SluiceError } from "@sluice/lib/errors";
 import { ALL_HOSTS } from "@sluice/lib/placement";
 import {
@@ -13,17 +14,28 @@ import {
 	type ForgetHostResponse,
 	ForgetHostResponseSchema,
 } from "@sluice/proto/gen/host";
-import { buckets, kvSubject } from "@sluice/proto/subjects";
+import { KeepLastRequestSchema, KeepLastResponseSchema } from "@sluice/proto/gen/stats";
+import { buckets, keepLastSubject, kvSubject } from "@sluice/proto/subjects";
 import { checkName } from "../rules/validate.ts";
 import type { HostView } from "./host-view.ts";
 
+/** Less than whoever asks waits for us. */
+const KEEP_LIMIT_MS = 3_500;
+
 /** Removes the record of a host that is gone; the only thing besides its supervisor that writes there. */
 export class Forgetting {
+	readonly #nc: NatsConnection;
 	readonly #js: Pick<JetStreamClient, "publish">;
 	readonly #jsm: Pick<JetStreamManager, "streams">;
 	readonly #hosts: HostView;
 
-	constructor(js: Pick<JetStreamClient, "publish">, jsm: Pick<JetStreamManager, "streams">, hosts: HostView) {
+	constructor(
+		nc: NatsConnection,
+		js: Pick<JetStreamClient, "publish">,
+		jsm: Pick<JetStreamManager, "streams">,
+		hosts: HostView,
+	) {
+		this.#nc = nc;
 		this.#js = js;
 		this.#jsm = jsm;
 		this.#hosts = hosts;
@@ -38,6 +50,8 @@ export class Forgetting {
 		if (host === ALL_HOSTS) throw new SluiceError("invalid", "host: all are meant by it: name one");
 		const known = this.#hosts.gone(host);
 		const subject = kvSubject(buckets.hosts, host);
+		// While its record vouches for what it said.
+		const figuresKept = await this.#keepFigures(host);
 		try {
 			const stored = await this.#jsm.streams.getMessage(`KV_${buckets.hosts}`, { last_by_subj: subject });
 			if (known !== undefined && BigInt(stored?.seq ?? 0) !== known.revision) throw isThere(host);
@@ -54,7 +68,16 @@ export class Forgetting {
 				cause: thrown,
 			});
 		}
-		return create(ForgetHostResponseSchema, { host, known: known !== undefined });
+		return create(ForgetHostResponseSchema, { host, known: known !== undefined, figuresKept });
+	}
+
+	/** Whoever forgets a host may have to, also while no aggregator runs. */
+	async #keepFigures(host: string): Promise<boolean> {
+		const [request, response] = [KeepLastRequestSchema, KeepLastResponseSchema];
+		return await call(this.#nc, keepLastSubject(host), request, response, {}, KEEP_LIMIT_MS).then(
+			() => true,
+			() => false,
+		);
 	}
 }
 

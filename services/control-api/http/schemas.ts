@@ -143,7 +143,11 @@ export const listHostsResponse = z.strictObject({
 	),
 });
 
-export const forgetHostResponse = z.strictObject({ host: z.string(), known: z.boolean() });
+export const forgetHostResponse = z.strictObject({
+	host: z.string(),
+	known: z.boolean(),
+	figuresKept: z.boolean(),
+});
 
 const worker = z.strictObject({
 	host: z.string(),

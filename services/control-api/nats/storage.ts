@@ -16,7 +16,6 @@ import {
 	CLUSTER_ID_METADATA,
 	countersStream,
 	countersSubjects,
-	ENDED_RUNS,
 	KEPT_PARTS,
 	PROTOCOL_METADATA,
 	PROTOCOL_VERSION,
@@ -194,14 +193,13 @@ async function ensureStream(jsm: JetStreamManager, config: NamedStream): Promise
 const NO_ROLLUP = { allow_rollup_hdrs: false };
 
 /**
- * Half of the disk that JetStream has, and all keys of 1,000 hosts: a supervisor may write under any part, and rules are on
- * the same disk. 10,000 rules with 64 outputs take 20 MB for each run: up to three in what aggregators write of a host, and
- * those that it told. Full, it takes nothing new.
+ * Half of the disk that JetStream has, since rules are on the same, and all keys of 9,000 hosts, forgotten ones among them.
+ * 10,000 rules with 64 outputs take 20 MB for each run, and up to three are kept of a host. Full, it takes nothing new.
  */
 const FIGURES_LIMITS = {
 	...NO_ROLLUP,
 	max_bytes: 2_000_000_000,
-	max_msgs: 1_000 * KEPT_PARTS * (1 + ENDED_RUNS),
+	max_msgs: 9_000 * KEPT_PARTS,
 };
 
 /** Buckets that an earlier version made as well. */

@@ -4,10 +4,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { SluiceError } from "@sluice/lib/errors";
 import { createLogger } from "@sluice/lib/log";
+import { endpoint, serve } from "@sluice/lib/service";
+import { startNatsServer } from "@sluice/lib/testing/nats-server";
 import { CountedRunsSchema } from "@sluice/proto/gen/cluster";
-import { WorkerCountersSchema } from "@sluice/proto/gen/stats";
-import { ENDED_RUNS } from "@sluice/proto/subjects";
+import { EndedRunRequestSchema, EndedRunResponseSchema, WorkerCountersSchema } from "@sluice/proto/gen/stats";
+import { ENDED_RUNS, endedRunSubject } from "@sluice/proto/subjects";
 import { EndedRuns } from "./ended-runs.ts";
 import { readKept } from "./kept-file.ts";
 
@@ -49,6 +52,46 @@ test("what was counted is kept by run, of as many as are remembered, and a super
 		[last - 1n, 10n * (last - 1n)],
 		[last, 500n],
 	]);
+});
+
+test("what ended runs counted stays in the file until all of it is kept, and is told oldest first", async () => {
+	const server = await startNatsServer();
+	try {
+		const nc = await server.connect();
+		const told: bigint[] = [];
+		let full = true;
+		const service = {
+			name: "figures",
+			version: "0.1.0",
+			endpoints: [
+				endpoint({
+					name: "ended",
+					subject: endedRunSubject("relay-b"),
+					request: EndedRunRequestSchema,
+					response: EndedRunResponseSchema,
+					handle({ incarnation }) {
+						if (full && incarnation === 2n) throw new SluiceError("unavailable", "the disk is full");
+						told.push(incarnation);
+						return create(EndedRunResponseSchema);
+					},
+				}),
+			],
+		};
+		for (const ended of [1n, 2n]) await run(ended, 10n * ended);
+		const counted = () => new Map();
+		const ended = await EndedRuns.read({ path, host: "relay-b", incarnation: 3n, counted, log });
+		const both = await kept();
+		await expect(ended.handOver(nc)).rejects.toMatchObject({ code: "unavailable" });
+		await serve(nc, service);
+		await expect(ended.handOver(nc)).rejects.toThrow("the disk is full");
+		expect(await kept()).toEqual(both);
+		full = false;
+		await ended.handOver(nc);
+		expect(told).toEqual([1n, 1n, 2n]);
+		expect(existsSync(path)).toBeFalse();
+	} finally {
+		await server.stop();
+	}
 });
 
 test("what was counted is written again when it has changed, and not before", async () => {

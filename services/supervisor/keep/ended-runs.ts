@@ -1,17 +1,17 @@
 import { rm } from "node:fs/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { call } from "@sluice/lib/client";
 import { errorText } from "@sluice/lib/errors";
 import { type CountedRuns_Run, CountedRuns_RunSchema, CountedRunsSchema } from "@sluice/proto/gen/cluster";
-import { KeptFiguresSchema, type WorkerCounters } from "@sluice/proto/gen/stats";
-import { buckets, ENDED_RUNS, endedRunKey, kvSubject } from "@sluice/proto/subjects";
+import { EndedRunRequestSchema, EndedRunResponseSchema, type WorkerCounters } from "@sluice/proto/gen/stats";
+import { ENDED_RUNS, endedRunSubject } from "@sluice/proto/subjects";
 import type { Logger } from "../logger.ts";
 import { readKept, replaceFile } from "./kept-file.ts";
 import { encodeKept } from "./kept-format.ts";
 
-const WRITES_AT_ONCE = 16;
-const WRITE_TIMEOUT_MS = 2_000;
+const REQUESTS_AT_ONCE = 4;
+const REQUEST_TIMEOUT_MS = 5_000;
 
 export interface EndedRunsOptions {
 	readonly path: string;
@@ -53,24 +53,20 @@ export class EndedRuns {
 		await this.#writing;
 	}
 
-	/** Hands over what runs before this one counted. @throws when not all of it is stored. */
+	/** Tells an aggregator what runs before this one counted. @throws when not all of it is kept. */
 	async handOver(nc: NatsConnection): Promise<void> {
 		if (this.#former.length === 0) return;
-		const js = jetstream(nc);
+		const subject = endedRunSubject(this.#options.host);
+		const [request, response] = [EndedRunRequestSchema, EndedRunResponseSchema];
 		// One run after the other: what was heard of one is in the sums once a newer one is told.
-		for (const [run, { incarnation, parts }] of this.#former.entries()) {
-			const all = Object.entries(parts);
-			for (let at = 0; at < all.length; at += WRITES_AT_ONCE) {
-				const some = all.slice(at, at + WRITES_AT_ONCE);
-				await Promise.all(
-					some.map(([part, last]) => {
-						const lastAgeMs = BigInt(Math.max(0, Date.now() - Number(last.atUnixMs)));
-						const value = create(KeptFiguresSchema, { incarnation, last, lastAgeMs });
-						const key = endedRunKey(this.#options.host, Number(part), run);
-						const subject = kvSubject(buckets.figures, key);
-						return js.publish(subject, toBinary(KeptFiguresSchema, value), { timeout: WRITE_TIMEOUT_MS });
-					}),
-				);
+		for (const { incarnation, parts } of this.#former) {
+			const all = Object.values(parts);
+			for (let at = 0; at < all.length; at += REQUESTS_AT_ONCE) {
+				const some = all.slice(at, at + REQUESTS_AT_ONCE).map((counted) => {
+					const ageMs = BigInt(Math.max(0, Date.now() - Number(counted.atUnixMs)));
+					return call(nc, subject, request, response, { incarnation, counted, ageMs }, REQUEST_TIMEOUT_MS);
+				});
+				await Promise.all(some);
 			}
 		}
 		this.#former = [];

@@ -1,9 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import { headers, type Msg, type NatsConnection } from "@nats-io/transport-node";
-import { httpStatus, toSluiceError } from "@sluice/lib/errors";
-import { SERVICE_ERROR_CODE_HEADER, SERVICE_ERROR_HEADER } from "@sluice/lib/headers";
-import { answeringInboxesOnly } from "@sluice/lib/inbox-replies";
-import { endpoint, type ServiceEndpoint } from "@sluice/lib/service";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { serveCommands } from "@sluice/lib/commands";
+import { endpoint } from "@sluice/lib/service";
 import {
 	AcceptRequestSchema,
 	AcceptResponseSchema,
@@ -21,10 +19,7 @@ import type { DesiredState } from "./desired-state.ts";
 /** Below the smallest max_payload that is accepted, with room for one large rule. */
 const PAGE_BYTES = 1_000_000;
 
-/**
- * Answers what control-api asks of this one host: which rules it holds, to hold them no longer, to replace a worker.
- * As with `serve`, requests whose reply subject is no inbox are not heard (ADR 0073).
- */
+/** Answers what control-api asks of this one host: which rules it holds, to hold them no longer, to replace a worker. */
 export function serveHostCommands(
 	nc: NatsConnection,
 	host: string,
@@ -60,26 +55,7 @@ export function serveHostCommands(
 			},
 		}),
 	];
-	const door = answeringInboxesOnly(nc);
-	for (const command of commands) {
-		door.subscribe(command.subject, {
-			callback: (problem, message) => {
-				if (problem === null) void answer(command, message);
-			},
-		});
-	}
-}
-
-async function answer(command: ServiceEndpoint, message: Msg): Promise<void> {
-	try {
-		message.respond(await command.answer(message.data, false));
-	} catch (thrown) {
-		const error = toSluiceError(thrown);
-		const sent = headers();
-		sent.set(SERVICE_ERROR_CODE_HEADER, String(httpStatus(error.code)));
-		sent.set(SERVICE_ERROR_HEADER, error.message);
-		message.respond(new Uint8Array(), { headers: sent });
-	}
+	serveCommands(nc, commands);
 }
 
 /** Rules from the first whose name comes after the token, as many as one message takes. */

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/stats.proto.
  */
 export const file_sluice_v1_stats: GenFile = /*@__PURE__*/
-  fileDesc("ChVzbHVpY2UvdjEvc3RhdHMucHJvdG8SCXNsdWljZS52MSLrAQoERHJvcCLiAQoGUmVhc29uEg8KC1NIT1JUX0ZSQU1FEAASEQoNQkFEX0lQX0hFQURFUhABEhMKD0JBRF9JUF9DSEVDS1NVTRACEgwKCEZSQUdNRU5UEAMSCwoHTk9UX1VEUBAEEhIKDkJBRF9VRFBfTEVOR1RIEAUSFAoQQkFEX1VEUF9DSEVDS1NVTRAGEg0KCVRSVU5DQVRFRBAHEhEKDURPVUJMRV9UQUdHRUQQCBIUChBCQURfU0VHTUVOVF9TSVpFEAkSEwoPU09VUkNFX0ZJTFRFUkVEEAoSDQoJTk9fT1VUUFVUEAsiggEKB0ZhaWx1cmUidwoGUmVhc29uEg4KClFVRVVFX0ZVTEwQABISCg5JTlRFUkZBQ0VfRE9XThABEg8KC1VOUkVBQ0hBQkxFEAISEQoNTk9UX1BFUk1JVFRFRBADEgwKCFRPT19MT05HEAQSDAoIVU5VU0FCTEUQBRIJCgVPVEhFUhAGIpYGCg5Xb3JrZXJDb3VudGVycxIMCgRob3N0GAEgASgJEg4KBndvcmtlchgCIAEoDRITCgtpbmNhcm5hdGlvbhgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBISCgphdF91bml4X21zGAUgASgEEg0KBWNodW5rGAYgASgNEg4KBmNodW5rcxgHIAEoDRIRCglydWxlX3VpZHMYCiABKAwSHQoVcnVsZV9yZWNlaXZlZF9wYWNrZXRzGAsgAygEEhsKE3J1bGVfcmVjZWl2ZWRfYnl0ZXMYDCADKAQSHgoWcnVsZV9mb3J3YXJkZWRfcGFja2V0cxgNIAMoBBIiChpydWxlX2xhc3RfcmVjZWl2ZWRfdW5peF9tcxgOIAMoBBIcChRydWxlX2Ryb3BwZWRfcGFja2V0cxgPIAMoBBITCgtvdXRwdXRfcnVsZRgUIAMoDRITCgtvdXRwdXRfa2V5cxgVIAMoBhIfChdvdXRwdXRfZWxpZ2libGVfcGFja2V0cxgWIAMoBBIbChNvdXRwdXRfc2VudF9wYWNrZXRzGBcgAygEEhkKEW91dHB1dF9zZW50X2J5dGVzGBggAygEEh0KFW91dHB1dF9mYWlsZWRfcGFja2V0cxgZIAMoBBIeChZvdXRwdXRfbGltaXRlZF9wYWNrZXRzGBogAygEEh8KF291dHB1dF9mYWlsZWRfYnlfcmVhc29uGBsgAygEEiIKGm91dHB1dF91bnJlYWNoYWJsZV9hbnN3ZXJzGBwgAygEEhcKD2ludGVyZmFjZV9uYW1lcxgeIAMoCRIhChlpbnRlcmZhY2VfY2FwdHVyZWRfZnJhbWVzGB8gAygEEicKH2ludGVyZmFjZV9rZXJuZWxfZHJvcHBlZF9mcmFtZXMYICADKAQSIwobaW50ZXJmYWNlX3VubWF0Y2hlZF9wYWNrZXRzGCEgAygEEiEKGWludGVyZmFjZV9kcm9wcGVkX3BhY2tldHMYIiADKAQSJwoGZ2F1Z2VzGCggASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcyLVAQoLS2VwdEZpZ3VyZXMSEwoLaW5jYXJuYXRpb24YASABKAQSKQoGZm9ybWVyGAIgASgLMhkuc2x1aWNlLnYxLldvcmtlckNvdW50ZXJzEicKBGxhc3QYAyABKAsyGS5zbHVpY2UudjEuV29ya2VyQ291bnRlcnMSEwoLbGFzdF9hZ2VfbXMYBCABKAQSKwoIcHJldmlvdXMYBSABKAsyGS5zbHVpY2UudjEuV29ya2VyQ291bnRlcnMSGwoTZm9ybWVyX2luY2FybmF0aW9ucxgGIAMoBCKbAQoMV29ya2VyR2F1Z2VzEg8KB2JhdGNoZXMYASABKAQSDwoHd2FrZXVwcxgCIAEoBBIUCgxiYXRjaF9mcmFtZXMYAyADKAQSGQoRc2VnbWVudHNfcGVyX3NlbmQYBCADKAQSHgoWc2VnbWVudGF0aW9uX2ZhbGxiYWNrcxgFIAEoBBIYChB0YWJsZV9nZW5lcmF0aW9uGAYgASgEIoYDCgtPdXRwdXRTdGF0cxIRCglpbnRlcmZhY2UYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIMCgRwb3J0GAMgASgNEhgKEGVsaWdpYmxlX3BhY2tldHMYBCABKAQSFAoMc2VudF9wYWNrZXRzGAUgASgEEhIKCnNlbnRfYnl0ZXMYBiABKAQSFgoOZmFpbGVkX3BhY2tldHMYByABKAQSFwoPbGltaXRlZF9wYWNrZXRzGAggASgEEh8KEnBhY2tldHNfcGVyX3NlY29uZBgJIAEoAUgAiAEBEkQKEGZhaWxlZF9ieV9yZWFzb24YCiADKAsyKi5zbHVpY2UudjEuT3V0cHV0U3RhdHMuRmFpbGVkQnlSZWFzb25FbnRyeRIbChN1bnJlYWNoYWJsZV9hbnN3ZXJzGAsgASgEGjUKE0ZhaWxlZEJ5UmVhc29uRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4AUIVChNfcGFja2V0c19wZXJfc2Vjb25kIuEDCg1SdWxlSG9zdFN0YXRzEgwKBGhvc3QYASABKAkSGAoQcmVjZWl2ZWRfcGFja2V0cxgCIAEoBBIWCg5yZWNlaXZlZF9ieXRlcxgDIAEoBBIZChFmb3J3YXJkZWRfcGFja2V0cxgEIAEoBBJFCg9kcm9wcGVkX3BhY2tldHMYBSADKAsyLC5zbHVpY2UudjEuUnVsZUhvc3RTdGF0cy5Ecm9wcGVkUGFja2V0c0VudHJ5Eh8KEnBhY2tldHNfcGVyX3NlY29uZBgGIAEoAUgAiAEBEhwKD2JpdHNfcGVyX3NlY29uZBgHIAEoAUgBiAEBEicKB291dHB1dHMYCCADKAsyFi5zbHVpY2UudjEuT3V0cHV0U3RhdHMSEwoLYWdlX3NlY29uZHMYCSABKAESDQoFc3RhbGUYCiABKAgSEwoLaW5jYXJuYXRpb24YCyABKAQSKwoHd29ya2VycxgMIAMoCzIaLnNsdWljZS52MS5SdWxlV29ya2VyU3RhdHMaNQoTRHJvcHBlZFBhY2tldHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBQhUKE19wYWNrZXRzX3Blcl9zZWNvbmRCEgoQX2JpdHNfcGVyX3NlY29uZCKlAwoPUnVsZVdvcmtlclN0YXRzEg4KBndvcmtlchgBIAEoDRIYChByZWNlaXZlZF9wYWNrZXRzGAIgASgEEhYKDnJlY2VpdmVkX2J5dGVzGAMgASgEEhkKEWZvcndhcmRlZF9wYWNrZXRzGAQgASgEEkcKD2Ryb3BwZWRfcGFja2V0cxgFIAMoCzIuLnNsdWljZS52MS5SdWxlV29ya2VyU3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRIfChJwYWNrZXRzX3Blcl9zZWNvbmQYBiABKAFIAIgBARIcCg9iaXRzX3Blcl9zZWNvbmQYByABKAFIAYgBARInCgdvdXRwdXRzGAggAygLMhYuc2x1aWNlLnYxLk91dHB1dFN0YXRzEhMKC2FnZV9zZWNvbmRzGAkgASgBEg0KBXN0YWxlGAogASgIGjUKE0Ryb3BwZWRQYWNrZXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4AUIVChNfcGFja2V0c19wZXJfc2Vjb25kQhIKEF9iaXRzX3Blcl9zZWNvbmQi2QMKCVJ1bGVTdGF0cxIMCgRuYW1lGAEgASgJEhgKEHJlY2VpdmVkX3BhY2tldHMYAiABKAQSFgoOcmVjZWl2ZWRfYnl0ZXMYAyABKAQSGQoRZm9yd2FyZGVkX3BhY2tldHMYBCABKAQSQQoPZHJvcHBlZF9wYWNrZXRzGAUgAygLMiguc2x1aWNlLnYxLlJ1bGVTdGF0cy5Ecm9wcGVkUGFja2V0c0VudHJ5Eh8KEnBhY2tldHNfcGVyX3NlY29uZBgGIAEoAUgAiAEBEhwKD2JpdHNfcGVyX3NlY29uZBgHIAEoAUgBiAEBEicKB291dHB1dHMYCCADKAsyFi5zbHVpY2UudjEuT3V0cHV0U3RhdHMSJwoFaG9zdHMYCSADKAsyGC5zbHVpY2UudjEuUnVsZUhvc3RTdGF0cxILCgN1aWQYCiABKAkSGwoOc2lsZW50X3NlY29uZHMYCyABKAFIAogBARo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAFCFQoTX3BhY2tldHNfcGVyX3NlY29uZEISChBfYml0c19wZXJfc2Vjb25kQhEKD19zaWxlbnRfc2Vjb25kcyKnAgoOSW50ZXJmYWNlU3RhdHMSDAoEaG9zdBgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSFwoPY2FwdHVyZWRfZnJhbWVzGAMgASgEEh0KFWtlcm5lbF9kcm9wcGVkX2ZyYW1lcxgEIAEoBBIZChF1bm1hdGNoZWRfcGFja2V0cxgFIAEoBBJGCg9kcm9wcGVkX3BhY2tldHMYBiADKAsyLS5zbHVpY2UudjEuSW50ZXJmYWNlU3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRITCgthZ2Vfc2Vjb25kcxgHIAEoARINCgVzdGFsZRgIIAEoCBo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEieAoLV29ya2VyU3RhdHMSDAoEaG9zdBgBIAEoCRIOCgZ3b3JrZXIYAiABKA0SJwoGZ2F1Z2VzGAMgASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcxITCgthZ2Vfc2Vjb25kcxgEIAEoARINCgVzdGFsZRgFIAEoCCJbCg9HZXRTdGF0c1JlcXVlc3QSDQoFbmFtZXMYASADKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSEgoKcGVyX3dvcmtlchgEIAEoCCKoAQoQR2V0U3RhdHNSZXNwb25zZRIjCgVydWxlcxgBIAMoCzIULnNsdWljZS52MS5SdWxlU3RhdHMSLQoKaW50ZXJmYWNlcxgCIAMoCzIZLnNsdWljZS52MS5JbnRlcmZhY2VTdGF0cxIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkSJwoHd29ya2VycxgEIAMoCzIWLnNsdWljZS52MS5Xb3JrZXJTdGF0czJTCgxTdGF0c1NlcnZpY2USQwoIR2V0U3RhdHMSGi5zbHVpY2UudjEuR2V0U3RhdHNSZXF1ZXN0Ghsuc2x1aWNlLnYxLkdldFN0YXRzUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChVzbHVpY2UvdjEvc3RhdHMucHJvdG8SCXNsdWljZS52MSLrAQoERHJvcCLiAQoGUmVhc29uEg8KC1NIT1JUX0ZSQU1FEAASEQoNQkFEX0lQX0hFQURFUhABEhMKD0JBRF9JUF9DSEVDS1NVTRACEgwKCEZSQUdNRU5UEAMSCwoHTk9UX1VEUBAEEhIKDkJBRF9VRFBfTEVOR1RIEAUSFAoQQkFEX1VEUF9DSEVDS1NVTRAGEg0KCVRSVU5DQVRFRBAHEhEKDURPVUJMRV9UQUdHRUQQCBIUChBCQURfU0VHTUVOVF9TSVpFEAkSEwoPU09VUkNFX0ZJTFRFUkVEEAoSDQoJTk9fT1VUUFVUEAsiggEKB0ZhaWx1cmUidwoGUmVhc29uEg4KClFVRVVFX0ZVTEwQABISCg5JTlRFUkZBQ0VfRE9XThABEg8KC1VOUkVBQ0hBQkxFEAISEQoNTk9UX1BFUk1JVFRFRBADEgwKCFRPT19MT05HEAQSDAoIVU5VU0FCTEUQBRIJCgVPVEhFUhAGIpYGCg5Xb3JrZXJDb3VudGVycxIMCgRob3N0GAEgASgJEg4KBndvcmtlchgCIAEoDRITCgtpbmNhcm5hdGlvbhgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBISCgphdF91bml4X21zGAUgASgEEg0KBWNodW5rGAYgASgNEg4KBmNodW5rcxgHIAEoDRIRCglydWxlX3VpZHMYCiABKAwSHQoVcnVsZV9yZWNlaXZlZF9wYWNrZXRzGAsgAygEEhsKE3J1bGVfcmVjZWl2ZWRfYnl0ZXMYDCADKAQSHgoWcnVsZV9mb3J3YXJkZWRfcGFja2V0cxgNIAMoBBIiChpydWxlX2xhc3RfcmVjZWl2ZWRfdW5peF9tcxgOIAMoBBIcChRydWxlX2Ryb3BwZWRfcGFja2V0cxgPIAMoBBITCgtvdXRwdXRfcnVsZRgUIAMoDRITCgtvdXRwdXRfa2V5cxgVIAMoBhIfChdvdXRwdXRfZWxpZ2libGVfcGFja2V0cxgWIAMoBBIbChNvdXRwdXRfc2VudF9wYWNrZXRzGBcgAygEEhkKEW91dHB1dF9zZW50X2J5dGVzGBggAygEEh0KFW91dHB1dF9mYWlsZWRfcGFja2V0cxgZIAMoBBIeChZvdXRwdXRfbGltaXRlZF9wYWNrZXRzGBogAygEEh8KF291dHB1dF9mYWlsZWRfYnlfcmVhc29uGBsgAygEEiIKGm91dHB1dF91bnJlYWNoYWJsZV9hbnN3ZXJzGBwgAygEEhcKD2ludGVyZmFjZV9uYW1lcxgeIAMoCRIhChlpbnRlcmZhY2VfY2FwdHVyZWRfZnJhbWVzGB8gAygEEicKH2ludGVyZmFjZV9rZXJuZWxfZHJvcHBlZF9mcmFtZXMYICADKAQSIwobaW50ZXJmYWNlX3VubWF0Y2hlZF9wYWNrZXRzGCEgAygEEiEKGWludGVyZmFjZV9kcm9wcGVkX3BhY2tldHMYIiADKAQSJwoGZ2F1Z2VzGCggASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcyLVAQoLS2VwdEZpZ3VyZXMSEwoLaW5jYXJuYXRpb24YASABKAQSKQoGZm9ybWVyGAIgASgLMhkuc2x1aWNlLnYxLldvcmtlckNvdW50ZXJzEicKBGxhc3QYAyABKAsyGS5zbHVpY2UudjEuV29ya2VyQ291bnRlcnMSEwoLbGFzdF9hZ2VfbXMYBCABKAQSKwoIcHJldmlvdXMYBSABKAsyGS5zbHVpY2UudjEuV29ya2VyQ291bnRlcnMSGwoTZm9ybWVyX2luY2FybmF0aW9ucxgGIAMoBCJiCg9FbmRlZFJ1blJlcXVlc3QSEwoLaW5jYXJuYXRpb24YASABKAQSKgoHY291bnRlZBgCIAEoCzIZLnNsdWljZS52MS5Xb3JrZXJDb3VudGVycxIOCgZhZ2VfbXMYAyABKAQiEgoQRW5kZWRSdW5SZXNwb25zZSIRCg9LZWVwTGFzdFJlcXVlc3QiEgoQS2VlcExhc3RSZXNwb25zZSKbAQoMV29ya2VyR2F1Z2VzEg8KB2JhdGNoZXMYASABKAQSDwoHd2FrZXVwcxgCIAEoBBIUCgxiYXRjaF9mcmFtZXMYAyADKAQSGQoRc2VnbWVudHNfcGVyX3NlbmQYBCADKAQSHgoWc2VnbWVudGF0aW9uX2ZhbGxiYWNrcxgFIAEoBBIYChB0YWJsZV9nZW5lcmF0aW9uGAYgASgEIoYDCgtPdXRwdXRTdGF0cxIRCglpbnRlcmZhY2UYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIMCgRwb3J0GAMgASgNEhgKEGVsaWdpYmxlX3BhY2tldHMYBCABKAQSFAoMc2VudF9wYWNrZXRzGAUgASgEEhIKCnNlbnRfYnl0ZXMYBiABKAQSFgoOZmFpbGVkX3BhY2tldHMYByABKAQSFwoPbGltaXRlZF9wYWNrZXRzGAggASgEEh8KEnBhY2tldHNfcGVyX3NlY29uZBgJIAEoAUgAiAEBEkQKEGZhaWxlZF9ieV9yZWFzb24YCiADKAsyKi5zbHVpY2UudjEuT3V0cHV0U3RhdHMuRmFpbGVkQnlSZWFzb25FbnRyeRIbChN1bnJlYWNoYWJsZV9hbnN3ZXJzGAsgASgEGjUKE0ZhaWxlZEJ5UmVhc29uRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4AUIVChNfcGFja2V0c19wZXJfc2Vjb25kIuEDCg1SdWxlSG9zdFN0YXRzEgwKBGhvc3QYASABKAkSGAoQcmVjZWl2ZWRfcGFja2V0cxgCIAEoBBIWCg5yZWNlaXZlZF9ieXRlcxgDIAEoBBIZChFmb3J3YXJkZWRfcGFja2V0cxgEIAEoBBJFCg9kcm9wcGVkX3BhY2tldHMYBSADKAsyLC5zbHVpY2UudjEuUnVsZUhvc3RTdGF0cy5Ecm9wcGVkUGFja2V0c0VudHJ5Eh8KEnBhY2tldHNfcGVyX3NlY29uZBgGIAEoAUgAiAEBEhwKD2JpdHNfcGVyX3NlY29uZBgHIAEoAUgBiAEBEicKB291dHB1dHMYCCADKAsyFi5zbHVpY2UudjEuT3V0cHV0U3RhdHMSEwoLYWdlX3NlY29uZHMYCSABKAESDQoFc3RhbGUYCiABKAgSEwoLaW5jYXJuYXRpb24YCyABKAQSKwoHd29ya2VycxgMIAMoCzIaLnNsdWljZS52MS5SdWxlV29ya2VyU3RhdHMaNQoTRHJvcHBlZFBhY2tldHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBQhUKE19wYWNrZXRzX3Blcl9zZWNvbmRCEgoQX2JpdHNfcGVyX3NlY29uZCKlAwoPUnVsZVdvcmtlclN0YXRzEg4KBndvcmtlchgBIAEoDRIYChByZWNlaXZlZF9wYWNrZXRzGAIgASgEEhYKDnJlY2VpdmVkX2J5dGVzGAMgASgEEhkKEWZvcndhcmRlZF9wYWNrZXRzGAQgASgEEkcKD2Ryb3BwZWRfcGFja2V0cxgFIAMoCzIuLnNsdWljZS52MS5SdWxlV29ya2VyU3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRIfChJwYWNrZXRzX3Blcl9zZWNvbmQYBiABKAFIAIgBARIcCg9iaXRzX3Blcl9zZWNvbmQYByABKAFIAYgBARInCgdvdXRwdXRzGAggAygLMhYuc2x1aWNlLnYxLk91dHB1dFN0YXRzEhMKC2FnZV9zZWNvbmRzGAkgASgBEg0KBXN0YWxlGAogASgIGjUKE0Ryb3BwZWRQYWNrZXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4AUIVChNfcGFja2V0c19wZXJfc2Vjb25kQhIKEF9iaXRzX3Blcl9zZWNvbmQi2QMKCVJ1bGVTdGF0cxIMCgRuYW1lGAEgASgJEhgKEHJlY2VpdmVkX3BhY2tldHMYAiABKAQSFgoOcmVjZWl2ZWRfYnl0ZXMYAyABKAQSGQoRZm9yd2FyZGVkX3BhY2tldHMYBCABKAQSQQoPZHJvcHBlZF9wYWNrZXRzGAUgAygLMiguc2x1aWNlLnYxLlJ1bGVTdGF0cy5Ecm9wcGVkUGFja2V0c0VudHJ5Eh8KEnBhY2tldHNfcGVyX3NlY29uZBgGIAEoAUgAiAEBEhwKD2JpdHNfcGVyX3NlY29uZBgHIAEoAUgBiAEBEicKB291dHB1dHMYCCADKAsyFi5zbHVpY2UudjEuT3V0cHV0U3RhdHMSJwoFaG9zdHMYCSADKAsyGC5zbHVpY2UudjEuUnVsZUhvc3RTdGF0cxILCgN1aWQYCiABKAkSGwoOc2lsZW50X3NlY29uZHMYCyABKAFIAogBARo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAFCFQoTX3BhY2tldHNfcGVyX3NlY29uZEISChBfYml0c19wZXJfc2Vjb25kQhEKD19zaWxlbnRfc2Vjb25kcyKnAgoOSW50ZXJmYWNlU3RhdHMSDAoEaG9zdBgBIAEoCRIRCglpbnRlcmZhY2UYAiABKAkSFwoPY2FwdHVyZWRfZnJhbWVzGAMgASgEEh0KFWtlcm5lbF9kcm9wcGVkX2ZyYW1lcxgEIAEoBBIZChF1bm1hdGNoZWRfcGFja2V0cxgFIAEoBBJGCg9kcm9wcGVkX3BhY2tldHMYBiADKAsyLS5zbHVpY2UudjEuSW50ZXJmYWNlU3RhdHMuRHJvcHBlZFBhY2tldHNFbnRyeRITCgthZ2Vfc2Vjb25kcxgHIAEoARINCgVzdGFsZRgIIAEoCBo1ChNEcm9wcGVkUGFja2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEieAoLV29ya2VyU3RhdHMSDAoEaG9zdBgBIAEoCRIOCgZ3b3JrZXIYAiABKA0SJwoGZ2F1Z2VzGAMgASgLMhcuc2x1aWNlLnYxLldvcmtlckdhdWdlcxITCgthZ2Vfc2Vjb25kcxgEIAEoARINCgVzdGFsZRgFIAEoCCJbCg9HZXRTdGF0c1JlcXVlc3QSDQoFbmFtZXMYASADKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSEgoKcGVyX3dvcmtlchgEIAEoCCKoAQoQR2V0U3RhdHNSZXNwb25zZRIjCgVydWxlcxgBIAMoCzIULnNsdWljZS52MS5SdWxlU3RhdHMSLQoKaW50ZXJmYWNlcxgCIAMoCzIZLnNsdWljZS52MS5JbnRlcmZhY2VTdGF0cxIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkSJwoHd29ya2VycxgEIAMoCzIWLnNsdWljZS52MS5Xb3JrZXJTdGF0czJTCgxTdGF0c1NlcnZpY2USQwoIR2V0U3RhdHMSGi5zbHVpY2UudjEuR2V0U3RhdHNSZXF1ZXN0Ghsuc2x1aWNlLnYxLkdldFN0YXRzUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * Why a datagram or frame went no further. Closed: the same names stand in C
@@ -388,8 +388,7 @@ export const WorkerCountersSchema: GenMessage<WorkerCounters> = /*@__PURE__*/
 
 /**
  * What a host counted and nobody publishes any more, in the bucket `sluice_figures`
- * under HOST.PART: some of its rules, by their uids. Totals hold it. Under HOST.PART.N the
- * host's supervisor says of a run of `up` that ended, in `last`, what it counted.
+ * under HOST.PART: some of its rules, by their uids. Totals hold it.
  *
  * @generated from message sluice.v1.KeptFigures
  */
@@ -448,6 +447,87 @@ export const KeptFiguresSchema: GenMessage<KeptFigures> = /*@__PURE__*/
   messageDesc(file_sluice_v1_stats, 3);
 
 /**
+ * `sluice.v1.figures.HOST.ended`, by the host's supervisor, to any stats-aggregator: what some of its rules counted in a
+ * run of `up` that ended. 503: it is to be said again.
+ *
+ * @generated from message sluice.v1.EndedRunRequest
+ */
+export type EndedRunRequest = Message<"sluice.v1.EndedRunRequest"> & {
+  /**
+   * Of the run.
+   *
+   * @generated from field: uint64 incarnation = 1;
+   */
+  incarnation: bigint;
+
+  /**
+   * Only columns of rules and outputs, and when they were read by the host's clock.
+   *
+   * @generated from field: sluice.v1.WorkerCounters counted = 2;
+   */
+  counted?: WorkerCounters | undefined;
+
+  /**
+   * How long ago that was.
+   *
+   * @generated from field: uint64 age_ms = 3;
+   */
+  ageMs: bigint;
+};
+
+/**
+ * Describes the message sluice.v1.EndedRunRequest.
+ * Use `create(EndedRunRequestSchema)` to create a new message.
+ */
+export const EndedRunRequestSchema: GenMessage<EndedRunRequest> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_stats, 4);
+
+/**
+ * It is in the totals, and on NATS' disk.
+ *
+ * @generated from message sluice.v1.EndedRunResponse
+ */
+export type EndedRunResponse = Message<"sluice.v1.EndedRunResponse"> & {
+};
+
+/**
+ * Describes the message sluice.v1.EndedRunResponse.
+ * Use `create(EndedRunResponseSchema)` to create a new message.
+ */
+export const EndedRunResponseSchema: GenMessage<EndedRunResponse> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_stats, 5);
+
+/**
+ * `sluice.v1.figures.HOST.last`, by control-api before it forgets the host, to any stats-aggregator.
+ *
+ * @generated from message sluice.v1.KeepLastRequest
+ */
+export type KeepLastRequest = Message<"sluice.v1.KeepLastRequest"> & {
+};
+
+/**
+ * Describes the message sluice.v1.KeepLastRequest.
+ * Use `create(KeepLastRequestSchema)` to create a new message.
+ */
+export const KeepLastRequestSchema: GenMessage<KeepLastRequest> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_stats, 6);
+
+/**
+ * What the host said last is on NATS' disk.
+ *
+ * @generated from message sluice.v1.KeepLastResponse
+ */
+export type KeepLastResponse = Message<"sluice.v1.KeepLastResponse"> & {
+};
+
+/**
+ * Describes the message sluice.v1.KeepLastResponse.
+ * Use `create(KeepLastResponseSchema)` to create a new message.
+ */
+export const KeepLastResponseSchema: GenMessage<KeepLastResponse> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_stats, 7);
+
+/**
  * How the engine worked: whether batching and segmentation do what they should.
  *
  * @generated from message sluice.v1.WorkerGauges
@@ -501,7 +581,7 @@ export type WorkerGauges = Message<"sluice.v1.WorkerGauges"> & {
  * Use `create(WorkerGaugesSchema)` to create a new message.
  */
 export const WorkerGaugesSchema: GenMessage<WorkerGauges> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 4);
+  messageDesc(file_sluice_v1_stats, 8);
 
 /**
  * What left by one output of a rule. Absolute values, as all figures here but rates.
@@ -594,7 +674,7 @@ export type OutputStats = Message<"sluice.v1.OutputStats"> & {
  * Use `create(OutputStatsSchema)` to create a new message.
  */
 export const OutputStatsSchema: GenMessage<OutputStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 5);
+  messageDesc(file_sluice_v1_stats, 9);
 
 /**
  * What one host counted for a rule since its `up` started.
@@ -692,7 +772,7 @@ export type RuleHostStats = Message<"sluice.v1.RuleHostStats"> & {
  * Use `create(RuleHostStatsSchema)` to create a new message.
  */
 export const RuleHostStatsSchema: GenMessage<RuleHostStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 6);
+  messageDesc(file_sluice_v1_stats, 10);
 
 /**
  * What one worker counted; these add up to what its host did.
@@ -776,7 +856,7 @@ export type RuleWorkerStats = Message<"sluice.v1.RuleWorkerStats"> & {
  * Use `create(RuleWorkerStatsSchema)` to create a new message.
  */
 export const RuleWorkerStatsSchema: GenMessage<RuleWorkerStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 7);
+  messageDesc(file_sluice_v1_stats, 11);
 
 /**
  * What the cluster counted for one rule: all hosts together, in all their incarnations. A
@@ -870,7 +950,7 @@ export type RuleStats = Message<"sluice.v1.RuleStats"> & {
  * Use `create(RuleStatsSchema)` to create a new message.
  */
 export const RuleStatsSchema: GenMessage<RuleStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 8);
+  messageDesc(file_sluice_v1_stats, 12);
 
 /**
  * What came in by one interface that rules capture from.
@@ -940,7 +1020,7 @@ export type InterfaceStats = Message<"sluice.v1.InterfaceStats"> & {
  * Use `create(InterfaceStatsSchema)` to create a new message.
  */
 export const InterfaceStatsSchema: GenMessage<InterfaceStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 9);
+  messageDesc(file_sluice_v1_stats, 13);
 
 /**
  * How one worker works.
@@ -989,7 +1069,7 @@ export type WorkerStats = Message<"sluice.v1.WorkerStats"> & {
  * Use `create(WorkerStatsSchema)` to create a new message.
  */
 export const WorkerStatsSchema: GenMessage<WorkerStats> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 10);
+  messageDesc(file_sluice_v1_stats, 14);
 
 /**
  * Which figures are wanted.
@@ -1031,7 +1111,7 @@ export type GetStatsRequest = Message<"sluice.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 11);
+  messageDesc(file_sluice_v1_stats, 15);
 
 /**
  * Merged over all hosts; every aggregator answers the same within a second.
@@ -1073,7 +1153,7 @@ export type GetStatsResponse = Message<"sluice.v1.GetStatsResponse"> & {
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_sluice_v1_stats, 12);
+  messageDesc(file_sluice_v1_stats, 16);
 
 /**
  * Figures; answered by any stats-aggregator.
