@@ -10,6 +10,7 @@ export function sameTable(a: Table | undefined, b: Table): boolean {
 }
 
 export function sameRule(a: TableRule, b: TableRule): boolean {
+	if (a === b) return true;
 	return (
 		a.uid === b.uid &&
 		a.dormant === b.dormant &&

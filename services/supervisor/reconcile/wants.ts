@@ -232,17 +232,7 @@ class Collector {
 		// Most rules of other hosts never ran here.
 		if (!this.#counted.has(rule.uid)) return;
 		if (this.#failure(ruleKey(rule.uid)) !== undefined || this.#limit(rule) !== undefined) return;
-		const nowhere = { source: 0, mtu: 0, ifindex: 0 };
-		this.#addRow({
-			uid: rule.uid,
-			ifindex: 0,
-			group: 0,
-			port: 0,
-			vlan: 0,
-			sources: [],
-			outputs: rule.outputs.map((output) => tableOutput(output, nowhere, undefined)),
-			dormant: true,
-		});
+		this.#addRow(dormantRow(rule));
 	}
 
 	#addRow(row: TableRule): void {
@@ -284,4 +274,25 @@ class Collector {
 		const failure = this.#observed.open.failures.get(key);
 		return failure !== undefined && failure.retryAtMs > this.#observed.nowMs ? failure.reason : undefined;
 	}
+}
+
+/** Of a rule's translation, which is another with each edit: where many rules have moved away their rows are many. */
+const dormantRows = new WeakMap<DesiredRule, TableRule>();
+
+function dormantRow(rule: DesiredRule): TableRule {
+	const known = dormantRows.get(rule);
+	if (known !== undefined) return known;
+	const nowhere = { source: 0, mtu: 0, ifindex: 0 };
+	const row = {
+		uid: rule.uid,
+		ifindex: 0,
+		group: 0,
+		port: 0,
+		vlan: 0,
+		sources: [],
+		outputs: rule.outputs.map((output) => tableOutput(output, nowhere, undefined)),
+		dormant: true,
+	};
+	dormantRows.set(rule, row);
+	return row;
 }
