@@ -64,13 +64,14 @@ nats --no-context --server "$server" --nkey "$scratch/seed" ${ca:+--tlsca "$ca"}
 watcher=$!
 within 5 grep -q '^[^{]*Subscribing on' "$scratch/events" || { cat "$scratch/events" >&2; exit 1; }
 
-# 1. Put. The answer comes once the rule is durable; hosts take it up in the next moments.
+# 1. Put. The answer comes once the rule is durable; hosts take it up in the next moments. Revision 0 says that there must be
+# no rule of that name: without it, a put replaces the one that is there.
 rule='{
 	"name": "video",
 	"input": { "interface": "'"$input"'", "group": "239.1.1.1", "port": 5001 },
 	"outputs": [{ "interface": "'"$output"'", "address": "239.10.1.1", "port": 6001 }]
 }'
-ask sluice.v1.rule.put "{\"rule\": $rule}" >"$scratch/put"
+ask sluice.v1.rule.put "{\"expectedRevision\": \"0\", \"rule\": $rule}" >"$scratch/put"
 placed=yes
 echo "put: revision $(jq -r .rule.revision "$scratch/put")"
 

@@ -1,7 +1,7 @@
 // Places a rule from Go: watches, puts it, waits until it is ACTIVE, reads its figures, removes it.
 //
 //	sudo ./sluice credentials orchestrator robot --out robot.json
-//	cp docs/examples/place_rule.go robot/ && cd robot
+//	mkdir robot && cp docs/examples/place_rule.go robot/ && cd robot
 //	go mod init robot && go mod tidy
 //	go run place_rule.go ../robot.json eth0 eth1
 //
@@ -113,8 +113,9 @@ func ask(nc *nats.Conn, subject string, request, answer any) error {
 
 type object = map[string]any
 
+// Revision 0 says that there must be no rule of that name: without it, a put replaces the one that is there.
 func video(name, input, output string) object {
-	return object{"rule": object{
+	return object{"expectedRevision": "0", "rule": object{
 		"name":    name,
 		"input":   object{"interface": input, "group": "239.1.1.1", "port": 5001},
 		"outputs": []object{{"interface": output, "address": "239.10.1.1", "port": 6001}},

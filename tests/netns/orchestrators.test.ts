@@ -283,6 +283,15 @@ test.skipIf(jq === null)(
 			stdout: expect.stringContaining("PENDING, no output interface r9 here"),
 		});
 		expect(await relay.rules()).toEqual([]);
+		// Nor does it take somebody else's rule of that name for its own.
+		await asRobot("rule", "add", "video", ...RULE);
+		const refused = await lab.relay.run(argv);
+		expect(refused).toMatchObject({
+			code: 1,
+			stderr: expect.stringMatching(/put refused: 409 rule video exists/),
+		});
+		expect((await relay.rules()).map((rule) => rule.name)).toEqual(["video"]);
+		await asRobot("rule", "remove", "video");
 		await nobodyWatches();
 	},
 );
@@ -342,6 +351,14 @@ test.skipIf(go === null)(
 		for (const words of examplesWords(revision)) expect(stdout).toMatch(words);
 		expect(stdout).toMatch(REFUSED);
 		expect(stdout).toContain("relay-a: withdrawn\n");
+		await asRobot("rule", "add", "video", ...RULE);
+		const refused = await lab.relay.run([program, robot, "r0", "r1"]);
+		expect(refused).toMatchObject({
+			code: 1,
+			stderr: expect.stringMatching(/put refused: 409 rule video exists/),
+		});
+		expect((await relay.rules()).map((rule) => rule.name)).toEqual(["video"]);
+		await asRobot("rule", "remove", "video");
 	},
 	300_000,
 );
