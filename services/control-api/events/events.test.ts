@@ -92,6 +92,8 @@ test("a host appears, is gone after three seconds of silence, appears again, and
 test("a host that is forgotten is told once, and appears when it comes back", async () => {
 	const record = { host: "relay-b", incarnation: 7n, stopped: true };
 	await cluster.writeHost(record);
+	const writtenMs = performance.now();
+	await until(() => performance.now() - writtenMs > 300);
 	const forget = () => cluster.nc.request(requests.hostForget, '{"host":"relay-b"}', { timeout: 5_000 });
 	await until(async () => (await forget()).json<{ known: boolean }>().known);
 	// It stands in no list: nothing more is told of it.
@@ -103,6 +105,7 @@ test("a host that is forgotten is told once, and appears when it comes back", as
 		"sluice.v1.event.host.relay-b.appeared",
 	]);
 	expect(heard[0]?.event).toMatchObject({ gone: true, stopped: true, forgotten: true, incarnation: "7" });
+	expect(Number(heard[0]?.event["lastSeenSeconds"])).toBeWithin(0.3, 10);
 });
 
 test("a host that keeps writing while NATS is away for longer is not told to be gone", async () => {

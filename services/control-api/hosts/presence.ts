@@ -11,7 +11,6 @@ export interface PresenceChange {
 	/** Its record was removed by sluice host forget. */
 	readonly forgotten: boolean;
 	readonly incarnation: bigint;
-	/** 0 of one whose record was removed, too. */
 	readonly lastSeenSeconds: number;
 }
 
@@ -33,7 +32,9 @@ export class HostPresence {
 				// What lost the bucket is no word of the host: the look that is due tells whether it is there.
 				if (lost === true || previous === undefined) return;
 				this.#lookNoMore(key);
-				this.#tell(key, true, { record: previous.value, lastSeenSeconds: 0 }, true);
+				// The view knows its age no more: the server's clock tells it.
+				const lastSeenSeconds = Math.max(0, Date.now() - previous.writtenUnixMs) / 1_000;
+				this.#tell(key, true, { record: previous.value, lastSeenSeconds }, true);
 				return;
 			}
 			const present = this.#looks.has(key);
