@@ -102,6 +102,16 @@ test("a host that holds rules and does not answer is named, and one that was sto
 	await until(async () => (await recover(Action.LOOK)).unheard[0]?.away === true);
 });
 
+test("rule.list warns of hosts that hold rules in the order of their ids", async () => {
+	for (const host of ["relay-c", "relay-a", "relay-b"])
+		await cluster.writeHost({ host, holding: "the bucket of rules lacks some" });
+	await seen(3);
+	const listed = await cluster.nc.request(requests.ruleList, "{}", { timeout: 5_000 });
+	expect(listed.json<{ warnings: string[] }>().warnings).toEqual(
+		["relay-a", "relay-b", "relay-c"].map((host) => `host ${host}: the bucket of rules lacks some`),
+	);
+});
+
 const audio = held(exampleRule("audio", "239.1.1.1"));
 
 test("hosts that hang, or say what makes no sense, are left out and named; the others' rules are put back", async () => {

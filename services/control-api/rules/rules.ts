@@ -157,6 +157,7 @@ export class Rules {
 function holdWarnings(hosts: ReadonlyMap<string, ObservedHost>): string[] {
 	return [...hosts.values()]
 		.filter(({ record, lastSeenSeconds }) => record.holding !== "" && lastSeenSeconds <= HOST_GONE_SECONDS)
+		.sort((a, b) => (a.record.host < b.record.host ? -1 : 1))
 		.slice(0, limits.warnings)
 		.map(({ record }) => `host ${record.host}: ${record.holding}`);
 }
