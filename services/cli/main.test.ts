@@ -41,6 +41,12 @@ const cases: [name: string, args: string[], exitCode: number, says: RegExp][] = 
 		2,
 		/^sluice: unknown command nosuch: see sluice --help$/,
 	],
+	[
+		"help for an unknown command, behind a flag with a value",
+		["--timeout", "9", "help", "nosuch"],
+		2,
+		/^sluice: unknown command nosuch: see sluice --help$/,
+	],
 	["help for an unknown subcommand", ["help", "--json", "rule", "ad"], 2, /^sluice: unknown command ad: /],
 	[
 		"a flag with one value given twice",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bun
 import { type Command, CommanderError } from "commander";
 import { commandLine } from "./command-line.ts";
-import { findTool, runTool } from "./commands/tool.ts";
+import { commandIndex, findTool, runTool } from "./commands/tool.ts";
 import { describeFailure, describeUsage, exitCodes, type Failure } from "./failure.ts";
 import { resolveGlobalFlags } from "./global-flags.ts";
 import { openTerminal } from "./terminal.ts";
@@ -36,7 +36,7 @@ async function main(given: string[]): Promise<number> {
 
 /** `help rule add` is `rule add --help`. */
 function helpAsFlag(argv: string[]): string[] {
-	const index = argv.findIndex((word) => !word.startsWith("-"));
+	const index = commandIndex(argv);
 	return argv[index] === "help" ? [...argv.toSpliced(index, 1), "--help"] : argv;
 }
 

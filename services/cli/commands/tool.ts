@@ -34,15 +34,18 @@ const flagsWithValue = new Set(["--data-dir", "--nats", "--credentials", "--time
  * The tools ask no cluster: global flags but --json and --help mean nothing to them.
  */
 export function findTool(argv: string[]): { tool: Tool; args: string[] } | undefined {
-	let index = 0;
-	const json: string[] = [];
-	for (; argv[index]?.startsWith("-"); index += 1) {
-		if (argv[index] === "--json") json.push("--json");
-		if (flagsWithValue.has(argv[index] ?? "")) index += 1;
-	}
+	const index = commandIndex(argv);
 	const name = argv[index];
 	if (name !== "gen" && name !== "recv") return undefined;
+	const json = argv.slice(0, index).filter((word) => word === "--json");
 	return { tool: name, args: [...json, ...withoutGlobalFlags(argv.slice(index + 1))] };
+}
+
+/** Where the command stands behind the flags before it. */
+export function commandIndex(argv: string[]): number {
+	let index = 0;
+	for (; argv[index]?.startsWith("-"); index += 1) if (flagsWithValue.has(argv[index] ?? "")) index += 1;
+	return index;
 }
 
 function withoutGlobalFlags(args: string[]): string[] {
