@@ -192,11 +192,10 @@ function exposeHosts(exposition: Exposition, hosts: readonly Host[]): void {
 
 function exposeWorkers(exposition: Exposition, workers: readonly Worker[]): void {
 	const up = exposition.gauge("sluice_worker_running", "1 when the worker runs.", ["host", "worker"]);
-	const restarts = exposition.counter(
-		"sluice_worker_restarts_total",
-		"Since the host's supervisor started.",
-		["host", "worker"],
-	);
+	const restarts = exposition.counter("sluice_worker_restarts_total", "Since the host's `up` started.", [
+		"host",
+		"worker",
+	]);
 	for (const worker of workers) {
 		const labels = { host: worker.host, worker: worker.worker };
 		up(labels, worker.state === Worker_State.RUNNING ? 1 : 0);
