@@ -110,7 +110,12 @@ const cases: [name: string, args: string[], exitCode: number, says: RegExp][] = 
 		1,
 		/^sluice: level loud: expected trace, debug, info, warn, error$/,
 	],
-	["a file that is not there", ["apply", "-f", "/nonexistent"], 1, /^sluice: \/nonexistent cannot be read: /],
+	[
+		"a file that is not there",
+		["apply", "-f", "/nonexistent"],
+		1,
+		/^sluice: \/nonexistent cannot be read \(ENOENT\): /,
+	],
 	[
 		"credentials that are not there",
 		["rule", "list", "--credentials", "/nonexistent"],

@@ -87,12 +87,8 @@ export async function readText(path: string): Promise<string> {
 		return await readBoundedFile(path, FILE_LIMIT_BYTES);
 	} catch (error) {
 		if (error instanceof SluiceError) throw error;
-		throw new CommandFailure(
-			exitCodes.failed,
-			`${path} cannot be read: name a file, or - for standard input`,
-			{
-				cause: error,
-			},
-		);
+		const why = error instanceof Error && "code" in error ? ` (${error.code})` : "";
+		const line = `${path} cannot be read${why}: name a file, or - for standard input`;
+		throw new CommandFailure(exitCodes.failed, line, { cause: error });
 	}
 }
