@@ -57,7 +57,6 @@ export interface RelayParts {
 	readonly figures: Figures | undefined;
 	/** Undefined: a fresh start. */
 	readonly inheritance: Inheritance | undefined;
-	readonly linkName: (ifindex: number) => string;
 }
 
 export function makeRelay(parts: RelayParts): Relay {
@@ -92,7 +91,7 @@ export function makeRelay(parts: RelayParts): Relay {
 		// No worker has a table any more, nor a batch that was begun with one.
 		if (figures.notes !== undefined) tables.adopt({ ...figures.notes, fingerprint: "" });
 		note();
-	} else adopt(inheritance, parts, { open, shards, tables, egress, sockets });
+	} else adopt(inheritance, { open, shards, tables, egress, sockets });
 	const applier = new Applier({
 		dataplane: kernel,
 		workers,
@@ -173,14 +172,14 @@ interface Adopters {
 }
 
 /** Puts what was taken over where it would be if we had opened it. */
-function adopt(inheritance: Inheritance, parts: RelayParts, adopters: Adopters): void {
+function adopt(inheritance: Inheritance, adopters: Adopters): void {
 	const { open, shards, tables, egress, sockets } = adopters;
 	const { notes } = inheritance;
 	tables.adopt(notes, inheritance.table);
 	egress.adopt(notes.egress);
 	for (const inherited of inheritance.shards) {
 		const { ifindex } = inherited;
-		const { filter } = shards.adopt(inherited, parts.linkName(ifindex));
+		const { filter } = shards.adopt(inherited);
 		for (const address of dataplane.admittedAddresses(filter, LIMITS.rules)) {
 			const key = destinationKey(ifindex, address);
 			open.destinations.set(key, { key, ifindex, address });

@@ -102,7 +102,6 @@ export class Supervisor {
 			keeping: this.#keeping,
 			figures,
 			inheritance,
-			linkName: (ifindex) => this.#links.links.find((link) => link.ifindex === ifindex)?.name ?? "",
 		});
 		this.#replacement = new WorkerReplacement({
 			host: config.hostId,
@@ -287,8 +286,9 @@ export class Supervisor {
 	}
 
 	#reopen(shard: number, slot: number): void {
-		const name = this.#relay.shards.deafen(shard, slot);
-		if (name === undefined) return;
+		const ifindex = this.#relay.shards.deafen(shard, slot);
+		if (ifindex === undefined) return;
+		const name = this.#links.links.find((link) => link.ifindex === ifindex)?.name;
 		this.#logger
 			.facility("interfaces")
 			.warn(

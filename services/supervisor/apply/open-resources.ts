@@ -6,7 +6,6 @@ import type { ShardDriver } from "./shard-drivers.ts";
 /** Capture sockets of one interface with all that belongs to them. */
 export interface OpenShards {
 	readonly ifindex: number;
-	readonly name: string;
 	/** Of each ring. */
 	readonly ringBytes: number;
 	/** Its map says which addresses pass; the program is closed, the sockets hold it. */

@@ -55,11 +55,10 @@ export class ShardOpener {
 	}
 
 	/** Those of a supervisor before this one; who drives them, the workers will say. */
-	adopt({ ifindex, firstId, ring, mapFd, shards }: InheritedShards, name: string): OpenShards {
+	adopt({ ifindex, firstId, ring, mapFd, shards }: InheritedShards): OpenShards {
 		this.#lastId = Math.max(this.#lastId, firstId + shards.length - 1);
 		const opened = {
 			ifindex,
-			name,
 			ringBytes: ring.blockBytes * ring.blockCount,
 			filter: { programFd: -1, mapFd },
 			ring,
@@ -67,6 +66,7 @@ export class ShardOpener {
 			shards: shards.map(({ socket, state }, slot) => openShard(firstId + slot, socket, state)),
 		};
 		this.#open.shards.set(ifindex, opened);
+		if (!ring.vnetHeader) this.#withoutHeader.add(ifindex);
 		return opened;
 	}
 
@@ -90,15 +90,15 @@ export class ShardOpener {
 
 	/**
 	 * Who drives a shard says that its ring is deaf: those of the interface are to be opened anew,
-	 * without that header, with which it can't happen again. Its name; undefined: nobody, or nothing to do.
+	 * without that header, with which it can't happen again. Its index; undefined: nobody, or nothing to do.
 	 */
-	deafen(id: number, slot: number): string | undefined {
+	deafen(id: number, slot: number): number | undefined {
 		for (const opened of this.#open.shards.values()) {
 			const shard = opened.shards.find((candidate) => candidate.id === id);
 			if (shard?.driver?.slot !== slot || opened.deaf || !opened.ring.vnetHeader) continue;
 			opened.deaf = true;
 			this.#withoutHeader.add(opened.ifindex);
-			return opened.name;
+			return opened.ifindex;
 		}
 		return undefined;
 	}
@@ -131,7 +131,6 @@ export class ShardOpener {
 			}
 			return {
 				ifindex: link.ifindex,
-				name: link.name,
 				ringBytes: ring.blockBytes * ring.blockCount,
 				filter,
 				shards,
