@@ -29,7 +29,7 @@ async function main(given: string[]): Promise<number> {
 			error instanceof CommanderError ? usageFailure(error, program, argv) : describeFailure(error);
 		terminal.progress("");
 		terminal.note(`sluice: ${failure.line}`);
-		if (debug) terminal.note(Bun.inspect(error));
+		if (debug) for (const line of Bun.inspect(error).split("\n")) terminal.note(line);
 		return failure.exitCode;
 	}
 }

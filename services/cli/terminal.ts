@@ -14,7 +14,7 @@ export interface Terminal {
 	write(text: string): Promise<void>;
 	/** Begins a new picture: erases a terminal and shows what fits, leaves an empty line elsewhere. */
 	redraw(text: string): Promise<void>;
-	/** One line to stderr. */
+	/** One line to stderr, with nothing that could steer a terminal or look like a further line. */
 	note(line: string): void;
 	/** A line on stderr that the next one replaces; nothing unless stderr is a terminal. Empty: erase it. */
 	progress(line: string): void;
@@ -43,7 +43,7 @@ export function openTerminal(env: Record<string, string | undefined>): Terminal 
 			return send(HOME_AND_CLEAR + crop(printable(text), { columns, rows }));
 		},
 		note(line) {
-			process.stderr.write(`${progressing ? erase : ""}${line}\n`);
+			process.stderr.write(`${progressing ? erase : ""}${printable(oneLine(line))}\n`);
 			progressing = false;
 		},
 		progress(line) {
@@ -54,8 +54,19 @@ export function openTerminal(env: Record<string, string | undefined>): Terminal 
 	};
 }
 
-/** Hosts say why they wait, and what they say must not steer a terminal; colours and line ends stay. */
+/**
+ * Hosts say why they wait, and what they say must not steer a terminal, conceal what follows or turn its
+ * order; the colours that lists have and line ends stay.
+ */
 export function printable(text: string): string {
-	// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
-	return text.replace(/(\x1b\[\d*m|\n)|\p{Cc}/gu, (_, kept?: string) => kept ?? "\u{fffd}");
+	return text.replace(
+		// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
+		/(\x1b\[(?:1|22|3[1239])m|\n)|[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+		(_, kept?: string) => kept ?? "\u{fffd}",
+	);
+}
+
+/** A host's word, such as an interface's name, must not look like a line of its own. */
+export function oneLine(text: string): string {
+	return text.replaceAll("\n", "\u{fffd}");
 }

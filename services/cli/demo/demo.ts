@@ -17,7 +17,7 @@ export async function demo(context: Context): Promise<void> {
 	const { flags, terminal } = context;
 	const say = async (text: string) => {
 		// With --json stdout belongs to the figures.
-		if (flags.json) terminal.note(text);
+		if (flags.json) for (const line of text.split("\n")) terminal.note(line);
 		else await terminal.write(`${text}\n`);
 	};
 	const figures = await playAndCleanUp(say, context);

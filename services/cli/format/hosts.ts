@@ -2,7 +2,7 @@ import { formatLabels } from "@sluice/lib/labels";
 import { HOST_GONE_SECONDS } from "@sluice/lib/rule-status";
 import type { Host, Interface } from "@sluice/proto/gen/host";
 import { type Worker, Worker_State } from "@sluice/proto/gen/worker";
-import type { Colors } from "../terminal.ts";
+import { type Colors, oneLine } from "../terminal.ts";
 import { formatBytes, formatDuration, NO_FIGURE } from "./figures.ts";
 import { formatTable } from "./table.ts";
 
@@ -38,7 +38,9 @@ export function formatHosts(hosts: Host[], colors: Colors): string {
 		]),
 		colors,
 	);
-	const holds = held.map(({ host, holding }) => `${host} ${colors.red("holds")}: ${holding}\n`).join("");
+	const holds = held
+		.map(({ host, holding }) => `${host} ${colors.red("holds")}: ${oneLine(holding)}\n`)
+		.join("");
 	return `${table}${holds}\n${formatInterfaceTable(hosts, colors)}`;
 }
 

@@ -30,3 +30,8 @@ test("more than twenty are counted", () => {
 	expect(lines[20]).toBe("3 more rules are not ACTIVE everywhere: see sluice rule list");
 	expect(formatWaiting(many.slice(2))[20]).toBe("1 more rule is not ACTIVE everywhere: see sluice rule list");
 });
+
+test("a reason stays one line", () => {
+	const lines = formatWaiting([status("waits", ["a", PENDING, "no\nrule other: ACTIVE on b"])]);
+	expect(lines).toEqual(["rule waits: PENDING on a: no\u{fffd}rule other: ACTIVE on b"]);
+});

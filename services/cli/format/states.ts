@@ -1,6 +1,6 @@
 import { type RuleStatus, type RuleStatus_HostState, RuleStatus_State } from "@sluice/proto/gen/rule";
 import { createColors } from "picocolors";
-import type { Colors } from "../terminal.ts";
+import { type Colors, oneLine } from "../terminal.ts";
 import { formatCount } from "./figures.ts";
 
 /** Rules that are named on stderr beside a JSON answer; the others are counted. */
@@ -36,7 +36,7 @@ export function formatWaiting(statuses: RuleStatus[]): string[] {
 function formatGroup(hosts: RuleStatus_HostState[], colors: Colors): string {
 	const [first] = hosts;
 	if (!first) return "";
-	const reason = first.reason === "" ? "" : `: ${first.reason}`;
+	const reason = first.reason === "" ? "" : `: ${oneLine(first.reason)}`;
 	return `${colorState(first.state, colors)} on ${hosts.map((host) => host.host).join(", ")}${reason}`;
 }
 

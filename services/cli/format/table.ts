@@ -1,4 +1,4 @@
-import type { Colors } from "../terminal.ts";
+import { type Colors, oneLine } from "../terminal.ts";
 
 export interface Column {
 	heading: string;
@@ -21,11 +21,6 @@ export function formatTable(columns: Column[], rows: string[][], colors: Colors)
 	};
 	const heading = formatLine(columns.map((column) => colors.bold(column.heading)));
 	return heading + rows.map(formatLine).join("");
-}
-
-/** A host's word, such as an interface's name, must not look like a row of its own. */
-function oneLine(cell: string): string {
-	return cell.replaceAll("\n", "\u{fffd}");
 }
 
 /** By the width that a terminal gives it: escape sequences have none. */
