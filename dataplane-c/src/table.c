@@ -13,6 +13,13 @@ uint32_t table_lookup_source(const struct table *table, uint32_t choice, uint32_
 	const uint32_t mask = table->header->prefix_slots - 1;
 	const uint32_t source = ntohl(source_be);
 
+	if (asked->prefix_count == 1) {
+		const uint32_t length = 63u - (uint32_t)__builtin_clzll(asked->lengths);
+
+		return htonl(source & table_mask(length)) == asked->only_network_be
+			       ? asked->only_rule
+			       : asked->any_rule;
+	}
 	for (uint64_t lengths = asked->lengths; lengths;) {
 		uint32_t bits = 63u - (uint32_t)__builtin_clzll(lengths);
 		uint32_t network_be = htonl(source & table_mask(bits));
@@ -145,6 +152,9 @@ static int validate_index(const struct table *table)
 		if (choice->lengths & ~UINT64_C(0x1fffffffe) ||
 		    (choice->any_rule != TABLE_SOURCE_FILTERED &&
 		     choice->any_rule >= header->rule_count))
+			return -EINVAL;
+		if (choice->prefix_count == 1 &&
+		    (!choice->lengths || choice->only_rule >= header->rule_count))
 			return -EINVAL;
 	}
 	return 0;

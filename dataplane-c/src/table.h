@@ -6,13 +6,14 @@
  *   header
  *   keys      open-addressed hash over (ifindex, vlan, group, port), 16 bytes each,
  *             at most half full: 10,000 rules are 512 KiB, which a core's cache holds
- *   choices   one per key whose rules name sources: which prefix lengths occur
+ *   choices   one per key whose rules name sources: which prefix lengths occur, and
+ *             the prefix itself where there is only one
  *   prefixes  open-addressed hash over (choice, prefix length, network)
  *   rules, sources, outputs, interfaces
  *
- * A key without sources leads straight to its rule. One with sources is asked once
- * per prefix length that occurs, longest first, so the cost does not grow with the
- * number of sources.
+ * A key without sources leads straight to its rule, one with a single source after a
+ * comparison. One with more is asked once per prefix length that occurs, longest first,
+ * so the cost does not grow with the number of sources.
  *
  * The worker validates the whole mapping once (table_map); being sealed, it cannot
  * change afterwards, so the hot path checks nothing again.
@@ -58,8 +59,10 @@ struct table_key {
 struct table_choice {
 	uint64_t lengths;  /* bit n: a prefix of n bits occurs (1 … 32) */
 	uint32_t any_rule; /* the rule for every other source, or TABLE_SOURCE_FILTERED */
-	uint32_t reserved;
-}; /* 16 bytes */
+	uint32_t prefix_count;
+	uint32_t only_network_be; /* of a single prefix, and its rule: not looked up in prefixes */
+	uint32_t only_rule;
+}; /* 24 bytes */
 
 struct table_prefix {
 	uint32_t network_be;

@@ -161,6 +161,9 @@ static int add_prefix(const struct table *table, uint32_t choice, uint32_t rule,
 			*prefix = (struct table_prefix){ source->network_be, source->prefix_bits,
 							 choice, rule };
 			chosen->lengths |= UINT64_C(1) << source->prefix_bits;
+			chosen->prefix_count++;
+			chosen->only_network_be = source->network_be;
+			chosen->only_rule = rule;
 			return 0;
 		}
 		if (prefix->choice == choice && prefix->bits == source->prefix_bits &&

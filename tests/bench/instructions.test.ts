@@ -40,7 +40,7 @@ const PATHS: readonly Path[] = [
 	},
 	{
 		...{ program: "lookup_bench", what: "lookup, 10,000 rules, one source each" },
-		...{ operations: FEW, most: 138, of: "question" },
+		...{ operations: FEW, most: 90, of: "question" },
 	},
 	{
 		...{ program: "swap_bench", what: "swap, 10,000 rules, any source" },
