@@ -13,6 +13,7 @@ import type { GlobalFlags } from "./global-flags.ts";
 import { ConnectionLost, OwnConnection } from "./own-connection.ts";
 import { whileServed } from "./served.ts";
 import type { Terminal } from "./terminal.ts";
+import { DataDir } from "./up/data-dir.ts";
 
 /** The cluster as a command sees it: requests and their answers. */
 export interface Cluster {
@@ -94,9 +95,10 @@ function withRemedy(error: unknown): unknown {
 async function openConnection(
 	url: string,
 	credentials: CredentialsFile,
-	{ natsUrl, timeoutMs }: GlobalFlags,
+	flags: GlobalFlags,
 	joined: boolean,
 ): Promise<NatsConnection> {
+	const { natsUrl, timeoutMs } = flags;
 	try {
 		return await connectNats({
 			url,
@@ -109,13 +111,18 @@ async function openConnection(
 	} catch (error) {
 		if (!(error instanceof SluiceError)) throw error;
 		if (error.code !== "unavailable") throw error;
-		const here = joined ? "check that sluice up runs there" : "start it with sudo ./sluice up";
-		const remedy =
-			natsUrl === undefined
-				? `${here}, or name it with --nats`
-				: "check --nats, or start it there with sudo ./sluice up";
+		const remedy = natsUrl === undefined ? remedyHere(flags, joined) : REMEDY_THERE;
 		throw new CommandFailure(exitCodes.unreachable, `${error.message}: ${remedy}`, { cause: error });
 	}
+}
+
+const REMEDY_THERE = "check --nats, or start it there with sudo ./sluice up";
+
+function remedyHere({ credentialsPath, dataDir }: GlobalFlags, joined: boolean): string {
+	if (joined) return "check that sluice up runs there, or name it with --nats";
+	if (credentialsPath === undefined && new DataDir(dataDir).isInUse)
+		return "sluice up runs here and is starting it, so try in a few seconds, or look at its log";
+	return "start it with sudo ./sluice up, or name it with --nats";
 }
 
 /** The identity of group sluice, and what the server lets it ask; here only for a clearer refusal. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, open, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createUser } from "@nats-io/nkeys";
 
 interface Run {
@@ -169,6 +169,27 @@ describe("with credentials", () => {
 				);
 				expect(run.exitCode).toBe(3);
 			}
+		});
+	});
+
+	test("while an up has the data directory, nobody is told to start one", async () => {
+		await withCredentials("nats://127.0.0.1:1", async (file) => {
+			const folder = dirname(file);
+			await mkdir(join(folder, "credentials"));
+			await rename(file, join(folder, "credentials", "operator.json"));
+			const lock = await open(join(folder, "lock"), "w");
+			try {
+				await lock.write(String(process.pid));
+				const run = await sluice(["rule", "list"], { SLUICE_DATA_DIR: folder });
+				expect(run.stderr).toEndWith(
+					": sluice up runs here and is starting it, so try in a few seconds, or look at its log\n",
+				);
+				expect(run.exitCode).toBe(3);
+			} finally {
+				await lock.close();
+			}
+			const run = await sluice(["rule", "list"], { SLUICE_DATA_DIR: folder });
+			expect(run.stderr).toEndWith(": start it with sudo ./sluice up, or name it with --nats\n");
 		});
 	});
 

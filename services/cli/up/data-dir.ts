@@ -85,11 +85,15 @@ export class DataDir {
 		return join(this.credentialsFolder, `${name}.json`);
 	}
 
-	/** Whether an `up` of this host has the directory. */
+	/** Whether an `up` of this host has the directory; false also where it cannot be seen. */
 	get isInUse(): boolean {
 		const path = join(this.path, "lock");
-		const holder = existsSync(path) ? holderOf(path) : undefined;
-		return holder !== undefined && hasOpen(holder, realpathSync(path));
+		try {
+			const holder = holderOf(path);
+			return holder !== undefined && hasOpen(holder, realpathSync(path));
+		} catch {
+			return false;
+		}
 	}
 
 	/**
