@@ -125,7 +125,7 @@ test("labels that cannot be are refused in one line", async () => {
 		[["rule", "add", "x", ...RULE, "--host-labels", "role"], "--host-labels role: expected k=v,k=v"],
 		[
 			["rule", "add", "x", ...RULE, "--host-labels", "role=edge"],
-			"input: from-a:239.1.1.1:5001 from any source is taken by rule edge: change one of the two, or give both labels that exclude each other",
+			"input: from-a:239.1.1.1:5001 from any source is taken by rule edge: change one of the two, or give both labels that exclude each other, or name different hosts in both",
 		],
 		[
 			["up", "--labels", "$x=1"],

@@ -125,7 +125,9 @@ function refuseConflict(index: RuleIndex, rule: Rule, edit: Edit): void {
 	const path = edit.pathOf?.(edit.puts.indexOf(rule)) ?? "";
 	const other = index.byInput.get(inputPlace(rule))?.get(taken.other);
 	const labelled = [rule, other].some((each) => Object.keys(each?.hostLabels ?? {}).length > 0);
-	const apart = labelled ? "both labels that exclude each other" : "them different hosts";
+	const apart = labelled
+		? "both labels that exclude each other, or name different hosts in both"
+		: "them different hosts";
 	throw new SluiceError("conflict", `${path}${taken.text}: change one of the two, or give ${apart}`);
 }
 
