@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
 import { HostRecordSchema } from "@sluice/proto/gen/host";
 import { RuleSchema } from "@sluice/proto/gen/rule";
-import { placeRule } from "./placement.ts";
+import { placeRule, withRemembered } from "./placement.ts";
 
 const host = (name: string, ...interfaces: string[]) =>
 	create(HostRecordSchema, { host: name, interfaces: interfaces.map((each) => ({ name: each })) });
@@ -37,6 +37,8 @@ test("of very many that have it the first are named: each says it of each such r
 	const many = Array.from({ length: 100 }, (_, k) => host(`h-${100 + k}`, "r0"));
 	const { hosts, pending } = placeRule(rule("r0"), many);
 	expect(hosts).toHaveLength(100);
+	const known = new Map(many.slice(1).map((each) => [each.host, each]));
+	expect(withRemembered(pending ?? "", known)).toBe(`${pending} (h-100: remembered, not seen)`);
 	expect(pending).toBe(
 		"hosts h-100, h-101, h-102, h-103, h-104, h-105, h-106, h-107 and 92 more match: name one, or all",
 	);

@@ -41,6 +41,15 @@ export function placeRule(rule: Rule, hosts: readonly HostRecord[]): Placement {
 	return { hosts: known, pending: `no interface ${interfaceName} here` };
 }
 
+const SEVERAL = /^hosts (.+?)(?: and \d+ more)? match: name one, or all$/;
+
+/** Hosts count whom they remember, too: whom `known` lacks is in no list. Other reasons stay as they are. */
+export function withRemembered(reason: string, known: ReadonlyMap<string, unknown>): string {
+	const named = SEVERAL.exec(reason)?.[1]?.split(", ") ?? [];
+	const remembered = named.filter((host) => !known.has(host));
+	return remembered.length === 0 ? reason : `${reason} (${remembered.join(", ")}: remembered, not seen)`;
+}
+
 /** Each host says it of each such rule, in its one record. */
 const SHOWN_HOSTS = 8;
 

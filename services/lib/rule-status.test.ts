@@ -79,3 +79,13 @@ test("several hosts that match all wait with what to do", () => {
 		["b", ACTIVE, ""],
 	]);
 });
+
+test("of hosts that match it says which of them only the others remember", () => {
+	const waiting = (reason: string) =>
+		observed({ appliedSequence: 7n, exceptions: [{ name: "video", state: PENDING, reason }] });
+	const reason = "hosts a, b, c and 2 more match: name one, or all";
+	expect(states([waiting(reason)])).toEqual([["a", PENDING, `${reason} (b, c: remembered, not seen)`]]);
+	const other = observed({ host: "b", appliedSequence: 7n, interfaces: [] });
+	const both = "hosts a, b match: name one, or all";
+	expect(states([waiting(both), other])).toEqual([["a", PENDING, both]]);
+});

@@ -9,7 +9,7 @@ import {
 	type StoredRule,
 } from "@sluice/proto/gen/rule";
 import { PROTOCOL_VERSION } from "@sluice/proto/subjects";
-import { placeRule } from "./placement.ts";
+import { placeRule, withRemembered } from "./placement.ts";
 import { protocolComplaint } from "./protocol.ts";
 
 /** A host's record with how long ago it was written, as the reader saw it arrive. */
@@ -80,11 +80,16 @@ function hostStates(
 			return pendingOn(host, complaint === undefined ? silence : `${silence}: ${complaint}`);
 		}
 		if (placement.pending !== undefined) return pendingOn(host, placement.pending);
-		return hostState(name, revision, observed.record);
+		return hostState(name, revision, observed.record, hosts);
 	});
 }
 
-function hostState(name: string, revision: bigint, record: HostRecord): RuleStatus_HostState {
+function hostState(
+	name: string,
+	revision: bigint,
+	record: HostRecord,
+	hosts: ReadonlyMap<string, ObservedHost>,
+): RuleStatus_HostState {
 	const complaint = protocolComplaint(record.protocolVersion, PROTOCOL_VERSION);
 	if (complaint !== undefined) return pendingOn(record.host, complaint);
 	// It does what stood in another bucket, and its sequence counts there.
@@ -95,7 +100,7 @@ function hostState(name: string, revision: bigint, record: HostRecord): RuleStat
 	return create(RuleStatus_HostStateSchema, {
 		host: record.host,
 		state: exception?.state ?? RuleStatus_State.ACTIVE,
-		reason: exception?.reason ?? "",
+		reason: withRemembered(exception?.reason ?? "", hosts),
 	});
 }
 

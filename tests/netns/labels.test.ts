@@ -186,7 +186,7 @@ test("a host that died is gone within 3 s, outlives nats-server in what others r
 		const { stdout } = await first.cli("host", "list", "--json");
 		return stdout.includes('"relay-b"') && !stdout.includes('"relay-c"') ? true : undefined;
 	});
-	await stands([pending("relay-b", several)]);
+	await stands([pending("relay-b", `${several} (relay-c: remembered, not seen)`)]);
 	const forgotten = await first.sluice("host", "forget", "relay-c");
 	expect(forgotten).toBe("host relay-c stood in no list; no host remembers it now\n");
 	await stands([active("relay-b")]);
