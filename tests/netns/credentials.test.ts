@@ -67,6 +67,17 @@ test("the same command again shows the same file; new keys end the old ones; rev
 	expect(first.log).not.toContain("NATS is away");
 });
 
+test("a file that was made with the loopback's URL says by which one others reach nats-server now", async () => {
+	const words = ["credentials", "host", "relay-y"];
+	const { stderr } = await first.cli(...words, "--nats", "nats://127.0.0.1:4222");
+	expect(stderr).toBe(
+		"sluice: nats://127.0.0.1:4222 is relay-y itself when it asks there: give this command --nats nats://10.2.0.1:4222, where nats-server listens\n",
+	);
+	expect((await first.cli(...words)).stderr).toBe(stderr);
+	expect(await first.cli(...words, "--nats", `nats://${NATS}`)).toMatchObject({ code: 0, stderr: "" });
+	await first.sluice("credentials", "revoke", "host", "relay-y");
+});
+
 test("of commands at once all show the same file", async () => {
 	for (let round = 0; round < 4; round += 1) {
 		const name = `twin-${round}`;

@@ -15,7 +15,7 @@ import {
 	readOrchestrator,
 } from "../credentials/issued.ts";
 import { untilAccepted, untilForgotten } from "../credentials/take-up.ts";
-import { isLoopback, ownAddresses, urlForOthers } from "../credentials/url.ts";
+import { isLoopback, ownAddresses, type ServerUrl, urlForOthers } from "../credentials/url.ts";
 import { badValue, CommandFailure, exitCodes } from "../failure.ts";
 import { formatTable } from "../format/table.ts";
 import { listRules } from "../list-rules.ts";
@@ -61,7 +61,7 @@ export async function credentialsIssue(
 	if (options.out === "-") await terminal.write(made.text.replaceAll("\t", "  "));
 	else if (flags.json) await terminal.write(`${JSON.stringify({ kind, name, url, file })}\n`);
 	else await terminal.write(`${outcome(kind, name, url, file)}\n`);
-	if (isLoopback(url)) terminal.note(`sluice: ${onlyHere(kind, name, url)}`);
+	if (isLoopback(url)) terminal.note(`sluice: ${onlyHere(kind, name, url, serverUrl(conf))}`);
 	if (takenUp !== "now") terminal.note(LATER);
 	else if (kind === "host")
 		for (const line of await whatWillWait({ flags, terminal }, name)) terminal.note(line);
@@ -136,8 +136,12 @@ export async function credentialsList({ flags, terminal }: Context): Promise<voi
 	}
 }
 
-function onlyHere(kind: IssuedKind, name: string, url: string): string {
-	const remedy = "give up --nats-listen ADDR:PORT, and this command --nats nats://ADDR:PORT";
+/** @param server where nats-server listens by now: a file keeps the URL that it was made with. */
+function onlyHere(kind: IssuedKind, name: string, url: string, server: ServerUrl): string {
+	const urls = "url" in server ? [server.url] : server.candidates;
+	const remedy = urls.some(isLoopback)
+		? "give up --nats-listen ADDR:PORT, and this command --nats nats://ADDR:PORT"
+		: `give this command --nats ${urls.join(" or ")}, where nats-server listens`;
 	if (kind === "host") return `${url} is ${name} itself when it asks there: ${remedy}`;
 	return `${url} can be reached on this host only: should ${name} run on another, ${remedy}`;
 }
@@ -213,13 +217,16 @@ function format(credentials: object): string {
 }
 
 function findUrl(conf: string, name: string): string {
-	const listen = parseListenAddress("--nats-listen", listenIn(conf), "127.0.0.1:4222");
-	const found = urlForOthers(listen, ownAddresses());
+	const found = serverUrl(conf);
 	if ("url" in found) return found.url;
 	throw new CommandFailure(
 		exitCodes.failed,
-		`nats-server listens on ${found.candidates.join(", ")}: say which one ${name} reaches, with --nats nats://ADDR:${listen.port}`,
+		`nats-server listens on ${found.candidates.join(", ")}: say which one ${name} reaches, with --nats URL`,
 	);
+}
+
+function serverUrl(conf: string): ServerUrl {
+	return urlForOthers(parseListenAddress("--nats-listen", listenIn(conf), "127.0.0.1:4222"), ownAddresses());
 }
 
 async function copyTo(path: string, text: string): Promise<void> {

@@ -14,7 +14,9 @@ test("a server that listens on one address is found there, one that listens on a
 test("of several addresses somebody must choose one", () => {
 	const own = ["10.0.0.1", "10.1.0.1"];
 	for (const address of ["0.0.0.0", "::"])
-		expect(urlForOthers({ address, port: 4222 }, own)).toEqual({ candidates: own });
+		expect(urlForOthers({ address, port: 4222 }, own)).toEqual({
+			candidates: ["nats://10.0.0.1:4222", "nats://10.1.0.1:4222"],
+		});
 });
 
 test("the loopback is told from what others can reach", () => {
