@@ -72,6 +72,19 @@ test("where a cluster ran alone, commands ask the one that was joined, and make 
 	expect(credentialsOf(second)).toEqual({ ...before, "joined.json": expect.any(String) });
 });
 
+test("the first host's list says who may join and was not heard", async () => {
+	const { stderr } = await first.cli("host", "list");
+	expect(stderr).not.toContain("credentials");
+	await first.sluice("credentials", "host", "relay-z");
+	expect(await first.cli("host", "list")).toMatchObject({
+		code: 0,
+		stderr: `${stderr}sluice: host relay-z has credentials, and was not heard since nats-server started, though it may relay: look at sluice up there, or take them back with sluice credentials revoke host relay-z\n`,
+	});
+	await first.sluice("credentials", "revoke", "host", "relay-z");
+	expect((await first.cli("host", "list")).stderr).toBe(stderr);
+	expect((await second.cli("host", "list")).stderr).toBe(stderr);
+});
+
 test("the lists of the first host say which hosts it keeps out, and what lets them in", async () => {
 	const lacking =
 		"nats-server refuses it, since it has no credentials here: make some with sluice credentials host";

@@ -4,8 +4,9 @@ import { requests } from "@sluice/proto/subjects";
 import { withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
 import { keptOutHere } from "../credentials/kept-out.ts";
+import { unseenHere } from "../credentials/unseen.ts";
 import { formatHosts } from "../format/hosts.ts";
-import { formatSilentHosts, isSilent } from "../format/silent-hosts.ts";
+import { formatSilentHosts, formatUnseen, isSilent } from "../format/silent-hosts.ts";
 
 export async function hostList({ flags, terminal }: Context): Promise<void> {
 	await withCluster({ flags, terminal }, async (cluster) => {
@@ -21,8 +22,11 @@ export async function hostList({ flags, terminal }: Context): Promise<void> {
 			return;
 		}
 		await terminal.write(formatHosts(answer.hosts, terminal.colors));
-		const gone = answer.hosts.some(isSilent);
-		const whyKeptOut = gone ? await keptOutHere(flags.dataDir) : undefined;
-		for (const line of formatSilentHosts(answer.hosts, whyKeptOut)) terminal.note(`sluice: ${line}`);
+		// With other credentials it may be another cluster's list.
+		const unseen = flags.credentialsPath === undefined ? await unseenHere(flags.dataDir, answer.hosts) : [];
+		const isMissing = unseen.length > 0 || answer.hosts.some(isSilent);
+		const whyKeptOut = isMissing ? await keptOutHere(flags.dataDir) : undefined;
+		const lines = [...formatSilentHosts(answer.hosts, whyKeptOut), ...formatUnseen(unseen, whyKeptOut)];
+		for (const line of lines) terminal.note(`sluice: ${line}`);
 	});
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { formatKeptOut, formatSilentHosts } from "./silent-hosts.ts";
+import { formatKeptOut, formatSilentHosts, formatUnseen } from "./silent-hosts.ts";
 
 test("a silent host is told with why, if that is known", () => {
 	const hosts = [
@@ -23,4 +23,17 @@ test("a silent host is told with why, if that is known", () => {
 	expect(formatKeptOut("f", none)).toBe(
 		"host f is not known: nats-server refuses it, since it has no credentials here: make some with sluice credentials host f",
 	);
+});
+
+test("hosts that may join and were not heard are told in one line, but those that are kept out", () => {
+	expect(formatUnseen([])).toEqual([]);
+	expect(formatUnseen(["b"])).toEqual([
+		"host b has credentials, and was not heard since nats-server started, though it may relay: look at sluice up there, or take them back with sluice credentials revoke host b",
+	]);
+	const older = { why: "another server", file: "/x/host-a.json" } as const;
+	const many = ["a", ..."bcdefghijk"];
+	expect(formatUnseen(many, (host) => ({ a: older })[host])).toEqual([
+		formatKeptOut("a", older),
+		"hosts b, c, d, e, f, g, h, i and 2 more have credentials, and were not heard since nats-server started, though they may relay: look at sluice up there, or take them back with sluice credentials revoke host ID",
+	]);
 });

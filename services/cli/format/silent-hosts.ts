@@ -20,6 +20,31 @@ export function formatSilentHosts(hosts: Seen[], whyKeptOut: WhyKeptOut = () => 
 	});
 }
 
+const SHOWN_HOSTS = 8;
+
+/** @param hosts may join, and no list has them. */
+export function formatUnseen(hosts: readonly string[], whyKeptOut: WhyKeptOut = () => undefined): string[] {
+	const lines: string[] = [];
+	const silent: string[] = [];
+	for (const host of hosts) {
+		const keptOut = whyKeptOut(host);
+		if (keptOut === undefined) silent.push(host);
+		else lines.push(formatKeptOut(host, keptOut));
+	}
+	const [first, ...others] = silent;
+	if (first === undefined) return lines;
+	const more = silent.length > SHOWN_HOSTS ? ` and ${silent.length - SHOWN_HOSTS} more` : "";
+	const [who, was, it, name] =
+		others.length === 0
+			? [`host ${first} has`, "was", "it", first]
+			: [`hosts ${silent.slice(0, SHOWN_HOSTS).join(", ")}${more} have`, "were", "they", "ID"];
+	const remedy = `look at sluice up there, or take them back with sluice credentials revoke host ${name}`;
+	return [
+		...lines,
+		`${who} credentials, and ${was} not heard since nats-server started, though ${it} may relay: ${remedy}`,
+	];
+}
+
 /** @param seen undefined: no list has the host. */
 export function formatKeptOut(host: string, keptOut: KeptOut, seen?: Omit<Seen, "host">): string {
 	const state = seen === undefined ? "is not known" : formatSilence(seen);
