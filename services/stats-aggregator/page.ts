@@ -35,7 +35,10 @@ export function getStats(
 			break;
 		}
 		const stats = ruleStats(fold, rule, nowMs, request.perWorker);
-		const parts = stats.hosts.reduce((sum, { workers }) => sum + 1 + workers.length, 1);
+		const parts = stats.hosts.reduce(
+			(sum, { workers }) => sum + 1 + workers.length,
+			stats.former === undefined ? 1 : 2,
+		);
 		outputs += rule.outputs.length * parts;
 		page.push(stats);
 	}

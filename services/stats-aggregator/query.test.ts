@@ -26,6 +26,41 @@ describe("query", () => {
 		]);
 	});
 
+	test("totals are what hosts count now and what they counted before their last start", () => {
+		const fold = emptyFold();
+		const dropped = { [Drop_Reason.NO_OUTPUT]: 2n };
+		const failed = { [Failure_Reason.QUEUE_FULL]: 1n };
+		const run = (host: string, incarnation: bigint, received: bigint) => {
+			const outputs = [{ output: R1, sent: received - 3n, failed }];
+			foldReading(fold, { host, incarnation, rules: [{ uid: uid(1), received, dropped, outputs }] });
+		};
+		run("relay-b", 100n, 5n);
+		for (const incarnation of [100n, 200n])
+			foldReading(fold, { host: "relay-0", incarnation, rules: [{ uid: uid(1), received: 0n }] });
+		expect(ruleStats(fold, video, T0).former).toBeUndefined();
+		// Three runs of one host, of which the last does not know the rule.
+		for (const incarnation of [100n, 200n]) run("relay-a", incarnation, 1_000n);
+		foldReading(fold, { host: "relay-a", incarnation: 300n });
+		run("relay-c", 100n, 70n);
+		run("relay-c", 101n, 7n);
+		const { former, hosts, ...total } = ruleStats(fold, video, T0);
+		expect(hosts.map(({ host, receivedPackets }) => [host, receivedPackets])).toEqual([
+			["relay-0", 0n],
+			["relay-b", 5n],
+			["relay-c", 7n],
+		]);
+		expect([total.receivedPackets, former?.receivedPackets]).toEqual([2_082n, 2_070n]);
+		const parts = [...hosts, ...(former === undefined ? [] : [former])];
+		const sum = (figure: (part: (typeof parts)[number]) => bigint | undefined) =>
+			parts.reduce((all, part) => all + (figure(part) ?? 0n), 0n);
+		expect(sum((part) => part.receivedBytes)).toBe(total.receivedBytes);
+		expect(sum((part) => part.forwardedPackets)).toBe(total.forwardedPackets);
+		expect(sum((part) => part.droppedPackets["NO_OUTPUT"])).toBe(total.droppedPackets["NO_OUTPUT"] ?? 0n);
+		for (const figure of ["eligiblePackets", "sentPackets", "failedPackets"] as const)
+			expect(sum((part) => part.outputs[0]?.[figure])).toBe(total.outputs[0]?.[figure] ?? 0n);
+		expect(former?.outputs[0]?.failedByReason).toEqual({ QUEUE_FULL: 3n });
+	});
+
 	test("a rule that nobody counted shows zeros and its outputs, and no silence", () => {
 		const stats = ruleStats(emptyFold(), rule("video", 1, [R2, R1]), T0);
 		expect(JSON.parse(toJsonText(RuleStatsSchema, stats))).toEqual({

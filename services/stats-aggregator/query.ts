@@ -6,6 +6,7 @@ import {
 	InterfaceStatsSchema,
 	type OutputStats,
 	OutputStatsSchema,
+	RuleFormerStatsSchema,
 	type RuleHostStats,
 	RuleHostStatsSchema,
 	type RuleStats,
@@ -34,10 +35,14 @@ import {
 /** What the cluster counted for one rule, at `nowMs` of the aggregator's clock. */
 export function ruleStats(fold: Fold, rule: CataloguedRule, nowMs: number, perWorker = false): RuleStats {
 	const total = emptySums(rule);
+	let former: RuleSums | undefined;
 	const hosts: RuleHostStats[] = [];
 	for (const [host, hostFold] of byKey(fold.hosts)) {
 		const kept = keptOf(hostFold, rule.uid);
-		for (const counted of countedBefore(kept, rule.uid)) addFormer(total, rule, counted, nowMs);
+		for (const counted of countedBefore(kept, rule.uid)) {
+			former ??= emptySums(rule);
+			addFormer(former, rule, counted, nowMs);
+		}
 		const live = workersSums(hostFold.workers.values(), rule, nowMs);
 		// Of a host that is gone nobody may know more than what was kept.
 		const speaking =
@@ -57,6 +62,11 @@ export function ruleStats(fold: Fold, rule: CataloguedRule, nowMs: number, perWo
 			}),
 		);
 	}
+	if (former !== undefined) addSums(total, former);
+	const formerStats =
+		former === undefined || former.receivedPackets === 0n
+			? {}
+			: { former: create(RuleFormerStatsSchema, counts(rule, former)) };
 	const silent = total.silentMs === undefined ? {} : { silentSeconds: total.silentMs / 1000 };
 	return create(RuleStatsSchema, {
 		name: rule.name,
@@ -64,6 +74,7 @@ export function ruleStats(fold: Fold, rule: CataloguedRule, nowMs: number, perWo
 		hosts,
 		...figures(rule, total),
 		...silent,
+		...formerStats,
 	});
 }
 
@@ -152,12 +163,18 @@ function outputStats(output: CataloguedOutput, sums: OutputSums): OutputStats {
 
 function figures(rule: CataloguedRule, sums: RuleSums) {
 	return {
+		...counts(rule, sums),
+		...known("packetsPerSecond", sums.packetsPerSecond.value),
+		...known("bitsPerSecond", sums.bitsPerSecond.value),
+	};
+}
+
+function counts(rule: CataloguedRule, sums: RuleSums) {
+	return {
 		receivedPackets: sums.receivedPackets,
 		receivedBytes: sums.receivedBytes,
 		forwardedPackets: sums.forwardedPackets,
 		droppedPackets: named(Drop_ReasonSchema, sums.droppedPackets),
-		...known("packetsPerSecond", sums.packetsPerSecond.value),
-		...known("bitsPerSecond", sums.bitsPerSecond.value),
 		outputs: rule.outputs.flatMap((output, k) => {
 			const sum = sums.outputs[k];
 			return sum === undefined ? [] : [outputStats(output, sum)];

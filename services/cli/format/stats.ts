@@ -24,10 +24,9 @@ function formatRules(rules: RuleStats[], colors: Colors): string {
 	const rows = rules.flatMap((rule) => {
 		const worthALine =
 			rule.hosts.length > 1 || rule.hosts.some((host) => host.stale || host.workers.length > 0);
-		return [
-			[rule.name, ...trafficCells(rule), formatSilence(rule)],
-			...(worthALine ? rule.hosts.flatMap((host) => hostRows(host, colors)) : []),
-		];
+		const total = [rule.name, ...trafficCells(rule), formatSilence(rule)];
+		if (!worthALine) return [total];
+		return [total, ...rule.hosts.flatMap((host) => hostRows(host, colors)), ...formerRow(rule)];
 	});
 	return formatTable(
 		[
@@ -52,6 +51,23 @@ function hostRows(host: RuleHostStats, colors: Colors): string[][] {
 			...trafficCells(worker),
 			"",
 		]),
+	];
+}
+
+/** A host begins at zero with its `up`; so that the lines add up. */
+function formerRow({ former }: RuleStats): string[][] {
+	if (former === undefined) return [];
+	const { receivedPackets, forwardedPackets, droppedPackets } = former;
+	return [
+		[
+			"  before their last start",
+			formatCount(receivedPackets),
+			formatCount(forwardedPackets),
+			formatDrops(droppedPackets),
+			"",
+			"",
+			"",
+		],
 	];
 }
 

@@ -198,6 +198,36 @@ test("statistics of a silent host, and of workers, have lines of their own", () 
 	expect(lines.at(-2)).toStartWith("relay-b, 1m old  r0 ");
 });
 
+test("statistics: lines below a total add up to it, with what hosts counted before their last start", () => {
+	const rates = { packetsPerSecond: 0, bitsPerSecond: 0 };
+	const stats = create(GetStatsResponseSchema, {
+		rules: [
+			{
+				name: "south",
+				receivedPackets: 6_009n,
+				forwardedPackets: 6_006n,
+				droppedPackets: { NO_OUTPUT: 3n },
+				...rates,
+				silentSeconds: 2,
+				hosts: [
+					{ host: "relay-b", ...rates },
+					{ host: "relay-c", receivedPackets: 9n, forwardedPackets: 9n, ...rates },
+				],
+				former: { receivedPackets: 6_000n, forwardedPackets: 5_997n, droppedPackets: { NO_OUTPUT: 3n } },
+			},
+		],
+	});
+	expect(formatStats(stats, plain).split("\n").slice(0, 5)).toEqual([
+		"RULE                       RECEIVED  FORWARDED      DROPPED  PPS   RATE  SILENT",
+		"south                         6,009      6,006  3 NO_OUTPUT    0  0 b/s      2s",
+		"  on relay-b                      0          0            0    0  0 b/s",
+		"  on relay-c                      9          9            0    0  0 b/s",
+		"  before their last start     6,000      5,997  3 NO_OUTPUT",
+	]);
+	for (const host of stats.rules[0]?.hosts.splice(1) ?? []) expect(host.host).toBe("relay-c");
+	expect(formatStats(stats, plain)).not.toContain("last start");
+});
+
 test("hosts and workers", () => {
 	const host = create(HostSchema, {
 		host: "relay-a",

@@ -31,6 +31,9 @@ export interface RuleFigures {
 	forwardedPackets: number;
 	droppedPackets: Record<string, number>;
 	outputs: Output[];
+	hosts?: { receivedPackets: number }[];
+	/** Of runs that are over. */
+	former?: { receivedPackets: number };
 }
 
 export interface InterfaceFigures {
@@ -324,6 +327,11 @@ export function assertAccounts(figures: Figures): void {
 		const dropped = Object.values(rule.droppedPackets).reduce((sum, count) => sum + count, 0);
 		if (rule.receivedPackets !== rule.forwardedPackets + dropped) {
 			throw new Error(`rule ${rule.name}: received ≠ forwarded + dropped: ${JSON.stringify(rule)}`);
+		}
+		const parts = [...(rule.hosts ?? []), ...(rule.former === undefined ? [] : [rule.former])];
+		const sum = parts.reduce((all, { receivedPackets }) => all + receivedPackets, 0);
+		if (rule.hosts !== undefined && rule.receivedPackets !== sum) {
+			throw new Error(`rule ${rule.name}: received ≠ Σ hosts + former: ${JSON.stringify(rule)}`);
 		}
 		for (const output of rule.outputs) {
 			const accounted = output.sentPackets + output.failedPackets + output.limitedPackets;
