@@ -6,9 +6,18 @@ import {
 	type MessageShape,
 	toBinary,
 } from "@bufbuild/protobuf";
-import { errors, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import {
+	type ConnectionOptions,
+	createInbox,
+	errors,
+	type Msg,
+	type NatsConnection,
+} from "@nats-io/transport-node";
 import { errorCode, SluiceError } from "./errors.ts";
 import { SERVICE_ERROR_CODE_HEADER, SERVICE_ERROR_HEADER, SERVICE_REVISION_HEADER } from "./headers.ts";
+
+/** The status of the server's own answer when nobody has subscribed. */
+const NO_RESPONDERS = 503;
 
 /**
  * One request and its answer, in protobuf. Throws SluiceError: what the service
@@ -32,15 +41,20 @@ export async function call<Request extends DescMessage, Response extends DescMes
 	}
 	let answer: Msg;
 	try {
-		answer = await nc.request(subject, payload, { timeout: timeoutMs });
+		answer = await answerTo(nc, subject, payload, timeoutMs);
 	} catch (thrown) {
 		throw requestError(subject, timeoutMs, thrown);
 	}
-	const refused = serviceError(answer);
-	if (refused !== undefined) throw refused;
 	try {
-		return fromBinary(response, answer.data);
+		if (answer.data.length === 0 && answer.headers?.code === NO_RESPONDERS)
+			throw new SluiceError("unavailable", `nobody answers ${subject}: the service is not running`, {
+				cause: new errors.NoRespondersError(subject),
+			});
+		const refused = serviceError(answer);
+		if (refused === undefined) return fromBinary(response, answer.data);
+		throw refused;
 	} catch (thrown) {
+		if (thrown instanceof SluiceError) throw thrown;
 		throw new SluiceError(
 			"internal",
 			`${subject}: the answer is malformed: services of one version belong together`,
@@ -48,6 +62,34 @@ export async function call<Request extends DescMessage, Response extends DescMes
 				cause: thrown,
 			},
 		);
+	}
+}
+
+/**
+ * As the client's own request(), which reads the headers of an empty answer where a malformed one ends
+ * its reader: a host that answers so would make the whole connection deaf until its pings fail.
+ */
+async function answerTo(
+	nc: NatsConnection,
+	subject: string,
+	payload: Uint8Array,
+	timeout: number,
+): Promise<Msg> {
+	const { promise, resolve, reject } = Promise.withResolvers<Msg>();
+	const { options } = nc as NatsConnection & { readonly options?: ConnectionOptions };
+	const reply = createInbox(options?.inboxPrefix);
+	const answers = nc.subscribe(reply, {
+		timeout,
+		callback: (problem, answer) => (problem === null ? resolve(answer) : reject(problem)),
+	});
+	// So the client finds whom to tell that this may not be published.
+	Object.assign(answers, { requestSubject: subject });
+	void answers.closed.then(() => reject(new errors.ClosedConnectionError()));
+	try {
+		nc.publish(subject, payload, { reply });
+		return await promise;
+	} finally {
+		answers.unsubscribe();
 	}
 }
 
@@ -66,9 +108,6 @@ export function serviceError(answer: Msg): SluiceError | undefined {
 
 function requestError(subject: string, timeoutMs: number, thrown: unknown): SluiceError {
 	const cause = thrown instanceof errors.RequestError ? (thrown.cause ?? thrown) : thrown;
-	if (cause instanceof errors.NoRespondersError) {
-		return new SluiceError("unavailable", `nobody answers ${subject}: the service is not running`, { cause });
-	}
 	if (cause instanceof errors.TimeoutError) {
 		return new SluiceError("timeout", `no answer to ${subject} in ${timeoutMs} ms`, { cause });
 	}
