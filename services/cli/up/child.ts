@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync } from "node:fs";
 import { REFUSED_EXIT_CODE } from "@sluice/lib/exit-codes";
 import { inheritedEnvironment } from "@sluice/lib/inherited-environment";
 import { Backoff } from "./backoff.ts";
+import { descendantsOf, endOrphans } from "./descendants.ts";
 import { readLines } from "./lines.ts";
 import { type LogRecord, parseRecord, wrapLine } from "./log-line.ts";
 import type { KeeperLog, LogStream } from "./log-stream.ts";
@@ -49,6 +49,9 @@ const HOPELESS_AFTER = 4;
 const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8" };
 
 const LAST_WORDS_MS = 200;
+
+/** How long the descendants of a killed process may take to notice that it is gone. */
+const ORPHAN_GRACE_MS = 1000;
 
 /** It was told that it may not: another start would end in the same way. */
 export class Refused extends Error {}
@@ -207,56 +210,5 @@ export class Child {
 		const waitMs = this.#backoff.afterExit(ranMs);
 		this.#log.warn(`${this.name} ended, it is started again`, { how, ranMs: Math.round(ranMs), waitMs });
 		this.#restart = setTimeout(() => this.start(), waitMs);
-	}
-}
-
-/** How long the descendants of a killed process may take to notice that it is gone. */
-const ORPHAN_GRACE_MS = 1000;
-const POLL_MS = 10;
-
-/** A process, told from a later one with the same pid by when it started. */
-interface ProcessId {
-	readonly pid: number;
-	readonly startTime: string;
-}
-
-function descendantsOf(pid: number): ProcessId[] {
-	try {
-		return readdirSync(`/proc/${pid}/task`)
-			.flatMap((tid) => readFileSync(`/proc/${pid}/task/${tid}/children`, "utf8").trim().split(" "))
-			.filter((text) => text !== "")
-			.map((text) => ({ pid: Number(text), startTime: startTimeOf(Number(text)) }))
-			.flatMap((child) => [child, ...descendantsOf(child.pid)]);
-	} catch {
-		// It ended meanwhile.
-		return [];
-	}
-}
-
-/** Empty when there is no such process, or only its zombie. */
-function startTimeOf(pid: number): string {
-	try {
-		const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-		// After the name, which may hold anything: state is field 3, the start time field 22.
-		const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-		return fields[0] === "Z" ? "" : (fields[19] ?? "");
-	} catch {
-		return "";
-	}
-}
-
-async function endOrphans(orphans: readonly ProcessId[], graceMs: number): Promise<void> {
-	const deadline = performance.now() + graceMs;
-	const alive = () =>
-		orphans.filter(({ pid, startTime }) => startTime !== "" && startTimeOf(pid) === startTime);
-	while (alive().length > 0 && performance.now() < deadline) {
-		await Bun.sleep(POLL_MS);
-	}
-	for (const { pid } of alive()) {
-		try {
-			process.kill(pid, "SIGKILL");
-		} catch {
-			// It ended by itself.
-		}
 	}
 }
