@@ -58,3 +58,20 @@ test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and mod
 	expect((await of("supervisor/desired")).slice(0, 2)).toEqual([0, 0]);
 	expect((await of("outside")).slice(0, 2)).toEqual([60_003, 60_003]);
 });
+
+const canTrace = Bun.which("strace") !== null && Bun.spawnSync(["strace", "true"]).exitCode === 0;
+
+test.skipIf(!canTrace)("what is written is there after the power was lost", async () => {
+	const script = `const { DataDir } = await import("${join(import.meta.dir, "data-dir.ts")}");
+		await new DataDir("${path}").write("${path}/key", "seed", 0o600, process.getgid());`;
+	// With the path of each descriptor.
+	const strace = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync,rename,renameat,renameat2"];
+	const child = Bun.spawn([...strace, process.execPath, "-e", script], { stderr: "pipe" });
+	const calls = (await child.stderr.text()).match(/(sync|rename)\S*\(.*/g) ?? [];
+	expect(await child.exited).toBe(0);
+	expect(calls.map((call) => call.match(/^[a-z]+|(?<=[<"])\/[^">]*/g)?.slice(0, 2))).toEqual([
+		["sync", `${path}/key.new`],
+		["rename", `${path}/key.new`],
+		["sync", path],
+	]);
+});

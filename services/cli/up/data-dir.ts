@@ -13,6 +13,7 @@ import {
 	lchown,
 	lstat,
 	mkdir,
+	open,
 	readdir,
 	rename,
 	rm,
@@ -224,7 +225,7 @@ export class DataDir {
 		});
 	}
 
-	/** Replaces a file in one step; it has its final owner and mode before it has its name. */
+	/** Replaces a file in one step, durable; it has its final owner and mode before it has its name. */
 	async write(path: string, text: string, mode: number, gid: number): Promise<void> {
 		const fresh = `${path}.new`;
 		await this.explaining(async () => {
@@ -233,6 +234,7 @@ export class DataDir {
 			await chown(fresh, 0, gid);
 			await chmod(fresh, mode);
 			await rename(fresh, path);
+			await syncFolder(dirname(path));
 		});
 	}
 
@@ -271,6 +273,16 @@ async function folder(path: string, mode: number, uid: number, gid: number): Pro
 	const is = await stat(path);
 	if (is.uid !== uid || is.gid !== gid) await chown(path, uid, gid);
 	if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
+}
+
+/** Without it a name may be lost with the power, whatever is known of the content. */
+async function syncFolder(path: string): Promise<void> {
+	const opened = await open(path, "r");
+	try {
+		await opened.sync();
+	} finally {
+		await opened.close();
+	}
 }
 
 /** A restored backup may belong to another user, and nats-server could not read it; no link is followed. */
