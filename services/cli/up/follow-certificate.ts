@@ -6,6 +6,8 @@ import type { KeeperLog } from "./log-stream.ts";
 import { type NatsTls, type NatsTlsFiles, readNatsTls } from "./nats-tls.ts";
 
 const LOOK_EACH_MS = 2_000;
+/** What failed may do so for another reason than the files, as on a full disk: they need not change again. */
+const AGAIN_AFTER_MS = 5_000;
 
 /**
  * Lets the running server show a certificate that was renewed: connections stand. One that others would not believe is
@@ -20,7 +22,7 @@ export function followCertificate(
 	server: Pick<Child, "ready" | "signal">,
 	dataDir: DataDir,
 	gid: number,
-	log: KeeperLog,
+	log: Pick<KeeperLog, "info" | "warn">,
 ): () => void {
 	let current = tls;
 	let stopped = false;
@@ -37,16 +39,28 @@ export function followCertificate(
 		log.info("certificate changed: nats-server shows the new one");
 	};
 	let reviews = Promise.resolve();
+	let again: Timer | undefined;
+	let said = "";
 	const look = () => {
-		reviews = reviews.then(review).catch((error: unknown) => {
-			// Two files cannot be replaced in one step: the next look may find them together.
-			log.warn(`the certificate of nats-server stays as it was: ${errorText(error)}`);
-		});
+		clearTimeout(again);
+		reviews = reviews.then(review).then(
+			() => {
+				said = "";
+			},
+			(error: unknown) => {
+				// Two files cannot be replaced in one step: the next look may find them together.
+				const text = `the certificate of nats-server stays as it was: ${errorText(error)}`;
+				if (text !== said) log.warn(text);
+				said = text;
+				if (!stopped) again = setTimeout(look, AGAIN_AFTER_MS);
+			},
+		);
 	};
 	const paths = [files.certificate, files.key];
 	for (const path of paths) watchFile(path, { interval: LOOK_EACH_MS }, look);
 	return () => {
 		stopped = true;
+		clearTimeout(again);
 		for (const path of paths) unwatchFile(path, look);
 	};
 }
