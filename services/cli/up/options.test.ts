@@ -70,6 +70,10 @@ describe("planUp", () => {
 		for (const ringMemoryMiB of [0, 1, 1.5, Number.NaN, 2 ** 21]) {
 			expect(() => planUp({ dataDir, hostId: "a", ringMemoryMiB })).toThrow(/^--ring-memory/);
 		}
+		expect(() => planUp({ dataDir, hostId: "a", workers: 3, ringMemoryMiB: 5 })).toThrow(
+			"--ring-memory 5: expected 6 to 1048576 MiB for 3 workers",
+		);
+		expect(planUp({ dataDir, hostId: "a", workers: 3, ringMemoryMiB: 6 }).ringLimitBytes).toBe(6 * 2 ** 20);
 		for (const http of [
 			"7080",
 			"127.0.0.1",

@@ -76,13 +76,14 @@ export interface JoinedCluster {
 
 /** @throws CommandFailure for a value that cannot be. */
 export function planUp(options: UpOptions): UpPlan {
+	const workers = checkWorkers(options.workers ?? "auto");
 	return {
 		hostId: checkHostId(options.hostId),
 		labels: options.labels ?? {},
-		workers: checkWorkers(options.workers ?? "auto"),
+		workers,
 		idle: checkNamed("--idle", options.idle ?? "adaptive", IDLE_STRATEGIES),
 		priority: checkNamed("--priority", options.priority ?? "nice", PRIORITIES),
-		ringLimitBytes: checkRingMemory(options.ringMemoryMiB),
+		ringLimitBytes: checkRingMemory(options.ringMemoryMiB, workers),
 		dataDir: resolve(options.dataDir),
 		cluster: planCluster(options),
 	};
@@ -117,12 +118,15 @@ function checkWorkers(workers: number | "auto"): number {
 	throw badValue(`--workers ${count}`, `auto, or 1 to ${MAX_WORKERS}`);
 }
 
-function checkRingMemory(mebibytes: number | undefined): number | undefined {
+/** Each worker has a ring of each input interface: with less than one there is no rule. */
+function checkRingMemory(mebibytes: number | undefined, workers: number): number | undefined {
 	if (mebibytes === undefined) return undefined;
-	if (Number.isInteger(mebibytes) && mebibytes >= MIN_RING_MIB && mebibytes <= MAX_RING_MIB) {
+	const least = workers * MIN_RING_MIB;
+	if (Number.isInteger(mebibytes) && mebibytes >= least && mebibytes <= MAX_RING_MIB) {
 		return mebibytes * 2 ** 20;
 	}
-	throw badValue(`--ring-memory ${mebibytes}`, `${MIN_RING_MIB} to ${MAX_RING_MIB} MiB`);
+	const range = `${least} to ${MAX_RING_MIB} MiB`;
+	throw badValue(`--ring-memory ${mebibytes}`, workers === 1 ? range : `${range} for ${workers} workers`);
 }
 
 function planCluster(options: UpOptions): OwnCluster | JoinedCluster {
