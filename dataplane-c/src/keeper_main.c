@@ -26,6 +26,8 @@
 #define EXIT_USAGE     2
 /* Somebody else holds the lock, whom this process may not see (EX_TEMPFAIL). */
 #define EXIT_LOCKED    75
+/* Whoever starts it again with these limits gets the same (EX_CONFIG). */
+#define EXIT_LIMITED   78
 #define NAME_MAX_BYTES 63
 #define USAGE                                                                   \
 	"usage: sluice-keeper [--name NAME] [--lock FILE] [--keep FD=NAME]… " \
@@ -169,6 +171,23 @@ static int keep_all_given(struct keeper *keeper, const struct options *options)
 	return 0;
 }
 
+static int tell_why(int error)
+{
+	char why[128];
+
+	snprintf(why, sizeof(why), "%s", strerror(-error));
+	if (error == -ETIMEDOUT)
+		snprintf(why, sizeof(why), "somebody holds its lock");
+	else if (error == -EMFILE)
+		snprintf(why, sizeof(why),
+			 "the limit of open files is too low: raise it (ulimit -n) to %u",
+			 STORE_FDS_LIMIT);
+	keeper_log("fatal", "\"msg\":\"the keeper cannot start\",\"error\":\"%s\"", why);
+	if (error == -ETIMEDOUT)
+		return EXIT_LOCKED;
+	return error == -EMFILE ? EXIT_LIMITED : 1;
+}
+
 int main(int argc, char *argv[])
 {
 	static struct keeper keeper;
@@ -186,10 +205,5 @@ int main(int argc, char *argv[])
 		error = keep_all_given(&keeper, &options);
 	if (error == -EINTR)
 		return 0;
-	if (error) {
-		keeper_log("fatal", "\"msg\":\"the keeper cannot start\",\"error\":\"%s\"",
-			   error == -ETIMEDOUT ? "somebody holds its lock" : strerror(-error));
-		return error == -ETIMEDOUT ? EXIT_LOCKED : 1;
-	}
-	return keeper_run(&keeper);
+	return error ? tell_why(error) : keeper_run(&keeper);
 }

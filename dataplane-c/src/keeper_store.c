@@ -12,14 +12,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define FIRST_FD  3
-/* The keeper's own, those of a message that is being read, and some air. */
-#define OTHER_FDS 384u
+#define FIRST_FD 3
 
 void store_init(struct fd_store *store)
 {
-	/* While they are placed, each is open twice. */
-	const rlim_t wanted = 2 * STORE_MAX_FDS + OTHER_FDS;
+	const rlim_t wanted = STORE_FDS_LIMIT;
 	struct rlimit limit = { .rlim_cur = 1024 };
 
 	memset(store, 0, sizeof(*store));
@@ -32,8 +29,8 @@ void store_init(struct fd_store *store)
 	}
 	if (limit.rlim_cur >= wanted)
 		store->capacity = STORE_MAX_FDS;
-	else if (limit.rlim_cur > OTHER_FDS)
-		store->capacity = (unsigned)(limit.rlim_cur - OTHER_FDS) / 2;
+	else if (limit.rlim_cur > STORE_OTHER_FDS)
+		store->capacity = (unsigned)(limit.rlim_cur - STORE_OTHER_FDS) / 2;
 }
 
 bool store_is_name(const char *name)
@@ -79,7 +76,8 @@ int store_add(struct fd_store *store, const char *name, int fd)
 {
 	const size_t bytes = strlen(name) + 1;
 	struct stat about = { 0 };
-	int error = -ENOSPC;
+	const bool is_limited = store->capacity < STORE_MAX_FDS && store->count == store->capacity;
+	int error = is_limited ? -EMFILE : -ENOSPC;
 
 	if (fstat(fd, &about) == 0 && is_stored(store, fd, &about)) {
 		close(fd);

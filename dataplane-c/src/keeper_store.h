@@ -7,6 +7,10 @@
 #include <sys/types.h>
 
 #define STORE_MAX_FDS     4096u
+/* The keeper's own, those of a message that is being read, and some air. */
+#define STORE_OTHER_FDS   384u
+/* The limit of open descriptors that a full store needs: while they are placed, each is open twice. */
+#define STORE_FDS_LIMIT   (2 * STORE_MAX_FDS + STORE_OTHER_FDS)
 #define STORE_NAME_MAX    255u
 /* All names, joined by ':', are one variable of the environment, which may have 128 KiB. */
 #define STORE_NAMES_BYTES 65536u
@@ -32,7 +36,8 @@ bool store_is_name(const char *name);
 
 /*
  * Takes the descriptor: it is stored, or closed. 0, also for one that is in the store
- * already (the same open file, under whatever name); -ENOSPC, -ENOMEM.
+ * already (the same open file, under whatever name); -ENOSPC, -ENOMEM, -EMFILE where the
+ * limit of open descriptors leaves no room for more.
  */
 int store_add(struct fd_store *store, const char *name, int fd);
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -132,6 +133,21 @@ struct keeper_rig rig_start(const char *role)
 struct keeper_rig rig_start_without_kcmp(const char *role)
 {
 	return start_after(forbid_kcmp, role, (const char *[]){ NULL });
+}
+
+static void limit_descriptors(void)
+{
+	const struct rlimit few = { 128, 128 };
+
+	if (setrlimit(RLIMIT_NOFILE, &few)) {
+		perror("setrlimit");
+		_exit(1);
+	}
+}
+
+struct keeper_rig rig_start_limited(const char *role, const char *lock)
+{
+	return start_after(limit_descriptors, role, (const char *[]){ "--lock", lock, NULL });
 }
 
 struct keeper_rig rig_start_locked(const char *role, const char *lock)

@@ -29,6 +29,8 @@ struct keeper_rig rig_start(const char *role);
 struct keeper_rig rig_start_without_kcmp(const char *role);
 /* With a lock on that file. */
 struct keeper_rig rig_start_locked(const char *role, const char *lock);
+/* The same under a hard limit of 128 descriptors. */
+struct keeper_rig rig_start_limited(const char *role, const char *lock);
 /* With two descriptors of the test's, named "given/0" and "given/1". */
 struct keeper_rig rig_start_given(const char *role, int first, int second);
 /* The next line of the command; "" when none comes in 15 s. Static. */

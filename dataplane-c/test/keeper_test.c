@@ -205,6 +205,17 @@ static void a_message_is_stored_whole_or_not_at_all(void)
 	EXPECT_EQUAL(rig_stop(&rig, SIGTERM), 0);
 }
 
+static void without_room_for_its_lock_it_is_not_worth_another_start(void)
+{
+	char lock[] = "/tmp/sluice-keeper-lock-XXXXXX";
+	struct keeper_rig rig;
+
+	close(mkstemp(lock));
+	rig = rig_start_limited("idle", lock);
+	EXPECT_EQUAL(rig_end_input(&rig), 78);
+	unlink(lock);
+}
+
 int main(int argc, char *argv[])
 {
 	if (argc == 3 && strcmp(argv[1], "command") == 0)
@@ -226,5 +237,6 @@ int main(int argc, char *argv[])
 	only_the_command_is_heard();
 	bad_messages_change_nothing_and_leave_nothing_open();
 	a_message_is_stored_whole_or_not_at_all();
+	without_room_for_its_lock_it_is_not_worth_another_start();
 	return failures != 0;
 }
