@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { REFUSED_EXIT_CODE } from "@sluice/lib/exit-codes";
 import { inheritedEnvironment } from "@sluice/lib/inherited-environment";
 import { Backoff } from "./backoff.ts";
@@ -115,7 +116,7 @@ export class Child {
 				detached: true,
 			}) as Process;
 		} catch (error) {
-			this.#ended(`cannot be started (${error instanceof Error ? error.message : error})`, 0);
+			this.#ended(`cannot be started (${whyNotStarted(cwd, error)})`, 0);
 			return;
 		}
 		this.#process = child;
@@ -211,4 +212,10 @@ export class Child {
 		this.#log.warn(`${this.name} ended, it is started again`, { how, ranMs: Math.round(ranMs), waitMs });
 		this.#restart = setTimeout(() => this.start(), waitMs);
 	}
+}
+
+/** A working directory that is missing is told as if the program were. */
+function whyNotStarted(cwd: string, error: unknown): string {
+	if (!existsSync(cwd)) return `there is no ${cwd}`;
+	return error instanceof Error ? error.message : String(error);
 }
