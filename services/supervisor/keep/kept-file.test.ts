@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -103,4 +104,16 @@ test("a place that cannot be written is said once, and nothing half written stay
 	await file.flush();
 	expect(await readKept(path, KeptDesiredSchema, log())).toEqual(kept(1n));
 	expect(lines.at(-1)).toContain("kept on disk again");
+});
+
+test("a data directory that was moved away is not made anew, and has what changed when it is back", async () => {
+	const file = new KeptFile(path, () => kept(2n), log());
+	await rename(folder, `${folder}.moved`);
+	file.touch();
+	await file.flush();
+	expect(existsSync(folder)).toBe(false);
+	expect(lines.filter((line) => line.includes("cannot be kept"))).toHaveLength(1);
+	await rename(`${folder}.moved`, folder);
+	await file.flush();
+	expect(await readKept(path, KeptDesiredSchema, log())).toEqual(kept(2n));
 });

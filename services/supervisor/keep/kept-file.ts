@@ -95,7 +95,7 @@ export class KeptFile {
 export async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
 	const folder = dirname(path);
 	const fresh = `${path}.new`;
-	await mkdir(folder, { recursive: true, mode: 0o700 });
+	await makeFolder(folder);
 	await rm(fresh, { force: true });
 	try {
 		const file = await open(fresh, "wx", 0o600);
@@ -115,5 +115,14 @@ export async function replaceFile(path: string, bytes: Uint8Array): Promise<void
 		await directory.sync();
 	} finally {
 		await directory.close();
+	}
+}
+
+/** That one alone: a data directory that was moved away finds its place free when it is moved back. */
+async function makeFolder(path: string): Promise<void> {
+	try {
+		await mkdir(path, { mode: 0o700 });
+	} catch (thrown) {
+		if (!(thrown instanceof Error && "code" in thrown && thrown.code === "EEXIST")) throw thrown;
 	}
 }
