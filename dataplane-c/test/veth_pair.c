@@ -129,6 +129,9 @@ static void await_running(const char *name)
 			break;
 		nanosleep(&period, NULL);
 	}
+	/* It is said to run a moment before the queue is there, all under the lock that this takes. */
+	if (ioctl(fd, SIOCSIFFLAGS, &request))
+		give_up("flags of %s: %s", name, strerror(errno));
 	close(fd);
 }
 
