@@ -27,7 +27,7 @@ help_for_own_command() {
 			Runs Sluice and its peers side by side, on the same traffic in the same run, in network
 			namespaces of its own, and writes a table, results.json (with every sample) and plots.
 
-			  --quick                  under a minute, and coarse; without it, about an hour
+			  --quick                  under a minute, and coarse; without it, three quarters of an hour
 			  --case NAME              cpu, loss-free, latency, fan-out, streams, rules, workers, realtime, put, apply, idle, micro (all)
 			  --peer NAME              sluice, socat, reference, smcroute, command (all)
 			  --peer-command TEMPLATE  one more peer, called command: a shell command for each stream and
