@@ -38,6 +38,8 @@ const PATIENT = [
 		"orchestrators",
 		"labels",
 		"protocol",
+		"held-rules",
+		"deaf-rings",
 	].map(netns),
 	...["credentials", "one-to-one", "requests", "tls", "two-way", "generator-receiver"].map(netns),
 	...[
