@@ -5,6 +5,8 @@ import type { Network } from "../network.ts";
 import type { Running } from "./peer.ts";
 
 const SAID_MAX = 4_000;
+/** Who has not ended by then is ended with the namespace. */
+const END_LIMIT_MS = 5_000;
 
 export function startProcesses(network: Network, commands: readonly string[][]): Running {
 	let said = "";
@@ -19,6 +21,7 @@ export function startProcesses(network: Network, commands: readonly string[][]):
 	return {
 		async stop() {
 			for (const child of children) child.kill("SIGTERM");
+			await Promise.race([Promise.all(children.map(({ exited }) => exited)), Bun.sleep(END_LIMIT_MS)]);
 		},
 		alive: () => children.every(({ exitCode, signalCode }) => exitCode === null && signalCode === null),
 		said: () => said,
