@@ -42,7 +42,7 @@ function cpuCase(effort: Effort): Case {
 	return {
 		name: "cpu",
 		title: "Relay CPU for each packet at equal offered rates",
-		traffic: `one stream, individual packets in and out (segmentation in software unless the device segments), payloads of ${LARGE} and ${SMALL} bytes, single packets evenly spaced and bursts of ${BURST} back to back`,
+		traffic: `one stream, individual packets in and out (segmentation in software unless the device segments; GRO: the kernel merges them at the input interface), payloads of ${LARGE} and ${SMALL} bytes, single packets evenly spaced and bursts of ${BURST} back to back`,
 		columns: CPU_COLUMNS,
 		plot: { key: "cpuMicroseconds", axis: "CPU µs per packet" },
 		variants: [
@@ -51,11 +51,10 @@ function cpuCase(effort: Effort): Case {
 					variant(sizeBytes, load, PACKETS),
 				),
 			),
-			...(effort.quick
-				? []
-				: loads
-						.filter(({ burst }) => burst > 1)
-						.map((load) => variant(LARGE, load, SUPER_PACKETS_OUT, ", the device segments"))),
+			...(effort.quick ? [] : loads.filter(({ burst }) => burst > 1)).flatMap((load) => [
+				variant(LARGE, load, SUPER_PACKETS_OUT, ", the device segments"),
+				variant(LARGE, load, GRO_IN, ", GRO"),
+			]),
 		],
 	};
 }
