@@ -36,6 +36,7 @@ const PATIENT = [
 		"privileges",
 		"several-hosts",
 		"orchestrators",
+		"nats-tool",
 		"labels",
 		"protocol",
 		"held-rules",

@@ -3,9 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { ServiceIdentity, ServiceInfo, ServiceStats } from "@nats-io/services";
-import { argvOf, childrenOf, processesIn } from "../e2e/up-processes.ts";
 import { must, until } from "./lab/commands.ts";
-import { natsToolPath } from "./lab/nats-tool-path.ts";
 import { Relay } from "./lab/relay.ts";
 import { secondAggregator } from "./lab/second-aggregator.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -238,95 +236,6 @@ async function nextRevision(): Promise<number> {
 	await asRobot("rule", "remove", "last");
 	return Number(rule?.revision) + 2;
 }
-
-async function shellExample(path: string): Promise<void> {
-	const revision = await nextRevision();
-	const argv = ["env", `PATH=${path}`, join(EXAMPLES, "place-rule.sh"), robot, "r0", "r1"];
-	const { code, stdout, stderr } = await lab.relay.run(argv);
-	expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(REFUSED) });
-	for (const words of examplesWords(revision)) expect(stdout).toMatch(words);
-	expect(stdout).toContain('{"name":"video","change":"ADDED"}');
-	expect(stdout).toContain('{"name":"video","host":"relay-a","state":"ACTIVE","withdrawn":false}');
-	expect(stdout).toContain('{"name":"video","change":"REMOVED"}');
-	await nobodyWatches();
-}
-
-async function nobodyWatches(): Promise<void> {
-	await until("the example's watcher has ended", async () => {
-		const commands = (await processesIn(lab.relay)).map(argvOf);
-		return commands.every((argv) => !argv.includes("sub")) || undefined;
-	});
-}
-
-const nats = Bun.which("nats");
-const jq = Bun.which("jq");
-if (jq === null) console.log("skipped: the shell example needs jq, which is not installed here");
-if (nats === null) console.log("skipped: the nats command line tool is not installed here");
-
-test.skipIf(jq === null || nats === null)(
-	"the shell example does what it says, with the nats tool",
-	async () => {
-		await shellExample(process.env["PATH"] ?? "");
-	},
-);
-
-test.skipIf(jq === null)(
-	"the shell example does what it says, with what stands in for the nats tool",
-	async () => {
-		const path = natsToolPath(scratch);
-		await shellExample(path);
-		// One that fails leaves no rule behind.
-		const argv = ["env", `PATH=${path}`, join(EXAMPLES, "place-rule.sh"), robot, "r0", "r9"];
-		const failed = await lab.relay.run(argv);
-		expect(failed).toMatchObject({
-			code: 1,
-			stdout: expect.stringContaining("PENDING, no output interface r9 here"),
-		});
-		expect(await relay.rules()).toEqual([]);
-		// Nor does it take somebody else's rule of that name for its own.
-		await asRobot("rule", "add", "video", ...RULE);
-		const refused = await lab.relay.run(argv);
-		expect(refused).toMatchObject({
-			code: 1,
-			stderr: expect.stringMatching(/put refused: 409 rule video exists/),
-		});
-		expect((await relay.rules()).map((rule) => rule.name)).toEqual(["video"]);
-		await asRobot("rule", "remove", "video");
-		await nobodyWatches();
-	},
-);
-
-test.skipIf(jq === null)("the shell example says what came of a request that nobody answers", async () => {
-	const api = childrenOf(relay.pid).get("control-api") ?? 0;
-	process.kill(api, "SIGSTOP");
-	const argv = ["env", `PATH=${natsToolPath(scratch)}`, join(EXAMPLES, "place-rule.sh"), robot, "r0", "r1"];
-	const { code, stderr } = await lab.relay.run(argv);
-	process.kill(api, "SIGCONT");
-	expect([code, stderr]).toEqual([1, "sluice.v1.rule.put not answered: nothing came in time\n"]);
-	// What was asked for is done all the same.
-	await until("the rule is there", async () => ((await relay.rules()).length === 1 ? true : undefined));
-	await asRobot("rule", "remove", "video");
-});
-
-test("README's requests by the nats tool are answered", async () => {
-	const readme = readFileSync(join(ROOT, "README.md"), "utf8");
-	const block =
-		/^```sh\n(K=.*?)^```$/ms.exec(readme)?.[1]?.replaceAll("/var/lib/sluice", relay.dataDir) ?? "";
-	const { stdout, stderr } = await lab.relay.run([
-		"env",
-		`PATH=${natsToolPath(scratch)}`,
-		"sh",
-		"-eu",
-		"-c",
-		block,
-	]);
-	expect(stderr).not.toContain("Nats-Service-Error");
-	const [listed, put, removed] = stdout.split("\n").filter(Boolean);
-	expect(JSON.parse(listed ?? "").rules).toEqual([]);
-	expect(JSON.parse(put ?? "").rule).toMatchObject({ name: "video" });
-	expect(Number(JSON.parse(removed ?? "").revision)).toBeGreaterThan(0);
-	expect(await relay.rules()).toEqual([]);
-});
 
 const GOPATH = "/usr/share/gocode";
 const go = existsSync(`${GOPATH}/src/github.com/nats-io/nats.go`) ? Bun.which("go") : null;

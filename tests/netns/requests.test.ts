@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { run, until } from "./lab/commands.ts";
+import { until } from "./lab/commands.ts";
 import { relayOnChain } from "./lab/relay-on-chain.ts";
 
 const { lab, relay } = await relayOnChain(["--workers", "2"]);
@@ -75,20 +75,6 @@ test("HTTP does the same", async () => {
 	expect(JSON.parse(answers.openapi.body).openapi).toMatch(/^3\.1/);
 	expect(answers.remove.status).toBeLessThan(300);
 	expect(answers.gone.status).toBe(404);
-});
-
-const nats = Bun.which("nats") ?? "";
-if (!nats) console.log("skipped: the nats command line tool is not installed here");
-
-test.skipIf(!nats)("the nats command line tool speaks to the cluster as it is", async () => {
-	const key = `${relay.dataDir}/credentials/operator.nk`;
-	const listed = await run(
-		lab.relay.argv(
-			...[nats, "--nkey", key, "--inbox-prefix", "_INBOX.operator"],
-			...["req", "--raw", "sluice.v1.rule.list", "{}"],
-		),
-	);
-	expect(JSON.parse(listed.stdout).rules).toEqual([]);
 });
 
 interface Line {

@@ -5,23 +5,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Certificates } from "@sluice/lib/testing/certificates";
 import { until } from "./lab/commands.ts";
-import { natsToolPath } from "./lab/nats-tool-path.ts";
+import { natsTools } from "./lab/nats-tools.ts";
 import { Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
 import { Watching } from "./lab/watching.ts";
 
+const folder = mkdtempSync(join(tmpdir(), "sluice-tls-"));
 /** The first host is `relay`, the second `dst`: r1 and d0 are their network. */
 let lab: Chain;
 let first: Relay;
 let second: Relay;
-let folder: string;
 let made: Certificates;
 
 const ADDRESS = "10.2.0.1";
 const URL = `tls://${ADDRESS}:4222`;
 
 beforeAll(async () => {
-	folder = mkdtempSync(join(tmpdir(), "sluice-tls-"));
 	made = new Certificates(folder);
 	await made.authority("ca");
 	// Known by a name that nobody here can look up.
@@ -145,24 +144,18 @@ test("a renewed certificate is shown by the running server, and nobody is cut of
 const jq = Bun.which("jq");
 if (jq === null) console.log("skipped: the shell example needs jq, which is not installed here");
 
-test.skipIf(jq === null)(
-	"where the certificate has the URL's address, the shell example is believed",
-	async () => {
-		const robot = (await first.issue("orchestrator", "robot")).file;
-		// A rule of the example's name that is there would stay as it is.
-		await first.sluice("rule", "remove", "video");
-		const example = `${import.meta.dir}/../../docs/examples/place-rule.sh`;
-		const { code, stdout } = await lab.relay.run([
-			"env",
-			`PATH=${natsToolPath(folder)}`,
-			example,
-			robot,
-			"r0",
-			"r1",
-		]);
-		expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining("relay-a: ACTIVE\n") });
-	},
-);
+for (const { tool, path } of natsTools(folder))
+	test.skipIf(jq === null || path === null)(
+		`where the certificate has the URL's address, the shell example is believed, with ${tool}`,
+		async () => {
+			const robot = (await first.issue("orchestrator", "robot")).file;
+			// A rule of the example's name that is there would stay as it is.
+			await first.cli("rule", "remove", "video");
+			const example = `${import.meta.dir}/../../docs/examples/place-rule.sh`;
+			const { code, stdout } = await lab.relay.run(["env", `PATH=${path}`, example, robot, "r0", "r1"]);
+			expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining("relay-a: ACTIVE\n") });
+		},
+	);
 
 test("a host whose credentials were revoked is told so", async () => {
 	await first.sluice("credentials", "revoke", "host", "relay-b");
