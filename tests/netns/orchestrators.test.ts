@@ -201,7 +201,7 @@ test("credentials say where they reach, and what is not theirs, with what to do 
 	const { stderr } = await relay.cli("credentials", "orchestrator", "robot");
 	expect(stderr).toBe(
 		"sluice: nats://127.0.0.1:4222 can be reached on this host only: should robot run on another, " +
-			"give up --nats-listen ADDR:PORT, and this command --nats nats://ADDR:PORT\n",
+			"start sluice up with --nats-listen ADDR:PORT, and give this command --nats nats://ADDR:PORT\n",
 	);
 	expect(await relay.cli("log", "level", "debug", "--credentials", robot)).toEqual({
 		code: 1,

@@ -140,7 +140,7 @@ export async function credentialsList({ flags, terminal }: Context): Promise<voi
 function onlyHere(kind: IssuedKind, name: string, url: string, server: ServerUrl): string {
 	const urls = "url" in server ? [server.url] : server.candidates;
 	const remedy = urls.some(isLoopback)
-		? "give up --nats-listen ADDR:PORT, and this command --nats nats://ADDR:PORT"
+		? "start sluice up with --nats-listen ADDR:PORT, and give this command --nats nats://ADDR:PORT"
 		: `give this command --nats ${urls.join(" or ")}, where nats-server listens`;
 	if (kind === "host") return `${url} is ${name} itself when it asks there: ${remedy}`;
 	return `${url} can be reached on this host only: should ${name} run on another, ${remedy}`;
