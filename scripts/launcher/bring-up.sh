@@ -19,14 +19,14 @@ first_help() {
 		Sluice relays multicast between networks that cannot route it to each other.
 
 		  sudo ./sluice up      starts NATS and every service on this host
-		  sudo ./sluice demo    half a minute that shows a relay at work, with nothing to set up
+		  sudo ./sluice demo    half a minute that shows a relay at work
 		  sudo ./sluice test    runs every test
 		  sudo ./sluice soak    an hour of load and disturbances, with exact accounts
 		  sudo ./sluice bench   Sluice and its peers side by side: rates, CPU, latency
 		  sudo ./sluice build   builds, nothing more
 
-		Each installs what is missing and builds first. Nothing is built here yet; every other command
-		and its flags are listed once it is.
+		Each installs what is missing and builds first. Nothing is built here yet; every
+		other command and its flags are listed once it is.
 	TEXT
 }
 

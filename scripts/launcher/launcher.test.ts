@@ -109,11 +109,15 @@ test("help on a fresh checkout tells how to begin and installs nothing", async (
 	expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);
 });
 
-test("help on a fresh checkout names what can be done there", async () => {
+/** What a terminal of 80 columns would break. */
+const tooWide = (text: string) => text.split("\n").filter((line) => line.length > 80);
+
+test("help on a fresh checkout names what can be done there, in 80 columns", async () => {
 	const root = await freshCheckout("asked-for-commands");
 	const { stdout } = launch(["--help"], { root });
 	for (const command of ["up", "demo", "test", "soak", "bench", "build"])
 		expect(stdout).toContain(`sudo ./sluice ${command} `);
+	expect(tooWide(stdout)).toEqual([]);
 });
 
 test("the version is told without installing anything", async () => {
@@ -124,7 +128,7 @@ test("the version is told without installing anything", async () => {
 	expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);
 });
 
-test("help of test, soak, bench and build installs, builds and runs nothing", async () => {
+test("help of test, soak, bench and build fits 80 columns, and installs, builds and runs nothing", async () => {
 	const root = await freshCheckout("asked-for-help-of-test");
 	for (const command of ["test", "soak", "bench", "build"]) {
 		for (const argv of [
@@ -134,6 +138,7 @@ test("help of test, soak, bench and build installs, builds and runs nothing", as
 			const { exitCode, stdout, stderr } = launch(argv, { root });
 			expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
 			expect(stdout).toStartWith(`Usage: sluice ${command}`);
+			expect(tooWide(stdout)).toEqual([]);
 		}
 	}
 	expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);

@@ -49,6 +49,17 @@ for (const [path, command] of leaves(program, "sluice")) {
 	});
 }
 
+test("help fits 80 columns", () => {
+	for (const [path, command] of leaves(program, "sluice")) {
+		const help: string[] = [];
+		const writeOut = (text: string) => void help.push(text);
+		command.configureOutput({ writeOut, getOutHelpWidth: () => 80 }).outputHelp();
+		const lines = help.join("").split("\n");
+		expect(lines[0]).toStartWith(`Usage: ${path} `);
+		expect(lines.filter((line) => line.length > 80)).toEqual([]);
+	}
+});
+
 test("docs/cli.md lists the facilities of each service", () => {
 	for (const [service, names] of Object.entries(facilities)) {
 		expect(page).toContain(`| \`${service}\` | ${names.map((name) => `\`${name}\``).join(", ")} |`);

@@ -101,7 +101,7 @@ function declareRunning(program: Command, perform: Perform): void {
 		.option("--nats-tls-ca <FILE>", "who signed it, PEM (default: the last certificate of that file)")
 		.addHelpText(
 			"after",
-			"\nWith --credentials FILE, made by sluice credentials host on the cluster's first host, it joins the cluster\nthere, or that of --nats, and starts only supervisor and workers.",
+			"\nWith --credentials FILE, made by sluice credentials host on the cluster's first\nhost, it joins the cluster there, or that of --nats, and starts only supervisor\nand workers.",
 		)
 		.action(
 			on(perform, async (context, given: UpFlags) => (await import("./commands/up.ts")).up(context, given)),
@@ -343,12 +343,12 @@ function declareTools(program: Command): void {
 	const bench = program
 		.command("bench")
 		.description("Sluice and its peers side by side, in a checkout")
-		.option("--quick", "about a minute; coarse")
+		.option("--quick", "under a minute, and coarse")
 		.option("--case <NAME>", "only this case, or these")
 		.option("--peer <NAME>", "only this peer, or these")
 		.option("--peer-command <TEMPLATE>", "one more peer")
-		.option("--runs <N>", "repetitions of each measurement (default: 5)")
-		.option("--seconds <S>", "how long a trial takes (default: 2)")
+		.option("--runs <N>", "repetitions of each measurement (default: 3)")
+		.option("--seconds <S>", "how long a trial takes (default: 1)")
 		.option("--results <DIR>", "where to write");
 	for (const command of [build, test, soak, bench]) {
 		command.action(() => {

@@ -83,6 +83,14 @@ test("recv that received nothing says in one line what to look at, and only then
 	expect(await Promise.all([...sent, receiver.exited])).toEqual([0, 0]);
 }, 30_000);
 
+test("help of gen and recv fits 80 columns", async () => {
+	for (const tool of ["gen", "recv"]) {
+		const help = await start(tool, "--help").stdout.text();
+		expect(help).toStartWith(`Usage: sluice ${tool} `);
+		expect(help.split("\n").filter((line) => line.length > 80)).toEqual([]);
+	}
+});
+
 test("gen and recv take the global flags, which change nothing for them", async () => {
 	const global = ["--data-dir", "/nonexistent", "--debug", "--nats=nats://127.0.0.1:1", "--timeout", "1"];
 	const child = start("recv", ...global, "--in", "lo:239.1.1.1:5001", "--seconds", "0.1");
