@@ -29,6 +29,20 @@ const cases: [name: string, args: string[], exitCode: number, says: RegExp][] = 
 	["an unknown command", ["ruel"], 2, /^sluice: unknown command ruel: did you mean rule\?$/],
 	["an unknown subcommand", ["rule", "ad"], 2, /^sluice: unknown command ad: did you mean add\?$/],
 	[
+		"a word of other tools",
+		["rule", "delete", "v"],
+		2,
+		/^sluice: unknown command delete: did you mean remove\?$/,
+	],
+	[
+		"a word that means two things",
+		["host", "rm", "a"],
+		2,
+		/^sluice: unknown command rm: did you mean forget\?$/,
+	],
+	["a rule's command without rule", ["list"], 2, /^sluice: unknown command list: did you mean rule list\?$/],
+	["how others begin", ["start"], 2, /^sluice: unknown command start: did you mean up\?$/],
+	[
 		"a group without its command",
 		["rule"],
 		2,

@@ -4,6 +4,7 @@ import { commandLine } from "./command-line.ts";
 import { commandIndex, findTool, runTool } from "./commands/tool.ts";
 import { describeFailure, describeUsage, exitCodes, type Failure } from "./failure.ts";
 import { resolveGlobalFlags } from "./global-flags.ts";
+import { meantBy } from "./other-words.ts";
 import { openTerminal } from "./terminal.ts";
 
 /** Composition root of the command line: reads argv, runs one command, turns what it throws into an exit code. */
@@ -64,6 +65,10 @@ function namesCommand(program: Command, argv: string[]): boolean {
 function usageFailure(error: CommanderError, program: Command, argv: string[]): Failure {
 	const command = findCommand(program, argv);
 	const path = pathOf(command);
+	const unknown = /unknown command '(.*?)'/.exec(error.message)?.[1];
+	const meant = unknown === undefined ? undefined : meantBy(unknown, command);
+	if (meant !== undefined)
+		return { exitCode: exitCodes.usage, line: `unknown command ${unknown}: did you mean ${meant}?` };
 	if (error.code !== "commander.help") return describeUsage(error, path);
 	const shown = command.createHelp().visibleCommands(command);
 	const names = command.commands
