@@ -68,12 +68,13 @@ test("one wrong rule, a duplicate or a conflict: nothing is written and the plac
 		[
 			[exampleRule("a", "239.1.1.2"), exampleRule("b", "239.1.1.2")],
 			"conflict",
-			"rules[1] (b): input: r0:239.1.1.2:5001 from any source is taken by rule a",
+			"rules[1] (b): input: r0:239.1.1.2:5001 from any source is taken by rule a: change one of the two, or",
 		],
 		[
 			[exampleRule("a", "239.1.1.2"), exampleRule("b")],
 			"conflict",
-			"rules[1] (b): input: r0:239.1.1.1:5001 from any source is taken by rule stays",
+			"rules[1] (b): input: r0:239.1.1.1:5001 from any source is taken by rule stays, which is not named here: " +
+				"remove it, as prune does, change one of the two, or",
 		],
 		[[exampleRule("", "239.1.1.2")], "invalid", "rules[0]: name: missing"],
 	];

@@ -128,7 +128,14 @@ function refuseConflict(index: RuleIndex, rule: Rule, edit: Edit): void {
 	const apart = labelled
 		? "both labels that exclude each other, or name different hosts in both"
 		: "them different hosts";
-	throw new SluiceError("conflict", `${path}${taken.text}: change one of the two, or give ${apart}`);
+	const text = `${path}${taken.text}`;
+	// A rule that was given another name in a file stands in its own way.
+	if (edit.pathOf !== undefined && !edit.puts.some(({ name }) => name === taken.other))
+		throw new SluiceError(
+			"conflict",
+			`${text}, which is not named here: remove it, as prune does, change one of the two, or give ${apart}`,
+		);
+	throw new SluiceError("conflict", `${text}: change one of the two, or give ${apart}`);
 }
 
 /** What keeps a rule from being stored. */
