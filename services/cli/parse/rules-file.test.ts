@@ -41,6 +41,8 @@ test("no rules are a file too", () => {
 });
 
 for (const [text, complaint] of [
+	["", "rules.json5: the file is empty: expected { rules: [ … ] }"],
+	[" \n", "rules.json5: the file is empty"],
 	["{ rules: [", "rules.json5: line 1:11: invalid end of input: close what is still open"],
 	["{ rules: [ { input: { group: ff3e::1 } } ] }", "line 1:31: invalid character 'f': see whether"],
 	["{ rules: [\n  { name: 'a',, } ] }", "rules.json5: line 2:15: invalid character ','"],

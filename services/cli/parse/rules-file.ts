@@ -12,6 +12,7 @@ import { CommandFailure, exitCodes } from "../failure.ts";
  */
 export function parseRulesFile(fileName: string, text: string): Rule[] {
 	const refuse = (complaint: string) => new CommandFailure(exitCodes.failed, `${fileName}: ${complaint}`);
+	if (text.trim() === "") throw refuse("the file is empty: expected { rules: [ … ] }");
 	let parsed: unknown;
 	try {
 		parsed = parseJson(text) ?? JSON5.parse(text);
