@@ -29,6 +29,14 @@ export function badValue(given: string, expected: string, options?: ErrorOptions
 	return new CommandFailure(exitCodes.failed, `${given}: expected ${expected}`, options);
 }
 
+/** Why a file that somebody named was not read, to follow its name. */
+export function whyUnread(thrown: unknown): string {
+	const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
+	if (code === "ENOENT") return "does not exist";
+	if (code === "EISDIR") return "is a folder";
+	return `cannot be read (${oneLine(String(code ?? thrown))})`;
+}
+
 export interface Failure {
 	exitCode: ExitCode;
 	/** Without the leading "sluice: ". */

@@ -128,7 +128,7 @@ const cases: [name: string, args: string[], exitCode: number, says: RegExp][] = 
 		"a file that is not there",
 		["apply", "-f", "/nonexistent"],
 		1,
-		/^sluice: \/nonexistent cannot be read \(ENOENT\): /,
+		/^sluice: \/nonexistent does not exist: name a file, /,
 	],
 	[
 		"credentials that are not there",

@@ -3,6 +3,6 @@ import { readText } from "./apply.ts";
 
 test("a file without an end is refused", async () => {
 	await expect(readText("/dev/zero")).rejects.toThrow("/dev/zero has over 67108864 bytes");
-	await expect(readText("/nowhere")).rejects.toThrow("/nowhere cannot be read (ENOENT): name a file");
-	await expect(readText("/tmp")).rejects.toThrow("/tmp cannot be read (EISDIR): name a file");
+	await expect(readText("/nowhere")).rejects.toThrow("/nowhere does not exist: name a file");
+	await expect(readText("/tmp")).rejects.toThrow("/tmp is a folder: name a file");
 });

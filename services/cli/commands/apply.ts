@@ -9,7 +9,7 @@ import {
 } from "@sluice/proto/gen/rule";
 import { type Cluster, withCluster } from "../cluster.ts";
 import type { Context } from "../context.ts";
-import { CommandFailure, exitCodes } from "../failure.ts";
+import { CommandFailure, exitCodes, whyUnread } from "../failure.ts";
 import { formatChanges } from "../format/changes.ts";
 import { formatCount, formatCounted } from "../format/figures.ts";
 import { formatStates, formatWaiting, isActive } from "../format/states.ts";
@@ -87,8 +87,7 @@ export async function readText(path: string): Promise<string> {
 		return await readBoundedFile(path, FILE_LIMIT_BYTES);
 	} catch (error) {
 		if (error instanceof SluiceError) throw error;
-		const why = error instanceof Error && "code" in error ? ` (${error.code})` : "";
-		const line = `${path} cannot be read${why}: name a file, or - for standard input`;
+		const line = `${path} ${whyUnread(error)}: name a file, or - for standard input`;
 		throw new CommandFailure(exitCodes.failed, line, { cause: error });
 	}
 }

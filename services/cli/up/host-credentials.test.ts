@@ -88,7 +88,9 @@ test("a host's file alone says where to join and as whom; what is given wins; an
 		const given = { dataDir, credentialsFile };
 		expect(await withHostFile({ dataDir }, true)).toEqual({ dataDir });
 		expect(await withHostFile(given, false)).toEqual(given);
-		await expect(withHostFile(given, true)).rejects.toThrow(/file\.json cannot be read \(ENOENT\)/);
+		await expect(withHostFile(given, true)).rejects.toThrow(
+			/^credentials file .*file\.json does not exist: name another one$/,
+		);
 		await writeFile(credentialsFile, '{"kind":"nkey","name":"operator"}');
 		expect(await withHostFile(given, false)).toEqual(given);
 		await expect(withHostFile(given, true)).rejects.toThrow(/the operator's, .* credentials host ID made/);

@@ -3,7 +3,7 @@ import { readBounded } from "@sluice/lib/bounded-text";
 import { describeIssue, NAME_PATTERN, nkeyCredentials, serverTrust } from "@sluice/lib/config";
 import { z } from "zod";
 import { exposureOf } from "../credentials/exposure.ts";
-import { CommandFailure, exitCodes } from "../failure.ts";
+import { CommandFailure, exitCodes, whyUnread } from "../failure.ts";
 import { publicKeyOf } from "./identities.ts";
 import type { UpOptions } from "./options.ts";
 
@@ -83,8 +83,7 @@ async function read(path: string): Promise<{ readonly text: string; readonly exp
 		const stream = file.createReadStream({ autoClose: false });
 		return { text: await readBounded(stream, path, LIMIT_BYTES), exposure };
 	} catch (error) {
-		const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-		throw refuse(`credentials ${path} cannot be read (${code}): name another file`, error);
+		throw refuse(`credentials file ${path} ${whyUnread(error)}: name another one`, error);
 	} finally {
 		await file?.close();
 	}

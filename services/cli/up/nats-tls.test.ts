@@ -41,8 +41,11 @@ test("others know the server by who signed its certificate, and by the first nam
 test("files of which no server can be made that others believe are refused, each with what is expected", async () => {
 	const path = (file: string) => made.path(file);
 	for (const [tls, line] of [
-		[() => read("missing"), `--nats-tls-cert ${path("missing.pem")} cannot be read (ENOENT`],
-		[() => read("right", "missing"), `--nats-tls-ca ${path("missing.pem")} cannot be read (ENOENT`],
+		[() => read("missing"), `--nats-tls-cert ${path("missing.pem")} does not exist: name another file`],
+		[
+			() => read("right", "missing"),
+			`--nats-tls-ca ${path("missing.pem")} does not exist: name another file`,
+		],
 		[
 			() => read("right", "ca", "address"),
 			`--nats-tls-key ${path("address.key")}: expected the key of the certificate in ${path("right.pem")}`,

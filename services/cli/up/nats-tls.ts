@@ -1,8 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readBoundedFile } from "@sluice/lib/bounded-text";
 import type { ServerTrust } from "@sluice/lib/config";
-import { errorText } from "@sluice/lib/errors";
-import { badValue, CommandFailure, exitCodes } from "../failure.ts";
+import { badValue, CommandFailure, exitCodes, whyUnread } from "../failure.ts";
 
 /** What the command line names. */
 export interface NatsTlsFiles {
@@ -98,10 +97,8 @@ async function read(flag: string, path: string): Promise<string> {
 	try {
 		return await readBoundedFile(path, FILE_LIMIT_BYTES);
 	} catch (cause) {
-		throw new CommandFailure(
-			exitCodes.failed,
-			`${flag} ${path} cannot be read (${errorText(cause)}): name another file`,
-			{ cause },
-		);
+		throw new CommandFailure(exitCodes.failed, `${flag} ${path} ${whyUnread(cause)}: name another file`, {
+			cause,
+		});
 	}
 }
