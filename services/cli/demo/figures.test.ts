@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
+import { createColors } from "picocolors";
 import { type Figures, figuresToJson, findFaults, receiverReport, statsReport } from "./figures.ts";
+import { formatFigures } from "./narration.ts";
 
 const perfect = {
 	receivedPackets: 10,
@@ -23,6 +25,17 @@ test("counts are texts in JSON, process ids and restarts numbers", () => {
 		outputs: [{ to: "studio", sentPackets: "10", lostPackets: "0" }],
 		worker: { killedPid: 7, startedPid: 8, restarts: 1 },
 	});
+});
+
+test("the last table fits 80 columns", () => {
+	const outputs = right.outputs.map((output) => ({
+		...output,
+		to: "studio 239.10.1.1",
+		receivedPackets: 90_000,
+	}));
+	const table = formatFigures({ ...right, sentPackets: 90_000, outputs }, createColors(false));
+	expect(table).toContain("90,000");
+	expect(table.split("\n").filter((line) => line.length > 80)).toEqual([]);
 });
 
 test("right figures have no fault", () => {

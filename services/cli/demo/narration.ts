@@ -43,11 +43,11 @@ export function formatFigures(figures: Figures, colors: Colors): string {
 	return formatTable(
 		[
 			{ heading: "RECEIVER" },
-			{ heading: "SENT BY SOURCE", align: "right" },
+			{ heading: "SENT", align: "right" },
 			{ heading: "RECEIVED", align: "right" },
 			{ heading: "LOST", align: "right" },
 			{ heading: "DUPLICATED", align: "right" },
-			{ heading: "OUT OF ORDER", align: "right" },
+			{ heading: "REORDERED", align: "right" },
 			{ heading: "CORRUPT", align: "right" },
 		],
 		figures.outputs.map((output) => [
