@@ -42,11 +42,13 @@ test("labels are told one by one", () => {
 test("an output put in front changes no other output", () => {
 	const before = rule(exampleRule("v", "239.1.1.1", { outputs: [to("239.10.1.1"), to("239.10.1.2")] }));
 	const after = rule(
-		exampleRule("v", "239.1.1.1", { outputs: [to("239.10.1.9", { ttl: 3 }), to("239.10.1.2")] }),
+		exampleRule("v", "239.1.1.1", {
+			outputs: [to("239.10.1.9", { ttl: 3, sourcePort: 7 }), to("239.10.1.2")],
+		}),
 	);
 	expect(differenceLines(before, after)).toEqual([
 		"outputs: - r1:239.10.1.1:6001",
-		"outputs: + r1:239.10.1.9:6001 ttl=3",
+		"outputs: + r1:239.10.1.9:6001,ttl=3,source-port=7",
 	]);
 });
 

@@ -64,8 +64,8 @@ function outputLines(before: readonly Output[], after: readonly Output[]): strin
 }
 
 function outputOptions(output: Output): string {
-	const ttl = output.ttl === undefined ? "" : ` ttl=${output.ttl}`;
-	const dscp = output.dscp === undefined ? "" : ` dscp=${output.dscp}`;
-	const sourcePort = output.sourcePort === undefined ? "" : ` sourcePort=${output.sourcePort}`;
+	const ttl = output.ttl === undefined ? "" : `,ttl=${output.ttl}`;
+	const dscp = output.dscp === undefined ? "" : `,dscp=${output.dscp}`;
+	const sourcePort = output.sourcePort === undefined ? "" : `,source-port=${output.sourcePort}`;
 	return `${ttl}${dscp}${sourcePort}`;
 }
