@@ -100,13 +100,13 @@ const cases: [what: string, exitCode: number, words: string[], line: string, std
 		"an unknown rule shown",
 		1,
 		["rule", "show", "nothing"],
-		"rule nothing does not exist: rule list shows those that do",
+		"rule nothing does not exist: sluice rule list shows those that do",
 	],
 	[
 		"an unknown rule removed",
 		1,
 		["rule", "remove", "nothing"],
-		"rule nothing does not exist: rule list shows those that do",
+		"rule nothing does not exist: sluice rule list shows those that do",
 	],
 	[
 		"an unknown rule's statistics",

@@ -28,7 +28,7 @@ export async function workerRestart(
 	{ host }: WorkerRestartOptions,
 ): Promise<void> {
 	if (number !== undefined && !/^[0-9]{1,4}$/.test(number)) {
-		throw badValue(`worker ${number}`, "a number that worker list shows");
+		throw badValue(`worker ${number}`, "a number that sluice worker list shows");
 	}
 	await withCluster({ flags, terminal }, async (cluster) => {
 		const chosen = await choose(cluster, number, host);

@@ -163,7 +163,7 @@ function holdWarnings(hosts: ReadonlyMap<string, ObservedHost>): string[] {
 }
 
 function noSuchRule(name: string): SluiceError {
-	return new SluiceError("not_found", `rule ${name} does not exist: rule list shows those that do`);
+	return new SluiceError("not_found", `rule ${name} does not exist: sluice rule list shows those that do`);
 }
 
 /** Index of the first name after the token; the token need not exist any more. */

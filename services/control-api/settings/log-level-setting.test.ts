@@ -53,18 +53,20 @@ test("a service or facility that does not exist, or no level, is refused with th
 			.catch((error: SluiceError) => [error.code, error.message]);
 	expect(await refusal("wroker", "")).toEqual([
 		"invalid",
-		'service: "wroker" is none: control-api, supervisor, worker, stats-aggregator',
+		'service: there is no "wroker": choose one of control-api, supervisor, worker, stats-aggregator',
 	]);
 	expect(await refusal("worker", "http")).toEqual([
 		"invalid",
-		'facility: "http" is none of worker: capture, channel, counters, egress, table',
+		'facility: there is no "http" in worker: choose one of capture, channel, counters, egress, table',
 	]);
 	expect(await refusal("", "captur", UNSET)).toEqual([
 		"invalid",
-		expect.stringMatching(/^facility: "captur" is none of any service: capture, channel, .*workers$/),
+		expect.stringMatching(
+			/^facility: there is no "captur" in any service: choose one of capture, channel, .*workers$/,
+		),
 	]);
 	expect(await refusal("", "", 77 as LogLevel_Level)).toEqual([
 		"invalid",
-		expect.stringContaining("77 is none"),
+		expect.stringContaining("there is no 77: choose one of TRACE"),
 	]);
 });

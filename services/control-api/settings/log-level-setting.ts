@@ -103,14 +103,23 @@ function checkRequest(request: LogLevelRequest): void {
 	const { service, facility } = request;
 	const known = facilitiesOf(service);
 	if (known === undefined) {
-		throw new SluiceError("invalid", `service: ${quote(service)} is none: ${serviceNames.join(", ")}`);
+		throw new SluiceError(
+			"invalid",
+			`service: there is no ${quote(service)}: choose one of ${serviceNames.join(", ")}`,
+		);
 	}
 	if (facility !== "" && !known.includes(facility)) {
-		const whose = service === "" ? "none of any service" : `none of ${service}`;
-		throw new SluiceError("invalid", `facility: ${quote(facility)} is ${whose}: ${known.join(", ")}`);
+		const where = service === "" ? "any service" : service;
+		throw new SluiceError(
+			"invalid",
+			`facility: there is no ${quote(facility)} in ${where}: choose one of ${known.join(", ")}`,
+		);
 	}
 	if (LogLevel_Level[request.level] === undefined) {
-		throw new SluiceError("invalid", `level: ${request.level} is none: TRACE, DEBUG, INFO, WARN or ERROR`);
+		throw new SluiceError(
+			"invalid",
+			`level: there is no ${request.level}: choose one of TRACE, DEBUG, INFO, WARN, ERROR`,
+		);
 	}
 }
 
