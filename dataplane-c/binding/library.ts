@@ -47,6 +47,7 @@ const SUPERVISOR_SYMBOLS = {
 	sluice_filter_log: { args: [], returns: ptr },
 	sluice_ring_plan: { args: [u32, u64, u32, ptr], returns: i32 },
 	sluice_shards_open: { args: [u32, u32, ptr, i32, ptr], returns: i32 },
+	sluice_shard_interface: { args: [i32], returns: i32 },
 	sluice_shard_state_create: { args: [], returns: i32 },
 	sluice_shard_settle: { args: [i32, i32], returns: i32 },
 	sluice_shard_driver: { args: [i32], returns: i32 },

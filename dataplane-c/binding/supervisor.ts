@@ -255,6 +255,12 @@ export function openShards(ifindex: number, count: number, ring: Ring, filter: C
 	return Array.from(fds);
 }
 
+/** False: its interface was taken away; it captures nothing any more, also when another has its index. */
+export function isBound(shard: number): boolean {
+	const result = supervisorSymbols().sluice_shard_interface(check.fd(shard, "shard"));
+	return isExpected(result, "ENODEV", "read a capture socket's interface");
+}
+
 /** Where the next owner of a shard goes on. A memfd. */
 export function createShardState(): number {
 	return succeed(supervisorSymbols().sluice_shard_state_create(), "create shard state");

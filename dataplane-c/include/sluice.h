@@ -468,6 +468,11 @@ SLUICE_API int sluice_ring_plan(uint32_t mtu, uint64_t target_bytes, uint32_t vn
  */
 SLUICE_API int sluice_shards_open(uint32_t ifindex, uint32_t count, const struct sluice_ring *ring,
 				  int filter_fd, int *fds);
+/*
+ * Index of the interface that a capture socket is bound to. -ENODEV: that was taken out of the
+ * network namespace, and the socket captures nothing for ever, whoever has the index now.
+ */
+SLUICE_API int sluice_shard_interface(int fd);
 
 /*
  * What a shard's next owner must know, in a memfd of its own: where in the ring to go

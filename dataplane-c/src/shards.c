@@ -140,6 +140,17 @@ static int join_fanout(const int *fds, uint32_t count)
 	return error;
 }
 
+int sluice_shard_interface(int fd)
+{
+	struct sockaddr_ll address;
+	socklen_t length = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *)&address, &length))
+		return -errno;
+	/* packet_notifier() makes it -1. */
+	return address.sll_ifindex > 0 ? address.sll_ifindex : -ENODEV;
+}
+
 /* From here on frames enter the ring, and nobody can change which. */
 static int admit(int fd, int filter_fd)
 {

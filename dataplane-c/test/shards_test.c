@@ -274,6 +274,29 @@ static void a_failure_leaves_nothing_open(void)
 	EXPECT_EQUAL(count_descriptors(), before);
 }
 
+static void a_socket_knows_that_its_interface_was_taken_away(void)
+{
+	uint32_t ifindex;
+	int fd;
+
+	ip("link add gone0 up type veth peer name gone1");
+	ip("link set gone1 up");
+	ifindex = if_nametoindex("gone0");
+	EXPECT_EQUAL(sluice_shards_open(ifindex, 1, &ring, program, &fd), 0);
+	EXPECT_EQUAL(sluice_shard_interface(fd), (int)ifindex);
+	ip("link set gone0 down");
+	ip("link set gone0 name gone2");
+	ip("link set gone2 up");
+	EXPECT_EQUAL(sluice_shard_interface(fd), (int)ifindex);
+	ip("link del gone2");
+	EXPECT_EQUAL(sluice_shard_interface(fd), -ENODEV);
+	ip("link add gone0 index %u up type veth peer name gone1", ifindex);
+	EXPECT_EQUAL(sluice_shard_interface(fd), -ENODEV);
+	ip("link del gone0");
+	sluice_close(fd);
+	EXPECT_EQUAL(sluice_shard_interface(fd), -EBADF);
+}
+
 static void a_frame_longer_than_the_slot_comes_whole_through_the_queue(void)
 {
 	static uint8_t whole[WIRE_FRAME_BYTES];
@@ -381,6 +404,7 @@ int main(void)
 	unrelated_traffic_is_never_seen_not_even_at_birth();
 	no_frame_is_doubled_at_birth();
 	a_failure_leaves_nothing_open();
+	a_socket_knows_that_its_interface_was_taken_away();
 	a_frame_longer_than_the_slot_comes_whole_through_the_queue();
 	a_plan_holds_the_mtu_and_is_what_the_kernel_takes();
 	a_plan_has_bounds();

@@ -77,7 +77,7 @@ export class Supervisor {
 		this.#inheritance = inheritance;
 		// Abstract names live in the network namespace; the pid tells supervisors of one namespace apart.
 		this.#channelName = inheritance?.channel ?? `sluice-${config.hostId}-${process.pid}`;
-		this.#links = new LinkObserver(reportedLinks);
+		this.#links = new LinkObserver(reportedLinks, ({ ifindex }) => this.#relay.shards.outlived(ifindex));
 		const cores = allowedCores();
 		const priority = new WorkerPriority(config.priority, log);
 		this.#fleet = new Fleet({
@@ -338,6 +338,7 @@ export class Supervisor {
 		this.#rules = rules;
 		this.#applied = desired;
 		this.#relay.settle();
+		if (this.#links.awaits) this.#refreshLinks();
 		this.#cluster?.record.touch();
 		this.#readyCheck();
 	}

@@ -9,6 +9,7 @@ export type Dataplane = Pick<
 	| "createFilter"
 	| "createShardState"
 	| "dismissAddress"
+	| "isBound"
 	| "joinGroup"
 	| "leaveGroup"
 	| "openDrain"

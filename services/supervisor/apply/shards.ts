@@ -103,6 +103,15 @@ export class ShardOpener {
 		return undefined;
 	}
 
+	/**
+	 * The link was taken away, with all that was bound to it or joined on it. Another of its index may
+	 * be there by now: of that there is nothing yet.
+	 */
+	outlived(ifindex: number): boolean {
+		const opened = this.#open.shards.get(ifindex);
+		return opened?.shards.some(({ socket }) => !this.#dataplane.isBound(socket)) ?? false;
+	}
+
 	async close(ifindex: number): Promise<void> {
 		const shards = this.#open.shards.get(ifindex);
 		if (shards === undefined) return;

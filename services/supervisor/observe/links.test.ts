@@ -38,6 +38,21 @@ test("a link with another index is another link", () => {
 	expect(observer.links[0]?.carrierEpoch).toBe(1);
 });
 
+test("a link whose predecessor's sockets are still open is not there until they are closed", () => {
+	let open = false;
+	const observer = new LinkObserver(
+		() => [up],
+		({ ifindex }) => open && ifindex === 2,
+	);
+	observer.refresh();
+	open = true;
+	expect(observer.refresh()).toEqual(["r0 is gone"]);
+	expect(observer.awaits).toBe(true);
+	open = false;
+	expect(observer.refresh()).toEqual(["r0 appeared, up"]);
+	expect(observer.awaits).toBe(false);
+});
+
 test("changes are said, one line each; no change says nothing", () => {
 	const { report } = observe();
 	expect(report(down)).toEqual(["r0 appeared, down"]);

@@ -6,10 +6,19 @@ export type ReportedLink = Omit<Link, "carrierEpoch">;
 /** The host's links as they are now, with how often each came up since it was first seen. */
 export class LinkObserver {
 	readonly #dump: () => ReportedLink[];
+	readonly #isOutlived: (link: ReportedLink) => boolean;
 	#links: readonly Link[] = [];
+	#awaits = false;
 
-	constructor(dump: () => ReportedLink[]) {
+	/** @param isOutlived what was opened on a link before this one, of the same index, is still open. */
+	constructor(dump: () => ReportedLink[], isOutlived: (link: ReportedLink) => boolean = () => false) {
 		this.#dump = dump;
+		this.#isOutlived = isOutlived;
+	}
+
+	/** A link is left out until what its predecessor left is closed. */
+	get awaits(): boolean {
+		return this.#awaits;
 	}
 
 	get links(): readonly Link[] {
@@ -19,7 +28,10 @@ export class LinkObserver {
 	/** Dumps anew; says what changed, one line per link, for the log. */
 	refresh(): string[] {
 		const before = new Map(this.#links.map((link) => [link.ifindex, link]));
-		this.#links = this.#dump().map((link) => {
+		const reported = this.#dump();
+		const links = reported.filter((link) => !this.#isOutlived(link));
+		this.#awaits = links.length < reported.length;
+		this.#links = links.map((link) => {
 			const previous = before.get(link.ifindex);
 			const cameUp = link.up && previous?.up !== true;
 			return { ...link, carrierEpoch: (previous?.carrierEpoch ?? 0) + (cameUp ? 1 : 0) };

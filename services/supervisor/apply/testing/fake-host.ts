@@ -149,6 +149,7 @@ export class FakeHost implements Workers {
 			vnetHeader,
 		}),
 		openShards: (_ifindex, count) => Array.from({ length: count }, () => this.make("openShards", "shard")),
+		isBound: () => true,
 		createShardState: () => this.make("createShardState", "state"),
 		watchWorker: () => {},
 		nameSuccessor: (driver, successor, attach) => {
