@@ -202,13 +202,13 @@ async function isReadable(path: string): Promise<boolean> {
 }
 
 function unreadable(path: string, flags: GlobalFlags, error: unknown): CommandFailure {
-	const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
-	if (!missing) {
-		return new CommandFailure(
-			exitCodes.failed,
-			`credentials ${path} may not be read: use sudo, or join the group sluice`,
-			{ cause: error },
-		);
+	const code = error instanceof Error && "code" in error ? String(error.code) : "";
+	if (code !== "ENOENT") {
+		const complaint =
+			code === "EACCES"
+				? "may not be read: use sudo, or join the group sluice"
+				: `cannot be read (${code}): name another file`;
+		return new CommandFailure(exitCodes.failed, `credentials ${path} ${complaint}`, { cause: error });
 	}
 	if (flags.credentialsPath !== undefined) {
 		return new CommandFailure(exitCodes.failed, `credentials ${path} do not exist: name another file`, {

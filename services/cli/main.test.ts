@@ -137,6 +137,12 @@ const cases: [name: string, args: string[], exitCode: number, says: RegExp][] = 
 		/^sluice: credentials \/nonexistent do not exist: /,
 	],
 	[
+		"credentials that cannot be there",
+		["rule", "list", "--credentials", "/dev/null/operator.json"],
+		1,
+		/^sluice: credentials \/dev\/null\/operator.json cannot be read \(ENOTDIR\): name another file$/,
+	],
+	[
 		"no cluster on this host",
 		["rule", "list"],
 		3,

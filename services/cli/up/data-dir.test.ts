@@ -18,6 +18,17 @@ test("a directory in place of the lock is one line that says what to do", async 
 	expect(new DataDir(path).lock()).rejects.toThrow(`${path}/lock is a directory: remove it`);
 });
 
+test.skipIf(process.getuid?.() !== 0)("a pipe in place of a file is refused by name", async () => {
+	await mkdir(join(path, "credentials"));
+	for (const name of ["http-token", "credentials/supervisor.json"]) {
+		const pipe = join(path, name);
+		await Bun.$`mkfifo ${pipe}`;
+		const accounts = { operatorsGid: 0 } as unknown as Accounts;
+		await expect(new DataDir(path).prepare(accounts)).rejects.toThrow(`${pipe} is no file: remove it`);
+		await rm(pipe);
+	}
+});
+
 test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and modes back", async () => {
 	const nats = { name: "nats", uid: 60_001, gid: 60_001 };
 	const accounts = {

@@ -107,6 +107,7 @@ export class DataDir {
 		await this.explaining(async () => {
 			await folder(this.path, 0o750, 0, operatorsGid);
 			await folder(this.credentialsFolder, 0o750, 0, operatorsGid);
+			for (const path of [this.path, this.credentialsFolder]) await refuseEndless(path);
 			await folder(this.nats, 0o700, nats.uid, nats.gid);
 			await ownTree(this.nats, nats.uid, nats.gid);
 			await this.#narrowCredentials(readers);
@@ -273,6 +274,16 @@ async function folder(path: string, mode: number, uid: number, gid: number): Pro
 	const is = await stat(path);
 	if (is.uid !== uid || is.gid !== gid) await chown(path, uid, gid);
 	if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
+}
+
+/** Reading a pipe or a device in place of a file might never end, and then not even a signal ends `up`. */
+async function refuseEndless(folder: string): Promise<void> {
+	for (const name of await readdir(folder)) {
+		const path = join(folder, name);
+		const is = await stat(path).catch(() => undefined);
+		if (is === undefined || is.isFile() || is.isDirectory()) continue;
+		throw new CommandFailure(exitCodes.failed, `${path} is no file: remove it, and up makes it anew`);
+	}
 }
 
 /** Without it a name may be lost with the power, whatever is known of the content. */
