@@ -16,6 +16,8 @@ import { protocolComplaint } from "./protocol.ts";
 export interface ObservedHost {
 	readonly record: HostRecord;
 	readonly lastSeenSeconds: number;
+	/** NATS was away, the host was not heard since then, and `lastSeenSeconds` is how long ago that was: at most 3 s. */
+	readonly awaited?: boolean;
 }
 
 /** A host that has not written its record for this long counts as gone. */
@@ -29,16 +31,18 @@ export function isPresent({ record, lastSeenSeconds }: ObservedHost): boolean {
 const NOT_KNOWN = "host is not known: start sluice there, or look at its log";
 const STOPPED = "host was stopped";
 const NOT_SEEN = "host not seen";
+const NOT_HEARD = "host not heard yet, since NATS was away";
 const NOT_APPLIED = "not applied yet";
 
 /** Whether it is a reason of a host that says nothing at all. */
 export function isUnheard(reason: string): boolean {
-	return reason === NOT_KNOWN || reason === STOPPED || reason.startsWith(NOT_SEEN);
+	return [NOT_KNOWN, STOPPED, NOT_HEARD].includes(reason) || reason.startsWith(NOT_SEEN);
 }
 
 /** The host may say yet what it makes of the rule; of one that nobody knows, or that was stopped, that is not expected. */
 export function isUnanswered({ state, reason }: Pick<RuleStatus_HostState, "state" | "reason">): boolean {
-	return state === RuleStatus_State.PENDING && (reason === NOT_APPLIED || reason.startsWith(NOT_SEEN));
+	const expected = reason === NOT_APPLIED || reason === NOT_HEARD || reason.startsWith(NOT_SEEN);
+	return state === RuleStatus_State.PENDING && expected;
 }
 
 /** What the cluster makes of a rule: one state per host concerned. Pure. */
@@ -73,6 +77,7 @@ function hostStates(
 		const observed = hosts.get(host);
 		if (observed === undefined) return pendingOn(host, NOT_KNOWN);
 		if (observed.record.stopped) return pendingOn(host, STOPPED);
+		if (observed.awaited === true) return pendingOn(host, NOT_HEARD);
 		if (observed.lastSeenSeconds > HOST_GONE_SECONDS) {
 			const silence = `${NOT_SEEN} for ${Math.floor(observed.lastSeenSeconds)} s`;
 			// One that was refused for it does not come back before.

@@ -14,6 +14,8 @@ import { type ListWorkersResponse, ListWorkersResponseSchema } from "@sluice/pro
 import { PROTOCOL_VERSION } from "@sluice/proto/subjects";
 import { NOT_CURRENT } from "../not-current.ts";
 
+const GONE_MS = HOST_GONE_SECONDS * 1_000;
+
 /**
  * The hosts as their records arrive. How long ago a host was seen is measured
  * from the arrival by our own clock: the hosts' clocks may be anywhere.
@@ -22,27 +24,34 @@ export class HostView {
 	readonly snapshot: BucketSnapshot<HostRecord>;
 	/** Monotonic milliseconds of the last arrival. */
 	readonly #arrivedMs = new Map<string, number>();
+	/** Records that went with nats-server's memory, of hosts that are expected to write them anew. */
+	readonly #lost = new Map<string, HostRecord>();
+	/** Monotonic milliseconds. */
+	readonly #firstCurrentMs: number;
 	readonly #now: () => number;
 
 	constructor(snapshot: BucketSnapshot<HostRecord>, now: () => number = () => performance.now()) {
 		this.snapshot = snapshot;
+		this.#firstCurrentMs = snapshot.currentSinceMs;
 		this.#now = now;
 		for (const [host, entry] of snapshot.entries) {
 			// Written before we came: the server's clock tells the age.
 			const age = Math.max(0, Date.now() - entry.writtenUnixMs);
 			this.#arrivedMs.set(host, this.#now() - age);
 		}
-		snapshot.onChange((change) => {
-			if (change.entry === undefined) this.#arrivedMs.delete(change.key);
-			else this.#arrivedMs.set(change.key, this.#now());
+		snapshot.onChange(({ key, entry, previous, lost }) => {
+			this.#lost.delete(key);
+			if (entry !== undefined) this.#arrivedMs.set(key, this.#now());
+			else if (lost === true && previous !== undefined) this.#lost.set(key, previous.value);
+			else this.#arrivedMs.delete(key);
 		});
 	}
 
 	observed(): ReadonlyMap<string, ObservedHost> {
+		this.#forgetLost();
 		const observed = new Map<string, ObservedHost>();
-		for (const [host, entry] of this.snapshot.entries) {
-			observed.set(host, { record: entry.value, lastSeenSeconds: this.#lastSeenSeconds(host) });
-		}
+		for (const [host, { value }] of this.snapshot.entries) observed.set(host, this.#seen(host, value));
+		for (const [host, record] of this.#lost) observed.set(host, this.#seen(host, record));
 		return observed;
 	}
 
@@ -84,26 +93,27 @@ export class HostView {
 	/** One host that is there. @throws SluiceError when it is not, or nobody can say. */
 	present(host: string): HostRecord {
 		this.#requireCurrent();
-		const entry = this.snapshot.entries.get(host);
-		if (entry === undefined)
+		const seen = this.observed().get(host);
+		if (seen === undefined)
 			throw new SluiceError("not_found", `there is no host ${JSON.stringify(host)}: see sluice host list`);
-		if (entry.value.stopped)
+		if (seen.record.stopped)
 			throw new SluiceError("timeout", `host ${host} was stopped: start sluice up there`);
-		const silentSeconds = this.#lastSeenSeconds(host);
-		if (silentSeconds > HOST_GONE_SECONDS) {
-			const text = `host ${host} was not seen for ${Math.floor(silentSeconds)} s: look at sluice up there`;
-			throw new SluiceError("timeout", text);
+		if (!isPresent(seen)) {
+			const silent = `host ${host} was not seen for ${Math.floor(seen.lastSeenSeconds)} s`;
+			throw new SluiceError("timeout", `${silent}: look at sluice up there`);
 		}
-		return entry.value;
+		return seen.record;
 	}
 
 	/** What is known of a host that is gone; undefined: nothing. @throws SluiceError when it is there. */
 	gone(host: string): SnapshotEntry<HostRecord> | undefined {
 		this.#requireCurrent();
-		const entry = this.snapshot.entries.get(host);
-		const silentSeconds = this.#lastSeenSeconds(host);
-		if (entry === undefined || entry.value.stopped || silentSeconds > HOST_GONE_SECONDS) return entry;
-		const text = `host ${host} is there, seen ${silentSeconds.toFixed(1)} s ago: stop sluice up there first`;
+		const seen = this.observed().get(host);
+		if (seen === undefined || !isPresent(seen)) return this.snapshot.entries.get(host);
+		const text =
+			seen.awaited === true
+				? `host ${host} may be there, since NATS was away: try again in ${HOST_GONE_SECONDS} s`
+				: `host ${host} is there, seen ${seen.lastSeenSeconds.toFixed(1)} s ago: stop sluice up there first`;
 		throw new SluiceError("conflict", text);
 	}
 
@@ -117,9 +127,25 @@ export class HostView {
 		return [...this.observed().values()].sort((a, b) => (a.record.host < b.record.host ? -1 : 1));
 	}
 
-	#lastSeenSeconds(host: string): number {
-		const arrived = this.#arrivedMs.get(host) ?? Number.NEGATIVE_INFINITY;
-		return Math.round(Math.max(0, this.#now() - arrived)) / 1_000;
+	/** While we heard nobody, nobody was silent: who is gone is not known before we listened for as long as that takes. */
+	#seen(host: string, record: HostRecord): ObservedHost {
+		const silentMs = this.#now() - (this.#arrivedMs.get(host) ?? Number.NEGATIVE_INFINITY);
+		const heardMs = this.#now() - this.#listensSinceMs;
+		const awaited = silentMs > heardMs && heardMs <= GONE_MS && !record.stopped;
+		const lastSeenSeconds = Math.round(Math.max(0, awaited ? heardMs : silentMs)) / 1_000;
+		return { record, lastSeenSeconds, ...(awaited ? { awaited } : {}) };
+	}
+
+	/** When the snapshot was current again; what it knew when we began had its age from the server. */
+	get #listensSinceMs(): number {
+		const since = this.snapshot.currentSinceMs;
+		return since === this.#firstCurrentMs ? Number.NEGATIVE_INFINITY : since;
+	}
+
+	#forgetLost(): void {
+		if (this.#now() - this.#listensSinceMs <= GONE_MS) return;
+		for (const host of this.#lost.keys()) this.#arrivedMs.delete(host);
+		this.#lost.clear();
 	}
 }
 

@@ -280,7 +280,7 @@ export type Host = Message<"sluice.v1.Host"> & {
 
   /**
    * Seconds since the record was last written, as the answering control-api saw it arrive.
-   * Above 3, the host counts as gone.
+   * Above 3, the host counts as gone. In the first 3 s after NATS was away: at most since then.
    *
    * @generated from field: double last_seen_seconds = 5;
    */
