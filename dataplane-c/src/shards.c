@@ -142,7 +142,7 @@ static int join_fanout(const int *fds, uint32_t count)
 
 int sluice_shard_interface(int fd)
 {
-	struct sockaddr_ll address;
+	struct sockaddr_ll address = { 0 };
 	socklen_t length = sizeof(address);
 
 	if (getsockname(fd, (struct sockaddr *)&address, &length))
