@@ -164,7 +164,7 @@ static void hint_at_silence(const struct receiver *receiver)
 	if (receiver->first_arrival_ns)
 		return;
 	fputs("nothing came: is the sender on, is this the right interface? "
-	      "A relay host does not hear its own output\n",
+	      "A relay host does not hear the groups it sends to\n",
 	      stderr);
 }
 

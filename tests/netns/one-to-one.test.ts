@@ -59,6 +59,23 @@ for (const size of [24, 25, 63, 64, 65, 127, 128, 255, 256, 511, 512, 1023, 1024
 	});
 }
 
+test("a program on the relay host hears an output on lo or to the host's own address, and no group sent elsewhere", async () => {
+	await relay.sluice(
+		...["rule", "add", "here", "--in", "r0:239.1.1.9:5001", "--out", "r1:239.10.1.9:6009"],
+		...["--out", "lo:239.10.2.9:6008", "--out", "r1:10.2.0.1:6010,source-port=40001"],
+	);
+	const [there, onLo, own, elsewhere] = await Promise.all([
+		recv(lab.dst, { in: "d0:239.10.1.9:6009", expect: 50 }),
+		recv(lab.relay, { in: "lo:239.10.2.9:6008", expect: 50 }),
+		recv(lab.relay, { in: "r1:10.2.0.1:6010", expect: 50 }),
+		recv(lab.relay, { in: "r1:239.10.1.9:6009" }),
+	]);
+	await gen(lab.src, { to: "s0:239.1.1.9:5001", rate: 1_000, count: 50, source: UNROUTABLE_SOURCE });
+	for (const receiver of [there, onLo, own]) expect((await receiver.report()).receivedPackets).toBe(50);
+	expect((await elsewhere.stop()).receivedPackets).toBe(0);
+	await relay.sluice("rule", "remove", "here");
+});
+
 test("TTL, DSCP and source port of an output are those of the rule", async () => {
 	await relay.sluice(
 		...["rule", "add", "marked", "--in", "r0:239.1.1.2:5001"],
@@ -79,10 +96,10 @@ test("TTL, DSCP and source port of an output are those of the rule", async () =>
 
 test("the figures account for every datagram", async () => {
 	const sent = 2_000 + 17 * 100;
-	// The rule that was removed meanwhile had 50 more.
+	// Each of the two rules that were removed meanwhile had 50 more.
 	const figures = await until("everything is published", async () => {
 		const latest = await relay.figures();
-		return latest.interfaces[0]?.capturedFrames === sent + 50 ? latest : undefined;
+		return latest.interfaces[0]?.capturedFrames === sent + 2 * 50 ? latest : undefined;
 	});
 	assertAccounts(figures);
 	const video = figures.rules.find((rule) => rule.name === "video");
