@@ -70,6 +70,8 @@ export interface BucketSnapshot<Value> {
 	readonly current: boolean;
 	/** Since when it is, performance.now(); infinite while it is not. */
 	readonly currentSinceMs: number;
+	/** Until when it was before that; infinitely long ago if it never was. */
+	readonly currentUntilMs: number;
 	/** Called after each change that came after the initial data, in stream order; returns the way to stop. */
 	onChange(callback: (change: SnapshotChange<Value>) => void): () => void;
 	/** Waits until everything the stream holds now is in `entries`; throws `unavailable` after the time. */
@@ -118,6 +120,7 @@ const GAP_MS = 1_000;
 class BucketFollower<Value> implements BucketSnapshot<Value> {
 	#current = false;
 	#becameCurrentMs = 0;
+	#leftMs = Number.NEGATIVE_INFINITY;
 	#stopped = false;
 	/** Grows with every (re)start of the watch; messages of an older one are ignored. */
 	#session = 0;
@@ -163,6 +166,10 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 
 	get currentSinceMs(): number {
 		return this.current ? this.#becameCurrentMs : Number.POSITIVE_INFINITY;
+	}
+
+	get currentUntilMs(): number {
+		return this.#leftMs;
 	}
 
 	async start(): Promise<void> {
@@ -220,10 +227,15 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	async #watchConnection(): Promise<void> {
 		for await (const status of this.#nc.status()) {
 			if (this.#stopped) return;
-			if (status.type === "disconnect" || status.type === "close") this.#current = false;
+			if (status.type === "disconnect" || status.type === "close") this.#leave();
 			// The server may have forgotten the consumer, which lives in its memory.
 			if (status.type === "reconnect") void this.#restart();
 		}
+	}
+
+	#leave(): void {
+		if (this.#current) this.#leftMs = performance.now();
+		this.#current = false;
 	}
 
 	/** Opens the watch, trying until it stands, another restart takes over, or we are stopped. */
@@ -231,7 +243,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#session += 1;
 		const session = this.#session;
 		this.#watch?.stop();
-		this.#current = false;
+		this.#leave();
 		const startedAt = performance.now();
 		let said = "";
 		let retryMs = RETRY_MS;

@@ -64,6 +64,17 @@ test("a host that has not spoken since nats-server began anew is awaited, and as
 	await until(async () => (await seen()).states[0]?.state === State.ACTIVE);
 }, 20_000);
 
+test("one that was gone before is not awaited", async () => {
+	await cluster.writeHost(record);
+	await cluster.put(exampleRule("video", "239.1.1.1", { hosts: ["relay-a"] }));
+	const reason = async () => (await seen()).states[0]?.reason ?? "";
+	await until(async () => (await reason()).startsWith("host not seen for"));
+	await restartServer();
+	const { states, hosts } = await seen();
+	expect(states[0]?.reason).toBe("host is not known: start sluice there, or look at its log");
+	expect(hosts).toEqual([]);
+}, 20_000);
+
 test("one that does not speak is gone when it counts as that", async () => {
 	await cluster.writeHost(record);
 	await cluster.put(exampleRule("video", "239.1.1.1", { hosts: ["relay-a"] }));

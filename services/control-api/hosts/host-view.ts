@@ -42,7 +42,8 @@ export class HostView {
 		snapshot.onChange(({ key, entry, previous, lost }) => {
 			this.#lost.delete(key);
 			if (entry !== undefined) this.#arrivedMs.set(key, this.#now());
-			else if (lost === true && previous !== undefined) this.#lost.set(key, previous.value);
+			else if (lost === true && previous !== undefined && this.#wasThere(key))
+				this.#lost.set(key, previous.value);
 			else this.#arrivedMs.delete(key);
 		});
 	}
@@ -129,11 +130,20 @@ export class HostView {
 
 	/** While we heard nobody, nobody was silent: who is gone is not known before we listened for as long as that takes. */
 	#seen(host: string, record: HostRecord): ObservedHost {
-		const silentMs = this.#now() - (this.#arrivedMs.get(host) ?? Number.NEGATIVE_INFINITY);
+		const silentMs = this.#now() - this.#arrived(host);
 		const heardMs = this.#now() - this.#listensSinceMs;
-		const awaited = silentMs > heardMs && heardMs <= GONE_MS && !record.stopped;
+		const awaited = silentMs > heardMs && heardMs <= GONE_MS && !record.stopped && this.#wasThere(host);
 		const lastSeenSeconds = Math.round(Math.max(0, awaited ? heardMs : silentMs)) / 1_000;
 		return { record, lastSeenSeconds, ...(awaited ? { awaited } : {}) };
+	}
+
+	/** When NATS went away: it was not gone then. */
+	#wasThere(host: string): boolean {
+		return this.snapshot.currentUntilMs - this.#arrived(host) <= GONE_MS;
+	}
+
+	#arrived(host: string): number {
+		return this.#arrivedMs.get(host) ?? Number.NEGATIVE_INFINITY;
 	}
 
 	/** When the snapshot was current again; what it knew when we began had its age from the server. */
