@@ -52,6 +52,12 @@ export const CLUSTER_ID_METADATA = "sluice_cluster_id";
 /** The same of the bucket of rules: the PROTOCOL_VERSION of whoever writes it. */
 export const PROTOCOL_METADATA = "sluice_protocol";
 
+/**
+ * The same of the bucket of rules: a sequence. Whatever stands at it or before is no more, also when its server finds it
+ * again: what was removed before is in the stream no longer, and what is there was written anew behind it.
+ */
+export const SWEPT_METADATA = "sluice_swept";
+
 /** Last value per subject of every worker's counters; memory. Created by control-api. */
 export const countersStream = "sluice_counters";
 export const countersSubjects = `${ROOT}.counters.>`;

@@ -1,19 +1,24 @@
 import type { JsMsg, StreamInfo } from "@nats-io/jetstream";
-import { kvSubject } from "@sluice/proto/subjects";
+import { kvSubject, SWEPT_METADATA } from "@sluice/proto/subjects";
 import { errorText } from "./errors.ts";
 import { MORE_HEADER } from "./headers.ts";
 import { Reading } from "./kv-reading.ts";
-import type { SnapshotChange, SnapshotEntry, StreamIdentity } from "./kv-snapshot.ts";
+import type { Removal, SnapshotChange, SnapshotEntry, StreamIdentity } from "./kv-snapshot.ts";
 import { LeftOut } from "./left-out.ts";
 
 export interface ContentOptions<Value> {
 	readonly bucket: string;
 	/** @throws why a value is left out. */
 	readonly decode: (key: string, payload: Uint8Array) => Value;
+	/** Of the write that made the value what it is; 0: it is that which it came with. */
+	readonly revision: (value: Value) => bigint;
 	/** Changes say whether more of the same edit comes. */
 	readonly edits: boolean;
 	readonly onTrouble: (what: string) => void;
 }
+
+/** Of more removed keys it is asked which of them the stream has no more. */
+const REMEMBERED_REMOVALS = 1_000;
 
 /** What has been read of a bucket, and who hears of its changes; how it comes is another's concern (kv-snapshot.ts). */
 export class BucketContent<Value> {
@@ -24,6 +29,7 @@ export class BucketContent<Value> {
 	#entries: ReadonlyMap<string, SnapshotEntry<Value>> = new Map();
 	#lastSequence = 0n;
 	#stream: StreamIdentity = { created: "", metadata: {}, damaged: false };
+	#mostRemoved = REMEMBERED_REMOVALS;
 	/** The last that was complete. */
 	#reading: Reading<Value> | undefined;
 
@@ -35,6 +41,19 @@ export class BucketContent<Value> {
 
 	get entries(): ReadonlyMap<string, SnapshotEntry<Value>> {
 		return this.#entries;
+	}
+
+	get sequences(): ReadonlyMap<string, bigint> {
+		return this.#reading?.sequences ?? new Map();
+	}
+
+	get removed(): ReadonlyMap<string, Removal> {
+		return this.#reading?.removed ?? new Map();
+	}
+
+	/** It is time to ask which of the removed keys the stream has no more. */
+	get crowded(): boolean {
+		return this.removed.size > this.#mostRemoved;
 	}
 
 	get lastSequence(): bigint {
@@ -50,13 +69,24 @@ export class BucketContent<Value> {
 		return () => this.#listeners.delete(callback);
 	}
 
-	/** Goes on behind `lastSequence`; fresh when this is another stream than before, or went back in time. */
-	begin({ created, state }: StreamInfo): Reading<Value> {
+	/**
+	 * Goes on behind `lastSequence`; fresh when this is another stream than before, or went back in time, or no longer has
+	 * all that was written since.
+	 */
+	begin(info: StreamInfo, fresh = false): Reading<Value> {
+		const swept = sweptOf(info);
 		const resume =
-			created === this.#stream.created &&
+			!fresh &&
+			info.created === this.#stream.created &&
 			this.#lastSequence > 0n &&
-			BigInt(state.last_seq) >= this.#lastSequence;
-		return new Reading(resume ? this.#reading : undefined);
+			BigInt(info.state.last_seq) >= this.#lastSequence &&
+			swept <= this.#lastSequence;
+		return new Reading(resume ? this.#reading : undefined, swept);
+	}
+
+	forgetSwept(info: StreamInfo): void {
+		this.#reading?.forget(sweptOf(info));
+		this.#mostRemoved = Math.max(REMEMBERED_REMOVALS, 2 * this.removed.size);
 	}
 
 	/** @returns whether it can be seen: a first or fresh reading becomes visible as a whole. */
@@ -64,13 +94,16 @@ export class BucketContent<Value> {
 		const revision = BigInt(message.seq);
 		const key = message.subject.slice(this.#prefix.length);
 		const previous = reading.entries.get(key);
-		const read = this.#readEntry(key, message, revision);
+		// A server that was killed finds again what it had let go of.
+		const read = revision <= reading.swept ? "removed" : this.#readEntry(key, message, revision);
 		const entry = typeof read === "string" ? undefined : read;
+		const moved = entry !== undefined && entry.revision === previous?.revision;
 		if (entry === undefined) reading.entries.delete(key);
-		else reading.entries.set(key, entry);
-		reading.came(key, revision);
+		else if (!moved) reading.entries.set(key, entry);
+		reading.came(key, revision, read === "removed" ? writtenUnixMs(message) : undefined);
 		if (reading.fresh && !reading.complete) return false;
 		this.#lastSequence = maximum(this.#lastSequence, revision);
+		if (moved) return true;
 		const change = { key, entry, previous, revision, ...(read === "left out" ? { lost: true } : {}) };
 		// Headers cost as much to read as all the rest, and amid what was sent at once the answer is yes.
 		const last = this.#options.edits && message.info.pending === 0;
@@ -85,10 +118,10 @@ export class BucketContent<Value> {
 	complete(reading: Reading<Value>, { created, config, state }: StreamInfo, listed: number): void {
 		const before = { entries: this.#entries, stream: this.#stream };
 		const lastInStream = BigInt(state.last_seq);
-		const damaged = reading.keys.size < listed;
+		const damaged = reading.keys < listed;
 		const another = before.stream.created !== created;
 		const wentBack = !another && lastInStream < this.#lastSequence;
-		if (damaged && (reading.fresh || !before.stream.damaged)) this.#sayDamaged(listed, reading.keys.size);
+		if (damaged && (another || !before.stream.damaged)) this.#sayDamaged(listed, reading.keys);
 		if (wentBack) this.#sayWentBack(lastInStream);
 		reading.complete = true;
 		this.#reading = reading;
@@ -96,17 +129,18 @@ export class BucketContent<Value> {
 		this.#entries = reading.entries;
 		this.#lastSequence = maximum(reading.lastSequence, lastInStream);
 		const isFirst = before.stream.created === "";
-		if (reading.fresh && !isFirst) this.#announceDifferences(before.entries, another || wentBack);
+		if (reading.fresh && !isFirst) this.#announceDifferences(before.entries, another || wentBack || damaged);
 	}
 
 	#readEntry(key: string, message: JsMsg, revision: bigint): SnapshotEntry<Value> | "removed" | "left out" {
 		try {
 			// Only removals have an empty payload: headers cost more to read than all the rest.
 			if (message.data.length === 0 && (message.headers?.get("KV-Operation") ?? "") !== "") return "removed";
-			const writtenUnixMs = Math.floor(message.info.timestampNanos / 1_000_000);
 			const value = this.#options.decode(key, message.data);
 			this.#leftOut.remove(key);
-			return { value, revision, writtenUnixMs };
+			const own = this.#options.revision(value);
+			const written = own > 0n && own < revision ? own : revision;
+			return { value, revision: written, writtenUnixMs: writtenUnixMs(message) };
 		} catch (thrown) {
 			this.#leftOut.add(key, errorText(thrown));
 			return "left out";
@@ -143,6 +177,17 @@ export class BucketContent<Value> {
 				"between is lost: restore the data directory, or apply your rules again",
 		);
 	}
+}
+
+/** Up to where the stream was swept. One that lost its end begins anew with smaller sequences. */
+export function sweptOf({ config, state }: StreamInfo): bigint {
+	const text = config.metadata?.[SWEPT_METADATA] ?? "";
+	const swept = /^[0-9]{1,16}$/.test(text) ? BigInt(text) : 0n;
+	return swept <= BigInt(state.last_seq) ? swept : 0n;
+}
+
+function writtenUnixMs({ info }: JsMsg): number {
+	return Math.floor(info.timestampNanos / 1_000_000);
 }
 
 /** Headers that are none say nothing: thrown, they would end the watch, and the next one, and so on. */

@@ -10,15 +10,22 @@ import {
 import type { NatsConnection } from "@nats-io/transport-node";
 import { kvSubject } from "@sluice/proto/subjects";
 import { errorText, SluiceError } from "./errors.ts";
-import { BucketContent } from "./kv-content.ts";
+import { BucketContent, sweptOf } from "./kv-content.ts";
 import { BucketWatch } from "./kv-watch.ts";
 import { Waiters } from "./waiters.ts";
 
 export interface SnapshotEntry<Value> {
 	readonly value: Value;
-	/** Stream sequence of the write. */
+	/** Stream sequence of the write that made the value what it is. */
 	readonly revision: bigint;
 	/** When it was written, Unix milliseconds by the server's clock. */
+	readonly writtenUnixMs: number;
+}
+
+/** A key was removed by the message of this sequence. */
+export interface Removal {
+	readonly sequence: bigint;
+	/** Unix milliseconds by the server's clock. */
 	readonly writtenUnixMs: number;
 }
 
@@ -43,6 +50,8 @@ export interface FollowOptions<Value = never> {
 	readonly key?: string;
 	/** Why a value of so many bytes is left out: the server's permissions guard keys, not what is written there. */
 	readonly fault?: (key: string, value: Value, bytes: number) => string | undefined;
+	/** Of the write that made the value what it is, where its message is a later one; 0: it is that one. */
+	readonly revision?: (value: Value) => bigint;
 	/** Changes say whether more of the same edit comes. */
 	readonly edits?: boolean;
 	/** Something to say to the log: the bucket is missing, an entry is unreadable, the watch starts anew. */
@@ -62,6 +71,10 @@ export interface StreamIdentity {
 /** A bucket's content, kept current. */
 export interface BucketSnapshot<Value> {
 	readonly entries: ReadonlyMap<string, SnapshotEntry<Value>>;
+	/** Stream sequences of the last messages of the keys that stand there, those whose value is left out among them. */
+	readonly sequences: ReadonlyMap<string, bigint>;
+	/** Keys that were removed and that the stream may still have a message of, oldest first. */
+	readonly removed: ReadonlyMap<string, Removal>;
 	/** Everything up to this stream sequence is in `entries`. */
 	readonly lastSequence: bigint;
 	/** Which stream `entries` were read from: tells a bucket from its successor of the same name. */
@@ -130,7 +143,8 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 	readonly #stream: string;
 	readonly #bucket: string;
 	readonly #content: BucketContent<Value>;
-	readonly #options: Omit<FollowOptions, "fault">;
+	readonly #options: Omit<FollowOptions<Value>, "fault">;
+	#asking = false;
 	#js: JetStreamClient | undefined;
 	#jsm: JetStreamManager | undefined;
 
@@ -138,18 +152,26 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		nc: NatsConnection,
 		bucket: string,
 		decode: (key: string, payload: Uint8Array) => Value,
-		options: Omit<FollowOptions, "fault">,
+		options: Omit<FollowOptions<Value>, "fault">,
 	) {
 		this.#nc = nc;
 		this.#bucket = bucket;
 		this.#stream = `KV_${bucket}`;
-		const { edits = false, onTrouble = () => {} } = options;
-		this.#content = new BucketContent({ bucket, decode, edits, onTrouble });
+		const { edits = false, onTrouble = () => {}, revision = () => 0n } = options;
+		this.#content = new BucketContent({ bucket, decode, revision, edits, onTrouble });
 		this.#options = options;
 	}
 
 	get entries(): ReadonlyMap<string, SnapshotEntry<Value>> {
 		return this.#content.entries;
+	}
+
+	get sequences(): ReadonlyMap<string, bigint> {
+		return this.#content.sequences;
+	}
+
+	get removed(): ReadonlyMap<string, Removal> {
+		return this.#content.removed;
 	}
 
 	get lastSequence(): bigint {
@@ -277,10 +299,10 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		return await this.#jsm.streams.info(this.#stream);
 	}
 
-	async #open(session: number): Promise<void> {
+	async #open(session: number, fresh = false): Promise<void> {
 		const info = await this.#streamInfo();
 		this.#js ??= jetstream(this.#nc);
-		const reading = this.#content.begin(info);
+		const reading = this.#content.begin(info, fresh);
 		const over = () => session !== this.#session;
 		const watch = await BucketWatch.open(this.#js, {
 			stream: this.#stream,
@@ -289,6 +311,7 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 			reading,
 			onMessage: (message) => {
 				if (this.#content.take(reading, message)) this.#waiters.wake();
+				if (this.#content.crowded) void this.#forgetSwept();
 			},
 			onEnd: () => void this.#restart(),
 			over,
@@ -298,9 +321,15 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		try {
 			await watch.readAll();
 			// Of one key there is no telling: the index counts all.
-			const listed =
-				this.#options.key === undefined ? await watch.keysListed(info, () => this.#streamInfo()) : 0;
+			const all = this.#options.key === undefined;
+			const listed = all ? await watch.keysListed(info, () => this.#streamInfo()) : 0;
+			const missed = all && sweptOf(await this.#streamInfo()) > reading.swept;
 			if (over()) return;
+			// What was swept while we read may not have come; and only who reads all can say what is missing.
+			if (missed || (!reading.fresh && reading.keys < listed)) {
+				watch.stop();
+				return await this.#open(session, true);
+			}
 			this.#current = true;
 			this.#becameCurrentMs = performance.now();
 			this.#content.complete(reading, info, listed);
@@ -310,6 +339,18 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 			watch.stop();
 			throw thrown;
 		}
+	}
+
+	/** Or the keys of all that was ever removed pile up. */
+	async #forgetSwept(): Promise<void> {
+		if (this.#asking) return;
+		this.#asking = true;
+		await this.#streamInfo().then(
+			(info) => info.created === this.stream.created && this.#content.forgetSwept(info),
+			// Asked again with the next change.
+			() => {},
+		);
+		this.#asking = false;
 	}
 }
 

@@ -96,7 +96,7 @@ export class BucketWatch<Value> {
 	 */
 	async keysListed({ state }: StreamInfo, look: () => Promise<StreamInfo>): Promise<number> {
 		const { reading, over } = this.#options;
-		if (reading.keys.size >= (state.num_subjects ?? 0)) return reading.keys.size;
+		if (reading.keys >= (state.num_subjects ?? 0)) return reading.keys;
 		const { state: now } = await look();
 		const quiet = () => performance.now() - reading.lastCameMs > SILENCE_MS;
 		while (!over() && reading.lastSequence < BigInt(now.last_seq) && !quiet()) await Bun.sleep(POLL_MS);

@@ -4,20 +4,20 @@ import { aggregatorConfig, onParentGone, readStartupConfig } from "@sluice/lib/c
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
 import { followHostRecords } from "@sluice/lib/host-records";
-import { type BucketSnapshot, followBucket } from "@sluice/lib/kv-snapshot";
+import type { BucketSnapshot } from "@sluice/lib/kv-snapshot";
 import { createLogger, type ServiceLogger } from "@sluice/lib/log";
 import { followLogLevels } from "@sluice/lib/log-levels";
 import { endpoint, serve } from "@sluice/lib/service";
 import { settlesWithin } from "@sluice/lib/settles-within";
+import { followRules } from "@sluice/lib/stored-rules";
 import type { HostRecord } from "@sluice/proto/gen/host";
-import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import {
 	type GetStatsRequest,
 	GetStatsRequestSchema,
 	type GetStatsResponse,
 	GetStatsResponseSchema,
 } from "@sluice/proto/gen/stats";
-import { buckets, requests } from "@sluice/proto/subjects";
+import { requests } from "@sluice/proto/subjects";
 import { KnownHosts } from "./belongs.ts";
 import { type Countable, RuleCatalogue } from "./catalogue.ts";
 import { steadyNowMs } from "./clock.ts";
@@ -80,7 +80,7 @@ async function main(): Promise<void> {
 		countersListener(fold, knownHosts, new CountersDecoder(() => countable()), logger),
 	);
 	const [rules, stopLogLevels] = await Promise.all([
-		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
+		followRules(nc, { onTrouble }),
 		followLogLevels(nc, logger),
 		feed.initial,
 	]);

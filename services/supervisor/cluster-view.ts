@@ -5,9 +5,10 @@ import { followHostRecords } from "@sluice/lib/host-records";
 import { type BucketSnapshot, followBucket } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
 import { protocolOf } from "@sluice/lib/protocol";
+import { followRules } from "@sluice/lib/stored-rules";
 import type { HostRecord } from "@sluice/proto/gen/host";
 import { type LogLevels, LogLevelsSchema } from "@sluice/proto/gen/log";
-import { type StoredRule, StoredRuleSchema } from "@sluice/proto/gen/rule";
+import type { StoredRule } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
 import { ProtocolWatch } from "./protocol-watch.ts";
 import { ClockWatch } from "./record/clock-watch.ts";
@@ -52,7 +53,7 @@ export async function followCluster(
 	const log = logger.facility("nats");
 	const onTrouble = (message: string) => log.warn(message);
 	const [rules, hosts, settings] = await Promise.all([
-		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble, edits: true }),
+		followRules(nc, { onTrouble, edits: true }),
 		followHostRecords(nc, { onTrouble }),
 		followBucket(nc, buckets.settings, LogLevelsSchema, { key: settingKeys.logLevels, onTrouble }),
 	]);

@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type JetStreamClient, jetstream } from "@nats-io/jetstream";
-import { followBucket } from "@sluice/lib/kv-snapshot";
+import { followRules } from "@sluice/lib/stored-rules";
 import { PutRuleRequestSchema, RuleSchema, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, kvSubject } from "@sluice/proto/subjects";
 import type { RunningControlApi } from "../control-api.ts";
@@ -11,7 +11,7 @@ import type { RuleInit, TestCluster } from "./cluster.ts";
 
 /** As somebody finds them who reads the bucket anew. */
 export async function storedNames(cluster: TestCluster): Promise<string[]> {
-	const snapshot = await followBucket(cluster.nc, buckets.rules, StoredRuleSchema);
+	const snapshot = await followRules(cluster.nc);
 	snapshot.stop();
 	return [...snapshot.entries.keys()].sort();
 }
