@@ -6,8 +6,8 @@ import { followBucket } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
 import { keepLogLevels } from "@sluice/lib/log-levels";
 import { type RequestRecord, serve } from "@sluice/lib/service";
+import { followRules } from "@sluice/lib/stored-rules";
 import { LogLevelsSchema } from "@sluice/proto/gen/log";
-import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, settingKeys } from "@sluice/proto/subjects";
 import type { Logger } from "pino";
 import { hostEvents } from "./events/host-events.ts";
@@ -21,10 +21,18 @@ import { ConnectionWatch } from "./nats/connection-watch.ts";
 import { type ControlApi, endpoints } from "./nats/endpoints.ts";
 import { RuleBatches } from "./nats/rule-batches.ts";
 import { RuleLog } from "./nats/rule-log.ts";
-import { checkServer, keepStorage, knowsBatches, openStorage, rulesSequence } from "./nats/storage.ts";
+import {
+	checkServer,
+	keepStorage,
+	knowsBatches,
+	openStorage,
+	rulesSequence,
+	sweepRules,
+} from "./nats/storage.ts";
 import { RuleBook } from "./rules/rule-book.ts";
 import { RuleWriter } from "./rules/rule-writer.ts";
 import { Rules } from "./rules/rules.ts";
+import { Sweeping, type SweepLimits } from "./rules/sweeping.ts";
 import { Uploads } from "./rules/uploads.ts";
 import { LogLevelSettings } from "./settings/log-level-setting.ts";
 import { VERSION } from "./version.ts";
@@ -43,6 +51,8 @@ export interface RunningControlApi extends ControlApi {
 
 export interface ControlApiOptions {
 	readonly clusterId?: string | undefined;
+	/** When what is left of removed rules goes. */
+	readonly sweep?: Partial<SweepLimits> | undefined;
 }
 
 /** Wires one control-api to a connection; returns when it serves requests over NATS. */
@@ -58,7 +68,7 @@ export async function startControlApi(
 	let { batches } = storage;
 	void keepStorage(nc, storage.clusterId, (again) => ({ batches } = again), onTrouble);
 	const [rules, hosts, levels] = await Promise.all([
-		followBucket(nc, buckets.rules, StoredRuleSchema, { onTrouble }),
+		followRules(nc, { onTrouble }),
 		followHostRecords(nc, { onTrouble }),
 		followBucket(nc, buckets.settings, LogLevelsSchema, { onTrouble, key: settingKeys.logLevels }),
 	]);
@@ -69,6 +79,13 @@ export async function startControlApi(
 	presence.onChange(hostEvents(publisher));
 	const log = ruleLog(nc, () => batches);
 	const writer = new RuleWriter(book, log, logger.facility("rules"), ruleEvents(publisher));
+	const sweeping = new Sweeping(
+		rules,
+		writer,
+		(upTo) => sweepRules(nc, rules.stream.created, upTo),
+		logger.facility("rules"),
+		options.sweep,
+	);
 	keepLogLevels(logger, levels);
 	const api: ControlApi = {
 		rules: new Rules(book, writer, view),
@@ -101,6 +118,7 @@ export async function startControlApi(
 		async stop() {
 			await service.stop();
 			api.uploads.close();
+			sweeping.stop();
 			presence.stop();
 			for (const snapshot of [rules, hosts, levels]) snapshot.stop();
 		},

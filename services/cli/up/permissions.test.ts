@@ -176,7 +176,7 @@ const publications: Row[] = [
 		[`$JS.API.CONSUMER.CREATE.KV_${bucket}.x.${kvSubject(bucket, ">")}`, ...readersOf(bucket)],
 		[`$JS.API.STREAM.UPDATE.KV_${bucket}`, "control-api"],
 		[`$JS.API.STREAM.DELETE.KV_${bucket}`],
-		[`$JS.API.STREAM.PURGE.KV_${bucket}`],
+		[`$JS.API.STREAM.PURGE.KV_${bucket}`, ...(bucket === buckets.rules ? (["control-api"] as const) : [])],
 		[`$JS.API.STREAM.MSG.DELETE.KV_${bucket}`],
 		[`$JS.API.STREAM.SNAPSHOT.KV_${bucket}`],
 		[`$JS.API.STREAM.RESTORE.KV_${bucket}`],

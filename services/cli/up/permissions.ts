@@ -90,6 +90,8 @@ function controlApi(): Permissions {
 					`$JS.API.STREAM.UPDATE.${stream}`,
 					`$JS.API.STREAM.INFO.${stream}`,
 				]),
+				// Sweeps what is left of removed rules.
+				`$JS.API.STREAM.PURGE.${streamOf(buckets.rules)}`,
 				// The client asks once whether the account has JetStream.
 				"$JS.API.INFO",
 				...shared.flatMap(readBucket),

@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { DiscardPolicy, jetstreamManager, StorageType } from "@nats-io/jetstream";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { DiscardPolicy, jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { followRules } from "@sluice/lib/stored-rules";
 import { startNatsServer, type TestNatsServer } from "@sluice/lib/testing/nats-server";
 import { until } from "@sluice/lib/testing/until";
+import { StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, kvSubject } from "@sluice/proto/subjects";
 import { checkServer, isAtLeast, openStorage } from "./storage.ts";
 
@@ -50,6 +53,27 @@ test("the bucket of rules says which protocol the cluster speaks; a later one is
 	);
 	expect(await stamped()).toBe("3");
 	await stamp("2");
+});
+
+test("a bucket that lost its end is swept no longer, or what is written next would be no more", async () => {
+	const jsm = await jetstreamManager(nc);
+	const stamped = async () => (await jsm.streams.info("KV_sluice_rules")).config.metadata?.["sluice_swept"];
+	const { config } = await jsm.streams.info("KV_sluice_rules");
+	await jsm.streams.update("KV_sluice_rules", {
+		...config,
+		metadata: { ...config.metadata, sluice_swept: "3" },
+	});
+	await openStorage(nc, undefined);
+	expect(await stamped()).toBeUndefined();
+	const snapshot = await followRules(nc);
+	for (const name of ["a", "b", "c", "d"])
+		await jetstream(nc).publish(
+			kvSubject(buckets.rules, name),
+			toBinary(StoredRuleSchema, create(StoredRuleSchema, { uid: name })),
+		);
+	await until(() => snapshot.lastSequence === 4n);
+	snapshot.stop();
+	expect([...(await followRules(nc)).entries.keys()]).toEqual(["a", "b", "c", "d"]);
 });
 
 test("counters are acknowledged to nobody, whatever reply subject they name, after an update too", async () => {

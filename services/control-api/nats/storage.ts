@@ -6,10 +6,12 @@ import {
 	RetentionPolicy,
 	StorageType,
 	type StreamConfig,
+	type StreamInfo,
 } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { errorText, SluiceError } from "@sluice/lib/errors";
+import { sweptOf } from "@sluice/lib/kv-content";
 import { protocolOf } from "@sluice/lib/protocol";
 import {
 	buckets,
@@ -19,12 +21,14 @@ import {
 	KEPT_PARTS,
 	PROTOCOL_METADATA,
 	PROTOCOL_VERSION,
+	SWEPT_METADATA,
 } from "@sluice/proto/subjects";
 
 /** Older servers have known holes, or lack what is used here. */
 const MINIMUM_SERVER_VERSION = "2.10.27";
 /** The first with atomic batches. */
 const BATCHES_SERVER_VERSION = "2.12.0";
+const RULES_STREAM = `KV_${buckets.rules}`;
 /** A page of rules or statistics is kept below this. */
 const MINIMUM_MAX_PAYLOAD_BYTES = 2_000_000;
 
@@ -94,6 +98,8 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 		);
 	}
 	await stampProtocol(jsm);
+	// What counts is what its stamp says; the next sweep says why it cannot be.
+	await finishSweep(jsm).catch(() => {});
 	return { settings, clusterId: stamped, batches };
 }
 
@@ -117,6 +123,36 @@ async function stampProtocol(jsm: JetStreamManager): Promise<void> {
 	}
 	const metadata = { ...config.metadata, [PROTOCOL_METADATA]: `${PROTOCOL_VERSION}` };
 	await jsm.streams.update(stream, { ...config, metadata });
+}
+
+/**
+ * Takes out all that stands in the bucket of rules at the sequence or before: nothing that counts. Who reads it
+ * must know before it goes (ADR 0133).
+ * @param created the bucket that is meant.
+ */
+export async function sweepRules(nc: NatsConnection, created: string, upTo: bigint): Promise<void> {
+	const jsm = await jetstreamManager(nc, { checkAPI: false });
+	const info = await jsm.streams.info(RULES_STREAM);
+	if (info.created !== created) throw new SluiceError("conflict", "the bucket of rules is another one");
+	if (sweptOf(info) < upTo) await stampSwept(jsm, info, `${upTo}`);
+	await finishSweep(jsm);
+}
+
+/** A sweep that was cut short, or that nats-server has forgotten in part since it was killed. */
+async function finishSweep(jsm: JetStreamManager): Promise<void> {
+	const info = await jsm.streams.info(RULES_STREAM);
+	const { first_seq, messages } = info.state;
+	const swept = sweptOf(info);
+	// Its sequences begin anew below the stamp, and would seem to be swept when they reach it.
+	if (swept === 0n && info.config.metadata?.[SWEPT_METADATA] !== undefined) await stampSwept(jsm, info);
+	if (messages > 0 && BigInt(first_seq) <= swept)
+		await jsm.streams.purge(RULES_STREAM, { seq: Number(swept) + 1 });
+}
+
+async function stampSwept(jsm: JetStreamManager, { config }: StreamInfo, stamp?: string): Promise<void> {
+	const { [SWEPT_METADATA]: _, ...metadata } = config.metadata ?? {};
+	if (stamp !== undefined) metadata[SWEPT_METADATA] = stamp;
+	await jsm.streams.update(RULES_STREAM, { ...config, metadata });
 }
 
 function onDisk(metadata?: Record<string, string>) {

@@ -1,4 +1,4 @@
-import { equals } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import { errorText, SluiceError } from "@sluice/lib/errors";
 import { ApplyResponse_Action, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import type { Logger } from "pino";
@@ -83,6 +83,29 @@ export class RuleWriter {
 		this.#requireCurrent();
 		const plan = this.#book.plan(source(new Set()));
 		return { ...plan, revisions: new Map() };
+	}
+
+	/**
+	 * Writes anew, as they are and with their revisions, some of the rules whose last write is at the sequence or before it.
+	 * @returns whether none is left. @throws when none can be written.
+	 */
+	moveUp(upTo: bigint): Promise<boolean> {
+		return this.#queue.run(async () => {
+			this.#requireCurrent();
+			const { entries, sequences, lastSequence } = this.#book.snapshot;
+			const all = [...entries].filter(([name]) => (sequences.get(name) ?? 0n) <= upTo);
+			const writes = all.slice(0, WINDOW).map(([name, previous]): Write => {
+				const { value, revision } = previous;
+				return { name, stored: create(StoredRuleSchema, { ...value, revision }), previous };
+			});
+			if (writes.length === 0) return true;
+			const outcome = await this.#ruleLog.append(writes, lastSequence);
+			const moved = outcome.written.length;
+			this.#confirmed += BigInt(moved);
+			await this.#book.snapshot.catchUp(CATCH_UP_MS);
+			if (moved === 0) throw stallReason(outcome);
+			return all.length === moved;
+		});
 	}
 
 	async #edit(source: EditSource): Promise<EditResult> {

@@ -21,7 +21,7 @@ import {
 	type RuleSchema,
 } from "@sluice/proto/gen/rule";
 import { buckets, requests } from "@sluice/proto/subjects";
-import { type RunningControlApi, startControlApi } from "../control-api.ts";
+import { type ControlApiOptions, type RunningControlApi, startControlApi } from "../control-api.ts";
 
 export type RuleInit = MessageInitShape<typeof RuleSchema>;
 
@@ -60,26 +60,35 @@ export function quietLogger(): ServiceLogger {
 export class TestCluster {
 	readonly server: TestNatsServer;
 	readonly nc: NatsConnection;
-	readonly #apis: RunningControlApi[] = [];
+	readonly #apis: { readonly api: RunningControlApi; readonly nc: NatsConnection }[] = [];
 
 	private constructor(server: TestNatsServer, nc: NatsConnection) {
 		this.server = server;
 		this.nc = nc;
 	}
 
-	static async start(): Promise<TestCluster> {
-		const server = await startNatsServer();
+	/** @param more lines of the server's configuration. */
+	static async start(more = ""): Promise<TestCluster> {
+		const server = await startNatsServer({ more });
 		return new TestCluster(server, await server.connect("operator"));
 	}
 
-	async startApi(logger: ServiceLogger = quietLogger()): Promise<RunningControlApi> {
-		const api = await startControlApi(await this.server.connect(), logger);
-		this.#apis.push(api);
+	async startApi({
+		logger = quietLogger(),
+		...options
+	}: ControlApiOptions & { readonly logger?: ServiceLogger } = {}): Promise<RunningControlApi> {
+		const nc = await this.server.connect();
+		const api = await startControlApi(nc, logger, options);
+		this.#apis.push({ api, nc });
 		return api;
 	}
 
+	async stopApis(): Promise<void> {
+		await Promise.all(this.#apis.splice(0).map(({ api, nc }) => api.stop().then(() => nc.close())));
+	}
+
 	async stop(): Promise<void> {
-		await Promise.all(this.#apis.map((api) => api.stop()));
+		await this.stopApis();
 		await this.server.stop();
 	}
 
