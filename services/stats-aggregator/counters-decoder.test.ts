@@ -45,6 +45,16 @@ test("rows that did not change are not decoded again, and all else is", () => {
 	expect(chunk(decoder, sent(reading(4n, 6n)))?.rules).toBe(third?.rules as never);
 });
 
+test("of a host that is forgotten nothing is kept, and of others it is", () => {
+	const decoder = new CountersDecoder(() => undefined);
+	const of = (host: string) =>
+		chunk(decoder, sent({ ...reading(1n, 5n), host }), `sluice.v1.counters.${host}.0`);
+	const [first, other] = [of("relay-a"), of("relay-a2")];
+	decoder.forget("relay-a");
+	expect(of("relay-a")?.rules).not.toBe(first?.rules as never);
+	expect(of("relay-a2")?.rules).toBe(other?.rules as never);
+});
+
 test("rows amid other fields are decoded each time", () => {
 	const decoder = new CountersDecoder(() => undefined);
 	const amid = () => toBinary(WorkerCountersSchema, workerCounters(reading(1n, 5n)));

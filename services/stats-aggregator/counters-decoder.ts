@@ -1,6 +1,6 @@
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { WorkerCountersSchema } from "@sluice/proto/gen/stats";
-import { countersSubject } from "@sluice/proto/subjects";
+import { countersSubject, hostCountersSubjects } from "@sluice/proto/subjects";
 import type { Countable } from "./catalogue.ts";
 import { type Decoded, decodeCounters } from "./decode.ts";
 import type { RuleSample } from "./sample.ts";
@@ -28,6 +28,11 @@ export class CountersDecoder {
 	/** @param countable what there is now: the same object as long as that is the same. */
 	constructor(countable: () => Countable) {
 		this.#countable = countable;
+	}
+
+	forget(host: string): void {
+		const subjects = hostCountersSubjects(host).slice(0, -1);
+		for (const subject of this.#kept.keys()) if (subject.startsWith(subjects)) this.#kept.delete(subject);
 	}
 
 	decode(subject: string, bytes: Uint8Array): Decoded {

@@ -68,14 +68,14 @@ async function small(): Promise<void> {
 }
 
 /** @param deadMs how long what counts for no rule is kept. */
-async function restart(deadMs?: number): Promise<void> {
+async function restart(deadMs?: number, onReleased?: (host: string) => void): Promise<void> {
 	const write = (line: string) => {
 		log += line;
 	};
 	const logger = createLogger({ service: "test", level: "warn", destination: { write } });
 	keeper = new FigureKeeper(nc, fold, known, logger, deadMs);
 	await keeper.read();
-	keeper.start(() => () => there);
+	keeper.start(() => () => there, onReleased);
 	await serveFigures(nc, keeper, () => stored, logger);
 }
 
@@ -259,6 +259,23 @@ test("what counts for no rule any more is removed after a time, and so is what a
 	hear("relay-b", 300n, 1n);
 	await keptIs("relay-b", 10n);
 	expect((await jsm.streams.info(STREAM)).state.last_seq).toBeGreaterThan(before ?? 0);
+});
+
+test("of hosts that were silent for long and counted for no rule that there is nothing stays in memory", async () => {
+	await keeper.stop();
+	const released: string[] = [];
+	await restart(100, (host) => void released.push(host));
+	for (const host of ["relay-b", "relay-c"]) hear(host, 100n, 10n);
+	await until(() => fold.hosts.values().every(({ kept }) => kept.size === 0) && keeper.unkept === 0);
+	const sinceMs = performance.now();
+	await until(() => performance.now() - sinceMs > 1_500);
+	expect(fold.hosts.size).toBe(2);
+	there = false;
+	await until(() => fold.hosts.size === 0);
+	expect(released).toEqual(["relay-b", "relay-c"]);
+	there = true;
+	hear("relay-b", 100n, 11n);
+	expect(fold.hosts.get("relay-b")?.workers.size).toBe(1);
 });
 
 test("what was removed stays so when nats-server is killed, and nobody takes the bucket for damaged", async () => {

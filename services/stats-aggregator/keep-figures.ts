@@ -39,6 +39,7 @@ export class FigureKeeper {
 	/** By host: when the workers had been heard whose last words are kept. */
 	readonly #keptAt = new Map<string, number>();
 	#wanted: () => Wanted = () => () => true;
+	#onReleased: (host: string) => void = () => {};
 	/** Written, and not yet come back as a change of the bucket. */
 	readonly #onTheirWay = new WeakSet<Kept>();
 	/** More than a message takes. */
@@ -69,9 +70,13 @@ export class FigureKeeper {
 		snapshot.onChange(({ key, entry, revision, lost }) => this.#take(key, entry, lost ? 0n : revision));
 	}
 
-	/** `wanted`: which rules there are now. */
-	start(wanted: () => Wanted): void {
+	/**
+	 * `wanted`: which rules there are now.
+	 * @param onReleased nothing is known of the host any more.
+	 */
+	start(wanted: () => Wanted, onReleased: (host: string) => void = () => {}): void {
 		this.#wanted = wanted;
+		this.#onReleased = onReleased;
 		this.#timer = setInterval(() => void this.#look(GONE_MS), LOOK_EVERY_MS);
 	}
 
@@ -308,10 +313,24 @@ export class FigureKeeper {
 				if (this.#deadSince.has(key) && nowMs - sinceMs >= this.#deadMs) gone.push([key, kept.revision]);
 			}
 		}
+		this.#releaseHosts(wanted, nowMs);
 		try {
 			for (const [key, revision] of gone) await this.#remove(key, revision);
 		} catch (thrown) {
 			this.#log.warn({ error: errorText(thrown) }, "figures of what is gone cannot be removed now");
+		}
+	}
+
+	/** Of hosts that were silent for as long, and counted for no rule that there is, there would be ever more. */
+	#releaseHosts(wanted: Wanted, nowMs: number): void {
+		const { hosts, own } = this.#fold;
+		for (const [id, host] of hosts) {
+			if (id === own || host.kept.size > 0 || nowMs - heardAtMs(host) < this.#deadMs) continue;
+			if (host.workers.values().some(({ latest }) => latest?.rules.keys().some(wanted) === true)) continue;
+			hosts.delete(id);
+			this.#keptAt.delete(id);
+			this.#saidTooLarge.delete(id);
+			this.#onReleased(id);
 		}
 	}
 

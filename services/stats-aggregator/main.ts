@@ -75,10 +75,8 @@ async function main(): Promise<void> {
 	// Before the counters, which are measured by them.
 	const hosts = await followHosts(nc, fold, knownHosts, keeper, onTrouble);
 	let countable: () => Countable = () => undefined;
-	const feed = followCounters(
-		nc,
-		countersListener(fold, knownHosts, new CountersDecoder(() => countable()), logger),
-	);
+	const decoder = new CountersDecoder(() => countable());
+	const feed = followCounters(nc, countersListener(fold, knownHosts, decoder, logger));
 	const [rules, stopLogLevels] = await Promise.all([
 		followRules(nc, { onTrouble }),
 		followLogLevels(nc, logger),
@@ -105,10 +103,13 @@ async function main(): Promise<void> {
 		return getStats(fold, catalogue.rules, request, steadyNowMs());
 	});
 	// Both look each second: in the same wake-up.
-	keeper.start(() => {
-		const keys = catalogue.countable;
-		return (uid) => keys?.has(uid) !== false;
-	});
+	keeper.start(
+		() => {
+			const keys = catalogue.countable;
+			return (uid) => keys?.has(uid) !== false;
+		},
+		(host) => decoder.forget(host),
+	);
 	await serveFigures(nc, keeper, () => catalogue.stored, logger);
 	publishEachSecond(nc, logger, fold, () => (isWarm() ? catalogue.rules : []));
 	keepAliveFile(config.aliveFile, () => rules.current && hosts.current);
