@@ -4,11 +4,13 @@ const TOKEN =
 
 /**
  * Finds a key that one object has twice, of which parsers silently keep the last.
- * The text must have been parsed as JSON or JSON5: it is not checked here.
  *
+ * @param parsed what the text is as JSON or JSON5.
  * @returns "line 3: name", or undefined.
  */
-export function findDuplicateKey(text: string): string | undefined {
+export function findDuplicateKey(text: string, parsed: unknown): string | undefined {
+	// Each key has a colon: mostly there is no other, and none too many.
+	if (countColons(text) === countKeys(parsed)) return undefined;
 	// One for each open object or array; an array has no keys.
 	const open: (Set<string> | undefined)[] = [];
 	let last = "";
@@ -26,6 +28,25 @@ export function findDuplicateKey(text: string): string | undefined {
 		last = token;
 	}
 	return undefined;
+}
+
+function countColons(text: string): number {
+	let count = 0;
+	for (let at = text.indexOf(":"); at >= 0; at = text.indexOf(":", at + 1)) count += 1;
+	return count;
+}
+
+function countKeys(parsed: unknown): number {
+	let count = 0;
+	const left = [parsed];
+	while (left.length > 0) {
+		const value = left.pop();
+		if (typeof value !== "object" || value === null) continue;
+		const members: unknown[] = Object.values(value);
+		if (!Array.isArray(value)) count += members.length;
+		for (const member of members) if (typeof member === "object") left.push(member);
+	}
+	return count;
 }
 
 /** Quotes and escapes hide nothing: "a", a and "\u0061" are one key. */

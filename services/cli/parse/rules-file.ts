@@ -1,4 +1,10 @@
-import { type DescField, type DescMessage, fromJson, type JsonValue, ScalarType } from "@bufbuild/protobuf";
+import {
+	create,
+	type DescField,
+	type DescMessage,
+	type MessageInitShape,
+	ScalarType,
+} from "@bufbuild/protobuf";
 import { findDuplicateKey } from "@sluice/lib/duplicate-key";
 import { type Rule, RuleSchema } from "@sluice/proto/gen/rule";
 import JSON5 from "json5";
@@ -21,7 +27,7 @@ export function parseRulesFile(fileName: string, text: string): Rule[] {
 		const [, complaint = error.message, at] = /^JSON5: (.*) at (\d+:\d+)$/.exec(error.message) ?? [];
 		throw refuse(`${at === undefined ? "" : `line ${at}: `}${complaint}: ${remedyOf(complaint)}`);
 	}
-	const twice = findDuplicateKey(text);
+	const twice = findDuplicateKey(text, parsed);
 	if (twice !== undefined) throw refuse(`${twice} stands twice in one object: remove one`);
 	if (!isObject(parsed) || !Array.isArray(parsed["rules"])) throw refuse("expected { rules: [ … ] }");
 	for (const key of Object.keys(parsed)) {
@@ -31,8 +37,8 @@ export function parseRulesFile(fileName: string, text: string): Rule[] {
 	return rules.map((rule, index) => {
 		const complaint = checkMessage(RuleSchema, rule, `rules[${index}]`);
 		if (complaint !== undefined) throw refuse(complaint + nameOf(rule));
-		// Checked field by field above, so it is JSON of that shape.
-		return fromJson(RuleSchema, rule as JsonValue);
+		// Checked field by field above, so it has that shape: names of fields are the same in JSON.
+		return create(RuleSchema, rule as MessageInitShape<typeof RuleSchema>);
 	});
 }
 

@@ -195,7 +195,7 @@ async function readJson(request: Request): Promise<unknown> {
 	} catch (thrown) {
 		throw new SluiceError("invalid", `the body is not JSON: ${errorText(thrown)}`, { cause: thrown });
 	}
-	const twice = findDuplicateKey(text);
+	const twice = findDuplicateKey(text, value);
 	if (twice === undefined) return value;
 	throw new SluiceError("invalid", `the body: ${twice} stands twice in one object: remove one`);
 }
