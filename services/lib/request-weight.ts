@@ -10,6 +10,7 @@ export const WEIGHT_LIMIT = 400_000;
 
 /** Refuses JSON of more objects, arrays and values than are taken, before it is parsed. @throws SluiceError `too_large`. */
 export function checkJsonWeight(bytes: Uint8Array, limit = WEIGHT_LIMIT): void {
+	if (bytes.length <= limit) return;
 	const [BRACE, BRACKET, COMMA] = [0x7b, 0x5b, 0x2c];
 	let weight = 0;
 	// Those in strings count as well: names, addresses and host ids have none.
@@ -19,6 +20,8 @@ export function checkJsonWeight(bytes: Uint8Array, limit = WEIGHT_LIMIT): void {
 
 /** Refuses protobuf of more fields than are taken, before it is decoded. @throws SluiceError `too_large`. */
 export function checkBinaryWeight(schema: DescMessage, bytes: Uint8Array, limit = WEIGHT_LIMIT): void {
+	// A field takes two bytes at least.
+	if (bytes.length <= 2 * limit) return;
 	let left: number;
 	try {
 		left = weigh(schema, new BinaryReader(bytes), bytes.length, limit);

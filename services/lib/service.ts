@@ -34,9 +34,11 @@ export interface EndpointOptions<Request extends DescMessage, Response extends D
 	readonly requestLimitBytes?: number;
 	readonly request: Request;
 	readonly response: Response;
+	/** @param bytes of the request as it came. */
 	handle(
 		request: MessageShape<Request>,
 		subject: string,
+		bytes: number,
 	): Promise<MessageShape<Response>> | MessageShape<Response>;
 }
 
@@ -55,7 +57,7 @@ export function endpoint<Request extends DescMessage, Response extends DescMessa
 			if (json) checkJsonWeight(payload);
 			else checkBinaryWeight(request, payload);
 			const message = json ? fromJsonText(request, text(payload)) : decode(request, payload);
-			const result = await options.handle(message, on);
+			const result = await options.handle(message, on, payload.length);
 			return json ? new TextEncoder().encode(toJsonText(response, result)) : toBinary(response, result);
 		},
 	};

@@ -93,8 +93,8 @@ function ruleEndpoints({ rules }: ControlApi): ServiceEndpoint[] {
 /** The first part of an apply goes to any instance, the others to the one that took it. */
 function applyEndpoints({ rules, uploads, instance }: ControlApi): ServiceEndpoint[] {
 	const uploadSubject = applyUploadSubject(instance);
-	const handle = async (request: ApplyRequest): Promise<ApplyResponse> => {
-		const whole = uploads.take(request);
+	const handle = async (request: ApplyRequest, _: string, bytes: number): Promise<ApplyResponse> => {
+		const whole = uploads.take(request, bytes);
 		return whole === undefined ? create(ApplyResponseSchema, { uploadSubject }) : await rules.apply(whole);
 	};
 	// Many rules: what the server takes in one message.

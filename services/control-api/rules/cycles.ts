@@ -23,10 +23,14 @@ export type RulesByInput = Pick<ReadonlyMap<string, ReadonlyMap<string, Rule>>, 
  * which a cycle storms, because a host ignores only what it sent itself.
  */
 export function findCycles(changed: readonly Rule[], rulesByInput: RulesByInput): Cycle[] {
-	const component = stronglyConnected(changed.map(inputPlace), rulesByInput);
+	// Most rules lead where no rule begins.
+	const leading = changed.filter(({ outputs }) =>
+		outputs.some((output) => rulesByInput.get(outputText(output))),
+	);
+	const component = stronglyConnected(leading.map(inputPlace), rulesByInput);
 	const inCycle = new Map<number, Set<string>>();
 	const reached = new Set(
-		changed.filter((rule) => closes(rule, component)).map((rule) => component.get(inputPlace(rule))),
+		leading.filter((rule) => closes(rule, component)).map((rule) => component.get(inputPlace(rule))),
 	);
 	for (const [place, number] of component) {
 		if (!reached.has(number)) continue;

@@ -1,6 +1,5 @@
-import { toBinary } from "@bufbuild/protobuf";
 import { SluiceError } from "@sluice/lib/errors";
-import { type ApplyRequest, ApplyRequestSchema, type Rule } from "@sluice/proto/gen/rule";
+import type { ApplyRequest, Rule } from "@sluice/proto/gen/rule";
 import { canonicalAt } from "./apply-file.ts";
 import { limits } from "./limits.ts";
 
@@ -50,15 +49,18 @@ export class Uploads {
 		this.#limits = bounds;
 	}
 
-	/** Takes one part; gives the whole with the last one, undefined before. */
-	take(request: ApplyRequest): WholeApply | undefined {
+	/**
+	 * Takes one part; gives the whole with the last one, undefined before.
+	 * @param bytes of the part as it came.
+	 */
+	take(request: ApplyRequest, bytes: number): WholeApply | undefined {
 		if (request.parts <= 1) {
 			if (request.part === 0) return request;
 			throw new SluiceError("invalid", `part: ${request.part} of ${request.parts}: number parts from 0`);
 		}
 		const upload = request.part === 0 ? this.#begin(request) : this.#find(request);
 		try {
-			this.#append(upload, request);
+			this.#append(upload, request, bytes);
 		} catch (refused) {
 			this.#end(request.uploadId);
 			throw refused;
@@ -103,7 +105,7 @@ export class Uploads {
 		return upload;
 	}
 
-	#append(upload: Upload, request: ApplyRequest): void {
+	#append(upload: Upload, request: ApplyRequest, bytes: number): void {
 		if (request.part !== upload.next) {
 			throw new SluiceError(
 				"invalid",
@@ -123,7 +125,7 @@ export class Uploads {
 		if (upload.rules.length + request.rules.length > limits.rules) {
 			throw new SluiceError("invalid", `rules: more than ${limits.rules}: a cluster has at most so many`);
 		}
-		this.#reserve(upload, toBinary(ApplyRequestSchema, request).length);
+		this.#reserve(upload, bytes);
 		// Only what could be stored is kept: nothing that is wrong waits for the last part.
 		for (const rule of request.rules) upload.rules.push(canonicalAt(upload.rules.length, rule));
 		upload.next += 1;

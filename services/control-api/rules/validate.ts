@@ -4,14 +4,7 @@ import { NAME_PATTERN } from "@sluice/lib/config";
 import { SluiceError } from "@sluice/lib/errors";
 import { inOrder, type Labels, labelComplaint } from "@sluice/lib/labels";
 import { ALL_HOSTS } from "@sluice/lib/placement";
-import {
-	type Input,
-	InputSchema,
-	type Output,
-	OutputSchema,
-	type Rule,
-	RuleSchema,
-} from "@sluice/proto/gen/rule";
+import { type Input, type Output, type Rule, RuleSchema } from "@sluice/proto/gen/rule";
 import { limits, outOfRange, type Range, ranges } from "./limits.ts";
 
 /**
@@ -25,11 +18,11 @@ export function canonicalRule(rule: Rule | undefined): Rule {
 	checkName("name", rule.name);
 	if (rule.input === undefined) throw wrong("input", "missing: give interface, group and port");
 	const input = canonicalInput(rule.input);
-	const outputs = canonicalOutputs(rule.outputs);
-	refuseSelfLoop(input, outputs);
+	checkOutputs(rule.outputs);
+	refuseSelfLoop(input, rule.outputs);
 	const hosts = checkedHosts(rule.hosts);
 	const hostLabels = checkedLabels(rule.hostLabels, hosts);
-	return create(RuleSchema, { name: rule.name, input, outputs, hosts, hostLabels });
+	return create(RuleSchema, { name: rule.name, input, outputs: rule.outputs, hosts, hostLabels });
 }
 
 export function checkName(path: string, name: string): void {
@@ -48,13 +41,7 @@ function canonicalInput(input: Input): Input {
 	checkAddress("input.group", input.group, "a multicast group, or a unicast address of the relay");
 	checkRequired("input.port", input.port, ranges.port);
 	checkOptional("input.vlan", input.vlan, ranges.vlan);
-	return create(InputSchema, {
-		interface: input.interface,
-		group: input.group,
-		...present("port", input.port),
-		...present("vlan", input.vlan),
-		sources: canonicalSources(input.sources),
-	});
+	return { ...input, sources: canonicalSources(input.sources) };
 }
 
 function canonicalSources(sources: readonly string[]): string[] {
@@ -84,24 +71,23 @@ function canonicalSources(sources: readonly string[]): string[] {
 	return [...canonical];
 }
 
-function canonicalOutputs(outputs: readonly Output[]): Output[] {
+function checkOutputs(outputs: readonly Output[]): void {
 	if (outputs.length === 0) throw wrong("outputs", "missing: give at least one output");
 	if (outputs.length > limits.outputsPerRule) {
 		throw wrong("outputs", `${outputs.length} are too many: at most ${limits.outputsPerRule} in one rule`);
 	}
 	const seen = new Map<string, number>();
-	return outputs.map((output, k) => {
-		const canonical = canonicalOutput(`outputs[${k}]`, output);
-		const key = outputText(canonical);
+	for (const [k, output] of outputs.entries()) {
+		checkOutput(`outputs[${k}]`, output);
+		const key = outputText(output);
 		const first = seen.get(key);
 		if (first !== undefined)
 			throw wrong(`outputs[${k}]`, `${key} is the same as outputs[${first}]: remove one`);
 		seen.set(key, k);
-		return canonical;
-	});
+	}
 }
 
-function canonicalOutput(path: string, output: Output): Output {
+function checkOutput(path: string, output: Output): void {
 	refuseUnknown(path, output);
 	checkInterface(`${path}.interface`, output.interface);
 	checkAddress(`${path}.address`, output.address, "a multicast group or a unicast address");
@@ -115,14 +101,6 @@ function canonicalOutput(path: string, output: Output): Output {
 	checkOptional(`${path}.ttl`, output.ttl, ranges.ttl);
 	checkOptional(`${path}.dscp`, output.dscp, ranges.dscp);
 	checkOptional(`${path}.sourcePort`, output.sourcePort, ranges.port);
-	return create(OutputSchema, {
-		interface: output.interface,
-		address: output.address,
-		...present("port", output.port),
-		...present("ttl", output.ttl),
-		...present("dscp", output.dscp),
-		...present("sourcePort", output.sourcePort),
-	});
 }
 
 /** "r1:239.1.1.1:5001", as the command line writes an output. */
@@ -175,7 +153,7 @@ const INTERFACE_NAME = /^[!-.0-9;-~]+$/;
 
 function checkInterface(path: string, name: string): void {
 	if (name === "") throw wrong(path, "missing: give the name of an interface");
-	if (new TextEncoder().encode(name).length > limits.interfaceNameBytes) {
+	if (Buffer.byteLength(name) > limits.interfaceNameBytes) {
 		throw wrong(
 			path,
 			`${quoted(name)} is too long: interface names have at most ${limits.interfaceNameBytes} characters`,
@@ -216,10 +194,6 @@ function refuseUnknown(path: string, message: Message): void {
 	const field = message.$unknown?.[0];
 	if (field !== undefined)
 		throw wrong(path, `field ${field.no} is not known to this version: bring the cluster up to it`);
-}
-
-function present<Name extends string>(name: Name, value: number | undefined): { [key in Name]?: number } {
-	return value === undefined ? {} : ({ [name]: value } as { [key in Name]?: number });
 }
 
 function quoted(text: string): string {
