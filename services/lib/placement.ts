@@ -20,13 +20,31 @@ export interface Placement {
  * one joined. Pure.
  */
 export function placeRule(rule: Rule, hosts: readonly HostRecord[]): Placement {
+	return placementOn(hosts)(rule);
+}
+
+/** The same for many rules: what depends on the hosts alone is looked at once. */
+export function placementOn(hosts: readonly HostRecord[]): (rule: Rule) => Placement {
 	const known = hosts.map((host) => host.host).sort();
-	if (rule.hosts.includes(ALL_HOSTS)) {
-		return known.length > 0 ? { hosts: known } : { hosts: [], pending: "no host is known yet" };
-	}
-	if (rule.hosts.length > 0) return { hosts: [...new Set(rule.hosts)].sort() };
-	if (Object.keys(rule.hostLabels).length > 0) return placeByLabels(rule, hosts, known);
-	const interfaceName = rule.input?.interface ?? "";
+	const byInterface = new Map<string, Placement>();
+	return (rule) => {
+		if (rule.hosts.includes(ALL_HOSTS)) {
+			return known.length > 0 ? { hosts: known } : { hosts: [], pending: "no host is known yet" };
+		}
+		if (rule.hosts.length > 0) return { hosts: [...new Set(rule.hosts)].sort() };
+		if (Object.keys(rule.hostLabels).length > 0) return placeByLabels(rule, hosts, known);
+		const interfaceName = rule.input?.interface ?? "";
+		const placed = byInterface.get(interfaceName) ?? placeByInterface(interfaceName, hosts, known);
+		byInterface.set(interfaceName, placed);
+		return placed;
+	};
+}
+
+function placeByInterface(
+	interfaceName: string,
+	hosts: readonly HostRecord[],
+	known: readonly string[],
+): Placement {
 	const having = hosts.filter((host) => host.interfaces.some(({ name }) => name === interfaceName));
 	// One that does not understand the cluster relays nothing new, and must not stop who does.
 	const speaking = having.filter(

@@ -9,7 +9,7 @@ import {
 	type StoredRule,
 } from "@sluice/proto/gen/rule";
 import { PROTOCOL_VERSION } from "@sluice/proto/subjects";
-import { placeRule, withRemembered } from "./placement.ts";
+import { type Placement, placementOn, withRemembered } from "./placement.ts";
 import { protocolComplaint } from "./protocol.ts";
 
 /** A host's record with how long ago it was written, as the reader saw it arrive. */
@@ -52,27 +52,33 @@ export function ruleStatus(
 	revision: bigint,
 	hosts: ReadonlyMap<string, ObservedHost>,
 ): RuleStatus {
-	const rule = stored.rule;
-	const states = rule === undefined ? [] : hostStates(name, rule, revision, hosts);
-	return create(RuleStatusSchema, {
-		name,
-		uid: stored.uid,
-		revision,
-		hosts: states,
-		...(rule === undefined ? {} : { rule }),
-	});
+	return ruleStatusOn(hosts)(name, stored, revision);
+}
+
+/** The same for many rules: what depends on the hosts alone is looked at once. */
+export function ruleStatusOn(
+	hosts: ReadonlyMap<string, ObservedHost>,
+): (name: string, stored: StoredRule, revision: bigint) => RuleStatus {
+	const place = placementOn(Array.from(hosts.values(), ({ record }) => record));
+	return (name, stored, revision) => {
+		const { rule, uid } = stored;
+		const states = rule === undefined ? [] : hostStates(name, place(rule), revision, hosts);
+		return create(RuleStatusSchema, {
+			name,
+			uid,
+			revision,
+			hosts: states,
+			...(rule === undefined ? {} : { rule }),
+		});
+	};
 }
 
 function hostStates(
 	name: string,
-	rule: NonNullable<StoredRule["rule"]>,
+	placement: Placement,
 	revision: bigint,
 	hosts: ReadonlyMap<string, ObservedHost>,
 ): RuleStatus_HostState[] {
-	const placement = placeRule(
-		rule,
-		Array.from(hosts.values(), (observed) => observed.record),
-	);
 	return placement.hosts.map((host) => {
 		const observed = hosts.get(host);
 		if (observed === undefined) return pendingOn(host, NOT_KNOWN);

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { SluiceError } from "@sluice/lib/errors";
-import { HOST_GONE_SECONDS, type ObservedHost, ruleStatus } from "@sluice/lib/rule-status";
+import { HOST_GONE_SECONDS, type ObservedHost, ruleStatus, ruleStatusOn } from "@sluice/lib/rule-status";
 import {
 	type ApplyResponse,
 	type ListRulesRequest,
@@ -76,6 +76,7 @@ export class Rules {
 		const hosts = this.#hosts.observed();
 		const size = request.pageSize === 0 ? limits.pageRules : Math.min(request.pageSize, limits.pageRules);
 		const names = this.#book.names;
+		const statusOf = ruleStatusOn(hosts);
 		const rules: RuleStatus[] = [];
 		let bytes = 0;
 		let k = firstAfter(names, request.pageToken);
@@ -83,7 +84,7 @@ export class Rules {
 			const name = names[k] ?? "";
 			const entry = this.#book.entries.get(name);
 			if (entry === undefined) continue;
-			const status = ruleStatus(name, entry.value, entry.revision, hosts);
+			const status = statusOf(name, entry.value, entry.revision);
 			bytes += jsonBytes(status);
 			rules.push(status);
 		}

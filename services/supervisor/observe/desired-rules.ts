@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { BucketSnapshot, SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import { formatLabels, type Labels } from "@sluice/lib/labels";
-import { placeRule } from "@sluice/lib/placement";
+import { placementOn } from "@sluice/lib/placement";
 import { type HostRecord, HostRecordSchema } from "@sluice/proto/gen/host";
 import type { StoredRule } from "@sluice/proto/gen/rule";
 import type { Desired, DesiredRule, Link } from "../reconcile/types.ts";
@@ -36,7 +36,7 @@ export class DesiredRules {
 
 	/** `links`: this host's own; its record in the bucket is older. */
 	read(links: readonly Link[]): Desired {
-		const hosts = this.#hostRecords(links);
+		const place = placementOn(this.#hostRecords(links));
 		const rules: DesiredRule[] = [];
 		const elsewhere: DesiredRule[] = [];
 		const translated = new Map<string, Translated>();
@@ -44,7 +44,7 @@ export class DesiredRules {
 			const current = this.#translate(name, entry);
 			translated.set(name, current);
 			if (entry.value.rule === undefined) continue;
-			const placement = placeRule(entry.value.rule, hosts);
+			const placement = place(entry.value.rule);
 			if (!placement.hosts.includes(this.#own.host)) {
 				elsewhere.push(current.rule);
 				continue;
