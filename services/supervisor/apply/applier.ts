@@ -49,7 +49,7 @@ export class Applier {
 		for (const group of groupByKind(commands)) {
 			const outcomes: Promise<boolean>[] = [];
 			for (const command of group) {
-				for (const { channel } of this.#parts.workers.running()) await channel.room();
+				for (const { channel } of this.#parts.workers.running()) if (channel.full) await channel.room();
 				outcomes.push(this.#attempt(command));
 			}
 			if ((await Promise.all(outcomes)).includes(false)) return;

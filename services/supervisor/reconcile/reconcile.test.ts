@@ -135,7 +135,7 @@ describe("interfaces", () => {
 			text: ["table "],
 			rules: [{ state: "PENDING", reason: "no interface r9 here" }],
 		});
-		world.links.push(link("r9", 9, { up: false, carrierEpoch: 0 }));
+		world.links = [...world.links, link("r9", 9, { up: false, carrierEpoch: 0 })];
 		expect(world.settle(waiting)).toMatchObject({
 			text: [],
 			rules: [{ state: "PENDING", reason: "interface r9 is down" }],

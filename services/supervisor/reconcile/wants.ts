@@ -5,6 +5,7 @@ import {
 	indexLinks,
 	type Links,
 	type ResolvedInput,
+	type ResolvedOutput,
 	resolveInput,
 	resolveOutput,
 	tableOutput,
@@ -13,6 +14,7 @@ import {
 import { planRings } from "./rings.ts";
 import type {
 	Desired,
+	DesiredOutput,
 	DesiredRule,
 	Destination,
 	Drain,
@@ -57,7 +59,7 @@ interface Candidate extends ResolvedInput {
 }
 
 export function collectWants({ rules, elsewhere }: Desired, observed: Observed): Wants {
-	const links = indexLinks(observed.links);
+	const links = linksOf(observed.links);
 	const captures = new Map<number, Link>();
 	const candidates = rules.map((rule): Candidate => {
 		const resolved = resolveInput(rule, links);
@@ -129,17 +131,9 @@ class Collector {
 			return;
 		}
 		verdict.live = true;
-		this.#addCapture(rule, link, verdict);
-		this.#addRow({
-			uid: rule.uid,
-			ifindex: link.ifindex,
-			group: rule.input.group,
-			port: rule.input.port,
-			vlan: rule.input.vlan,
-			sources: rule.input.sources,
-			outputs: this.#addOutputs(rule, verdict),
-			dormant: false,
-		});
+		const resolved = resolvedOn(rule, link, this.#links);
+		this.#addCapture(rule, resolved, link, verdict);
+		this.#addRow(this.#addOutputs(rule, resolved, verdict));
 	}
 
 	finish(
@@ -179,43 +173,47 @@ class Collector {
 	}
 
 	/** Filter entry, membership or drain: what makes the datagrams come and pass. */
-	#addCapture(rule: DesiredRule, link: Link, verdict: Verdict): void {
-		const { group, multicast, sources } = rule.input;
-		const drain = drainOf(rule, link);
+	#addCapture(
+		{ input }: DesiredRule,
+		{ drain, destination, groupKey }: Resolved,
+		link: Link,
+		verdict: Verdict,
+	): void {
 		if (drain !== undefined) {
 			this.#drains.set(drain.key, drain);
 			verdict.failed ??= this.#failure(drain.key);
 		}
-		const key = destinationKey(link.ifindex, group);
-		this.#destinations.set(key, { key, ifindex: link.ifindex, address: group });
-		const failure = this.#failure(key);
+		this.#destinations.set(destination.key, destination);
+		const failure = this.#failure(destination.key);
 		verdict.failed ??= failure;
 		// Datagrams that the filter keeps out are not asked for.
-		if (!multicast || failure !== undefined) return;
-		verdict.group = groupKey(link.ifindex, group);
-		let entry = this.#demands.get(verdict.group);
+		if (groupKey === undefined || failure !== undefined) return;
+		verdict.group = groupKey;
+		let entry = this.#demands.get(groupKey);
 		if (entry === undefined) {
-			entry = { link, group, sources: new Set(), any: false };
-			this.#demands.set(verdict.group, entry);
+			entry = { link, group: input.group, sources: new Set(), any: false };
+			this.#demands.set(groupKey, entry);
 		}
-		demand(entry, sources);
+		demand(entry, input.sources);
 	}
 
 	/** One unusable output makes the rule wait; the others are sent to meanwhile, and the reason says so. */
-	#addOutputs(rule: DesiredRule, verdict: Verdict): TableOutput[] {
+	#addOutputs(rule: DesiredRule, { outputs, row }: Resolved, verdict: Verdict): TableRule {
 		let unusable: string | undefined;
-		const rows = rule.outputs.map((output) => {
-			const resolved = resolveOutput(output, this.#links);
+		let obstructed = false;
+		const rows = outputs.map((resolved, index) => {
 			const { egress } = resolved;
 			unusable ??= resolved.unusable;
-			if (egress === undefined) return tableOutput(output, resolved, undefined);
-			const obstacle = this.#addEgress(egress);
-			if (obstacle !== undefined) verdict.failed ??= `output ${output.interface}: ${obstacle}`;
-			const usable = obstacle === undefined && resolved.unusable === undefined;
-			return tableOutput(output, resolved, usable ? egress.key : undefined);
+			const planned = row.outputs[index] as TableOutput;
+			const obstacle = egress === undefined ? undefined : this.#addEgress(egress);
+			if (obstacle === undefined) return planned;
+			const output = rule.outputs[index] as DesiredOutput;
+			verdict.failed ??= `output ${output.interface}: ${obstacle}`;
+			obstructed = true;
+			return tableOutput(output, resolved, undefined);
 		});
 		verdict.pending ??= unusable && withFlowing(unusable, rows);
-		return rows;
+		return obstructed ? { ...row, outputs: rows } : row;
 	}
 
 	#addEgress(egress: Egress): string | undefined {
@@ -255,12 +253,7 @@ class Collector {
 
 	/** A datagram has exactly one rule; two with one key are refused at the door, this is the second lock. */
 	#claimInput(rule: DesiredRule, link: Link): string | undefined {
-		const { vlan, group, port, sources } = rule.input;
-		const base = `${link.ifindex}/${vlan}/${group}/${port}`;
-		const anySource = { address: 0, length: 0 };
-		const keys = (sources.length === 0 ? [anySource] : sources).map(
-			(s) => `${base}/${s.address}/${s.length}`,
-		);
+		const keys = resolvedOn(rule, link, this.#links).inputKeys;
 		for (const key of keys) {
 			const other = this.#inputs.get(key);
 			if (other !== undefined) return `same input as rule ${other}`;
@@ -274,6 +267,63 @@ class Collector {
 		const failure = this.#observed.open.failures.get(key);
 		return failure !== undefined && failure.retryAtMs > this.#observed.nowMs ? failure.reason : undefined;
 	}
+}
+
+/** What a rule comes to on the links of now, if nothing is refused. */
+interface Resolved {
+	readonly links: Links;
+	/** What it takes, by source. */
+	readonly inputKeys: readonly string[];
+	readonly drain: Drain | undefined;
+	readonly destination: Destination;
+	/** Of the group that it has to be a member of. */
+	readonly groupKey: string | undefined;
+	readonly outputs: readonly ResolvedOutput[];
+	readonly row: TableRule;
+}
+
+/** Each round looks at every rule twice, and few have changed. Links that changed are another list. */
+const resolvedRules = new WeakMap<DesiredRule, Resolved>();
+const indexedLinks = new WeakMap<readonly Link[], Links>();
+
+function linksOf(list: readonly Link[]): Links {
+	const known = indexedLinks.get(list);
+	if (known !== undefined) return known;
+	const links = indexLinks(list);
+	indexedLinks.set(list, links);
+	return links;
+}
+
+function resolvedOn(rule: DesiredRule, link: Link, links: Links): Resolved {
+	const known = resolvedRules.get(rule);
+	if (known?.links === links) return known;
+	const { vlan, group, multicast, port, sources } = rule.input;
+	const { ifindex } = link;
+	const outputs = rule.outputs.map((output) => resolveOutput(output, links));
+	const anySource = { address: 0, length: 0 };
+	const resolved = {
+		links,
+		inputKeys: (sources.length === 0 ? [anySource] : sources).map(
+			({ address, length }) => `${ifindex}/${vlan}/${group}/${port}/${address}/${length}`,
+		),
+		drain: drainOf(rule, link),
+		destination: { key: destinationKey(ifindex, group), ifindex, address: group },
+		groupKey: multicast ? groupKey(ifindex, group) : undefined,
+		outputs,
+		row: {
+			...{ uid: rule.uid, ifindex, group, port, vlan, sources },
+			outputs: outputs.map((output, index) =>
+				tableOutput(
+					rule.outputs[index] as DesiredOutput,
+					output,
+					output.unusable === undefined ? output.egress?.key : undefined,
+				),
+			),
+			dormant: false,
+		},
+	};
+	resolvedRules.set(rule, resolved);
+	return resolved;
 }
 
 /** Of a rule's translation, which is another with each edit: where many rules have moved away their rows are many. */

@@ -59,9 +59,14 @@ export class WorkerChannel {
 		return oldest === undefined ? 0 : nowMs - oldest.sentAtMs;
 	}
 
+	/** No further command may be sent now: see room(). */
+	get full(): boolean {
+		return !this.#gone && this.#outstanding.size >= WINDOW;
+	}
+
 	/** Resolves when another command may be sent, or the worker is gone. */
 	async room(): Promise<void> {
-		while (!this.#gone && this.#outstanding.size >= WINDOW) await this.#room.promise;
+		while (this.full) await this.#room.promise;
 	}
 
 	/**
