@@ -93,10 +93,14 @@ export class MembershipPool {
 	#gather(): void {
 		let [emptiest] = this.#sockets;
 		if (emptiest === undefined) return;
-		for (const socket of this.#sockets) if (socket.groups.size < emptiest.groups.size) emptiest = socket;
+		let room = 0;
+		for (const socket of this.#sockets) {
+			room += socket.capacity - socket.groups.size;
+			if (socket.groups.size < emptiest.groups.size) emptiest = socket;
+		}
+		// The room of all, itself among them.
+		if (room < emptiest.capacity) return;
 		const others = this.#sockets.filter((socket) => socket !== emptiest);
-		const room = others.reduce((sum, { groups, capacity }) => sum + capacity - groups.size, 0);
-		if (room < emptiest.groups.size) return;
 		for (const [key, joined] of [...emptiest.groups]) {
 			const target = others.find(({ groups, capacity }) => groups.size < capacity && !groups.has(key));
 			if (target === undefined || !this.#move(emptiest, target, key, joined)) return;
