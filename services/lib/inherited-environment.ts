@@ -1,5 +1,9 @@
-/** How bun treats memory (scripts/container/bun-environment); tests with their own libsluice.so name it. */
-const INHERITED = ["MIMALLOC_PURGE_HOLES_MIN_INTERVAL", "SLUICE_LIB"] as const;
+/** How bun treats memory, and what it compiles (scripts/container/bun-environment); tests with their own libsluice.so name it. */
+const INHERITED = [
+	"MIMALLOC_PURGE_HOLES_MIN_INTERVAL",
+	"BUN_JSC_thresholdForFTLOptimizeAfterWarmUp",
+	"SLUICE_LIB",
+] as const;
 
 /** All that a process of ours passes on of its environment to those that it starts. */
 export function inheritedEnvironment(): Record<string, string> {

@@ -178,12 +178,15 @@ test("the worker's user cannot look into a worker", async () => {
 	}
 });
 
-test("how bun is to treat memory reaches every process", async () => {
+test("how bun is to treat memory, and what it need not compile, reaches every process", async () => {
 	const listed = await run(["ip", "netns", "pids", lab.relay.name]);
 	const pids = listed.stdout.split("\n").filter(Boolean);
 	expect(pids.length).toBeGreaterThanOrEqual(7);
-	for (const pid of pids)
-		expect(readFileSync(`/proc/${pid}/environ`, "utf8")).toContain("MIMALLOC_PURGE_HOLES_MIN_INTERVAL=");
+	for (const pid of pids) {
+		const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+		for (const name of ["MIMALLOC_PURGE_HOLES_MIN_INTERVAL", "BUN_JSC_thresholdForFTLOptimizeAfterWarmUp"])
+			expect(environment).toContain(`${name}=`);
+	}
 });
 
 test("the worker's credential hears nothing", async () => {
