@@ -65,7 +65,7 @@ export class MembershipPool {
 
 	leave(membership: Membership): void {
 		const key = groupName(membership);
-		const socket = this.#sockets.find((candidate) =>
+		const socket = this.#sockets.findLast((candidate) =>
 			candidate.groups.get(key)?.sources.has(membership.source),
 		);
 		const joined = socket?.groups.get(key);

@@ -36,8 +36,8 @@ describe("memberships", () => {
 		expect(world.settle(rule("a")).text).toEqual([
 			"table uid-a",
 			"join #2 (*,239.1.1.1)",
-			"leave #2 (10.0.2.7,239.1.1.1)",
 			"leave #2 (10.0.2.8,239.1.1.1)",
+			"leave #2 (10.0.2.7,239.1.1.1)",
 		]);
 	});
 

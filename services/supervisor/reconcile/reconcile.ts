@@ -158,7 +158,8 @@ function planMemberships(
 		if (joined === undefined) plan.joins.push({ kind: "join", membership });
 		else if (joined.carrierEpoch !== membership.carrierEpoch) plan.joins.push({ kind: "rejoin", membership });
 	}
-	for (const membership of open.memberships.values()) {
+	// The last first: the kernel walks an interface's groups for each, from the one that was joined last.
+	for (const membership of [...open.memberships.values()].reverse()) {
 		if (wanted.has(membership.key)) continue;
 		const successors = wants.groups.get(groupKey(membership.ifindex, membership.group));
 		if (successors === undefined) plan.leavesBefore.push({ kind: "leave", membership });
