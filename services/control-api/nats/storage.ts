@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import {
 	DiscardPolicy,
 	type JetStreamManager,
+	jetstream,
 	jetstreamManager,
 	RetentionPolicy,
 	StorageType,
@@ -64,6 +65,9 @@ export function knowsBatches(nc: Pick<NatsConnection, "info">): boolean {
 	return isAtLeast(nc.info?.version ?? "", BATCHES_SERVER_VERSION);
 }
 
+/** A server whose disk is full answers no write: less than whoever asks waits for us. */
+const SETTINGS_LIMIT_MS = 3_500;
+
 /** Creates what is missing, as this version wants it; leaves alone what is there. */
 export async function openStorage(nc: NatsConnection, clusterId: string | undefined): Promise<Storage> {
 	const kvm = new Kvm(nc);
@@ -85,7 +89,8 @@ export async function openStorage(nc: NatsConnection, clusterId: string | undefi
 	const batches = knowsBatches(nc) && (await allowBatches(jsm, `KV_${buckets.rules}`));
 	await tolerateRace(() => kvm.create(buckets.hosts, IN_MEMORY));
 	await limit(jsm, `KV_${buckets.hosts}`, NO_ROLLUP);
-	const settings = await tolerateRace(() => kvm.create(buckets.settings, onDisk()));
+	await tolerateRace(() => kvm.create(buckets.settings, onDisk()));
+	const settings = await new Kvm(jetstream(nc, { timeout: SETTINGS_LIMIT_MS })).open(buckets.settings);
 	await tolerateRace(() => kvm.create(buckets.figures, onDisk()));
 	await limit(jsm, `KV_${buckets.figures}`, FIGURES_LIMITS);
 	await tolerateRace(() => ensureStream(jsm, counters));

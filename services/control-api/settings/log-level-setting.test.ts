@@ -70,3 +70,13 @@ test("a service or facility that does not exist, or no level, is refused with th
 		expect.stringContaining("there is no 77: choose one of TRACE"),
 	]);
 });
+
+test("a storage that answers no write is said before whoever asks has waited in vain", async () => {
+	const askedMs = performance.now();
+	cluster.server.signal("SIGSTOP");
+	const error: SluiceError = await apis[0]?.logLevels.handle(setting("", "", WARN)).catch((thrown) => thrown);
+	cluster.server.signal("SIGCONT");
+	expect(error.code).toBe("unavailable");
+	expect(error.message).toMatch(/^the storage refuses writes \(.*\): look at disk space/);
+	expect(performance.now() - askedMs).toBeLessThan(5_000);
+}, 20_000);

@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import type { KV } from "@nats-io/kv";
-import { SluiceError } from "@sluice/lib/errors";
+import { errorText, SluiceError } from "@sluice/lib/errors";
 import { facilitiesOf, serviceNames } from "@sluice/lib/facilities";
 import type { BucketSnapshot } from "@sluice/lib/kv-snapshot";
 import {
@@ -79,7 +79,9 @@ export class LogLevelSettings {
 			if (thrown instanceof SluiceError) throw thrown;
 			if (thrown instanceof JetStreamApiError && thrown.code === JetStreamApiCodes.StreamWrongLastSequence)
 				return false;
-			throw new SluiceError("unavailable", "the storage does not answer: try again", { cause: thrown });
+			const why = `the storage refuses writes (${errorText(thrown)})`;
+			const remedy = "look at disk space and the log of nats-server, then try again";
+			throw new SluiceError("unavailable", `${why}: ${remedy}`, { cause: thrown });
 		}
 	}
 }
