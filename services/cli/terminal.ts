@@ -1,4 +1,5 @@
 import { createColors } from "picocolors";
+import { CommandFailure, exitCodes } from "./failure.ts";
 import { crop } from "./format/crop.ts";
 
 export type Colors = ReturnType<typeof createColors>;
@@ -30,7 +31,7 @@ export function openTerminal(env: Record<string, string | undefined>): Terminal 
 	let progressing = false;
 	const send = (text: string) =>
 		new Promise<void>((resolve, reject) => {
-			process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+			process.stdout.write(text, (error) => (error ? reject(unwritten(error)) : resolve()));
 		});
 	return {
 		interactive,
@@ -52,6 +53,16 @@ export function openTerminal(env: Record<string, string | undefined>): Terminal 
 			progressing = line !== "";
 		},
 	};
+}
+
+/** Whoever reads a pipe may have seen enough: main() knows that by its code. */
+function unwritten(error: NodeJS.ErrnoException): Error {
+	if (error.code === undefined || error.code === "EPIPE") return error;
+	return new CommandFailure(
+		exitCodes.failed,
+		`standard output cannot be written (${error.code}): what is there is not all; make room there, or send it elsewhere`,
+		{ cause: error },
+	);
 }
 
 /**

@@ -20,6 +20,16 @@ describe("a file", () => {
 		);
 	}, 30_000);
 
+	test("that an export has no room for is said to be cut, with exit code 1", async () => {
+		await lab.must(["apply", "-f", "-"], rulesFile(1));
+		expect(await lab.runInto("/dev/full", ["export"])).toEqual({
+			exitCode: 1,
+			stderr: expect.stringMatching(
+				/^sluice: standard output cannot be written \(ENOSPC\): .*make room there/,
+			),
+		});
+	});
+
 	test("shows what changes field by field, and removes only with --prune", async () => {
 		await lab.must(["apply", "-f", "-"], rulesFile(3));
 		const changed = JSON.parse(rulesFile(2));

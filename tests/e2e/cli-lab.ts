@@ -38,6 +38,10 @@ export class CliLab {
 		return lab;
 	}
 
+	get #env() {
+		return { PATH: process.env["PATH"] ?? "", SLUICE_CREDENTIALS: join(this.#folder, "operator.json") };
+	}
+
 	/** For all tests of a file; each begins without rules. */
 	static async ofFile(): Promise<CliLab> {
 		const lab = await CliLab.start();
@@ -120,10 +124,21 @@ export class CliLab {
 		return { exitCode: await child.exited, stdout, stderr };
 	}
 
-	/** The same for a command that runs until it is told to end. */
+	/** The same with its output in a file. */
+	async runInto(path: string, args: string[]): Promise<Omit<Outcome, "stdout">> {
+		const child = Bun.spawn([process.execPath, CLI, ...args], {
+			env: this.#env,
+			stdin: "ignore",
+			stdout: Bun.file(path),
+			stderr: "pipe",
+		});
+		return { exitCode: await child.exited, stderr: await child.stderr.text() };
+	}
+
+	/** What runs until it is told to end. */
 	spawn(args: string[], input = ""): Bun.Subprocess<Blob, "pipe", "pipe"> {
 		return Bun.spawn([process.execPath, CLI, ...args], {
-			env: { PATH: process.env["PATH"] ?? "", SLUICE_CREDENTIALS: join(this.#folder, "operator.json") },
+			env: this.#env,
 			stdin: new Blob([input]),
 			stdout: "pipe",
 			stderr: "pipe",
