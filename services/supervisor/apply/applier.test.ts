@@ -8,6 +8,7 @@ import { fail, makeApplier, ruleA, ruleB, ruleC, uid } from "./testing/applier.t
 const ENOMEM = 12;
 const ENODEV = 19;
 const EINVAL = 22;
+const EMFILE = 24;
 const MEBIBYTE = 2 ** 20;
 
 describe("applying", () => {
@@ -212,6 +213,16 @@ describe("refusals", () => {
 		});
 		expect(host.kinds()).toEqual(before);
 		expect(open.failures.has(shardsKey(2))).toBe(true);
+	});
+
+	test("no more open files: the reason says what to do, be it here or in a worker", async () => {
+		const [here, there] = [makeApplier(), makeApplier()];
+		here.host.refuse.set("openEgress", EMFILE);
+		there.host.answer.set("attach", EMFILE);
+		for (const { settle } of [here, there])
+			expect((await settle(ruleA))[0]?.reason).toEndWith(
+				"refused (EMFILE): raise the limit of open files (ulimit -n), and start up anew",
+			);
 	});
 
 	test("a shard that one worker refuses is taken from all, and retried later", async () => {

@@ -2,10 +2,13 @@ import { DataplaneError, errnoCode } from "@sluice/dataplane/errors";
 import type { Command } from "../reconcile/types.ts";
 import { CommandRefused } from "../worker-processes/worker-channel.ts";
 
+const MORE_FILES = ": raise the limit of open files (ulimit -n), and start up anew";
+
 /** One line for the rule's state: what was refused, why, and what to do where that is known. */
 export function describeRefusal(command: Command, thrown: unknown): string {
 	if (thrown instanceof CommandRefused) {
-		return `${subjectOf(command)}: the worker refused (${errnoCode(thrown.errno)})`;
+		const code = errnoCode(thrown.errno);
+		return `${subjectOf(command)}: the worker refused (${code})${code === "EMFILE" ? MORE_FILES : ""}`;
 	}
 	if (thrown instanceof DataplaneError) {
 		return `${subjectOf(command)}: ${thrown.message}${advice(command, thrown.code)}`;
@@ -32,6 +35,7 @@ function subjectOf(command: Command): string {
 
 function advice(command: Command, code: string): string {
 	if (code === "EPERM") return ": the supervisor needs CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF";
+	if (code === "EMFILE") return MORE_FILES;
 	if (code === "ENOMEM" && command.kind === "open-shards") return ": lower --ring-memory";
 	if (code === "E2BIG" && command.kind === "add-destination") return ": too many groups on one interface";
 	return "";
