@@ -363,7 +363,7 @@ SLUICE_API void sluice_channel_disconnect(uint32_t connection);
  * connection.
  *
  * Looks come each 25 ms for a second after each packet, and while a heart (SLUICE_WORKER_HEARTBEAT_NS)
- * stands still; else each 500 ms. HANGS comes with each look that finds the worker hung.
+ * stands still for longer than one that idles; else each 500 ms. HANGS comes with each look that finds the worker hung.
  */
 SLUICE_API int sluice_life_watch(uint32_t connection, int counters_fd);
 

@@ -34,6 +34,8 @@
 #define IDLE_LOOK_NS  500000000u
 /* After the last packet. */
 #define CLOSE_LOOKS   40u
+/* More of them than come between two beats of one that idles. */
+#define BEAT_LOOKS    24u
 
 /* struct futex_waitv. */
 struct waiter {
@@ -50,6 +52,7 @@ struct watch {
 	uint32_t connection;
 	uint32_t thread;
 	pid_t process;
+	bool suspect; /* its heart stood still for longer than one that idles does */
 	struct pulse pulse;
 	void *memory;
 	size_t bytes;
@@ -62,6 +65,7 @@ static struct {
 	bool one_by_one; /* before Linux 5.16, or by the leave of a container: looks see the ends as well */
 	uint32_t changes;     /* a futex: moves with each change that the thread is to see */
 	uint32_t close_looks; /* left of them */
+	bool close;           /* the next look comes CLOSE_LOOK_NS after the last one */
 	uint64_t look_at_ns;  /* the next look at hearts, monotonic; 0: at nobody's */
 	uint32_t count;
 	struct watch watches[MAX_WATCHES];
@@ -115,7 +119,7 @@ static bool look_at_hearts(void)
 {
 	const uint64_t now_ns = monotonic_ns();
 	const bool due = life.count && now_ns >= life.look_at_ns;
-	bool still = false;
+	bool suspects = false;
 
 	if (!life.count)
 		life.look_at_ns = 0;
@@ -131,9 +135,14 @@ static bool look_at_hearts(void)
 			tell_if_hung(watch);
 		if (finding == PULSE_WORKS)
 			life.close_looks = CLOSE_LOOKS;
-		still |= finding == PULSE_STANDS_STILL;
+		/* Of several that idle there is always one that has not beaten since a close look. */
+		watch->suspect =
+			finding == PULSE_STANDS_STILL &&
+			(watch->suspect || !life.close || watch->pulse.still_looks > BEAT_LOOKS);
+		suspects |= watch->suspect;
 	}
-	life.look_at_ns = now_ns + (still || life.close_looks ? CLOSE_LOOK_NS : IDLE_LOOK_NS);
+	life.close = suspects || life.close_looks;
+	life.look_at_ns = now_ns + (life.close ? CLOSE_LOOK_NS : IDLE_LOOK_NS);
 	return true;
 }
 

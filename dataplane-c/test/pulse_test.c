@@ -1,11 +1,17 @@
 /* Whether a packet thread works, by its counters; and how the supervisor hears that it does not. */
+#include "../src/life.h"
 #include "../src/pulse.h"
 #include "expect.h"
 #include "peer.h"
 
+#include <dirent.h>
 #include <linux/futex.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Runs beside each other don't meet. */
@@ -97,6 +103,80 @@ static void the_supervisor_is_told_again_and_again(void)
 	close(memory);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+/* How often the thread that looks has slept. */
+static unsigned long looks(void)
+{
+	DIR *threads = opendir("/proc/self/task");
+	unsigned long slept = 0;
+	char path[300], text[64];
+
+	for (const struct dirent *entry; threads && (entry = readdir(threads));) {
+		FILE *file;
+
+		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/status", entry->d_name);
+		file = fopen(path, "r");
+		if (!file || !fgets(text, sizeof(text), file) || !strstr(text, "sluice-life")) {
+			if (file)
+				fclose(file);
+			continue;
+		}
+		while (fgets(text, sizeof(text), file))
+			(void)sscanf(text, "voluntary_ctxt_switches: %lu", &slept);
+		fclose(file);
+	}
+	if (threads)
+		closedir(threads);
+	return slept;
+}
+
+static uint64_t *watch_one(uint32_t connection)
+{
+	const uint64_t life = FUTEX_WAITERS | 1;
+	const int memory = sluice_counters_create(SLUICE_WORKER_COUNTERS);
+	uint64_t *figures = mmap(NULL, SLUICE_WORKER_COUNTERS * sizeof(uint64_t),
+				 PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+
+	figures[SLUICE_WORKER_LIFE] = life;
+	EXPECT_EQUAL(sluice_life_watch(connection, memory), 0);
+	close(memory);
+	return figures;
+}
+
+/* After packets, two workers that beat each 400 ms, 200 after each other. */
+static void those_that_idle_out_of_step_are_looked_at_seldom(void)
+{
+	uint64_t *first = watch_one(1), *second = watch_one(2);
+	const uint64_t start_ms = now_ms();
+	uint64_t second_ms = start_ms;
+	unsigned long before = 0, in_a_second = 1000;
+
+	while (in_a_second > 15 && now_ms() < start_ms + 10000) {
+		const uint64_t ms = now_ms() - start_ms;
+
+		first[SLUICE_WORKER_BATCHES] = ms < 300 ? ms : 300;
+		first[SLUICE_WORKER_HEARTBEAT_NS] = 1 + ms / 400;
+		second[SLUICE_WORKER_HEARTBEAT_NS] = 1 + (ms + 200) / 400;
+		if (now_ms() >= second_ms + 1000) {
+			const unsigned long now = looks();
+
+			in_a_second = before ? now - before : 1000;
+			before = now;
+			second_ms = now_ms();
+		}
+		usleep(5000);
+	}
+	EXPECT(in_a_second <= 15);
+	life_watch_stop();
+}
+
 int main(void)
 {
 	snprintf(channel, sizeof(channel), "sluice-pulse-test-%d", (int)getpid());
@@ -104,5 +184,6 @@ int main(void)
 	one_that_stands_still_for_forty_looks_hangs();
 	a_stopped_process_hangs_at_once();
 	the_supervisor_is_told_again_and_again();
+	those_that_idle_out_of_step_are_looked_at_seldom();
 	return failures ? 1 : 0;
 }
