@@ -1,4 +1,5 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, unwatchFile, watchFile, writeSync } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, openSync, statSync, writeSync } from "node:fs";
+import { onBeat } from "@sluice/lib/beat";
 import { issuedUsers } from "../credentials/issued.ts";
 import type { Child } from "./child.ts";
 import type { DataDir } from "./data-dir.ts";
@@ -73,14 +74,29 @@ export function followIssued(
 			if (!stopped) again = setTimeout(look, AGAIN_AFTER_MS);
 		});
 	};
-	watchFile(dataDir.credentialsFolder, { interval: LOOK_EACH_MS }, look);
+	let seenNs = changedNs(dataDir.credentialsFolder);
+	// Not by watchFile, whose threads wake seven times for each look (ADR 0127).
+	const stopLooks = onBeat(options.hostId, LOOK_EACH_MS, () => {
+		const nowNs = changedNs(dataDir.credentialsFolder);
+		if (nowNs !== seenNs) look();
+		seenNs = nowNs;
+	});
 	// What came between reading them and watching.
 	look();
 	return () => {
 		stopped = true;
 		clearTimeout(again);
-		unwatchFile(dataDir.credentialsFolder, look);
+		stopLooks();
 	};
+}
+
+/** Undefined: it cannot be looked at. */
+function changedNs(folder: string): bigint | undefined {
+	try {
+		return statSync(folder, { bigint: true }).ctimeNs;
+	} catch {
+		return undefined;
+	}
 }
 
 /**
