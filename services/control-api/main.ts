@@ -45,6 +45,7 @@ async function run(): Promise<void> {
 		url: config.natsUrl,
 		credentials: config.credentials,
 		name: "control-api",
+		beat: config.hostId,
 		onRefused: (why) => log.error(why),
 		onUntrusted: (why) => log.error(why),
 	});

@@ -169,6 +169,27 @@ test("a service that is started before its server waits for it", async () => {
 	await server.stop();
 });
 
+test("a server that stands still is given up, and found again when it goes on", async () => {
+	const server = await startNatsServer();
+	try {
+		const nc = await connectNats({ url: server.url, name: "asking", timeoutMs: 500 });
+		const seen = { disconnect: false, reconnect: false };
+		void (async () => {
+			for await (const { type } of nc.status()) if (type in seen) seen[type as keyof typeof seen] = true;
+		})();
+		server.signal("SIGSTOP");
+		await until(() => seen.disconnect, 20_000);
+		expect(seen.reconnect).toBe(false);
+		server.signal("SIGCONT");
+		await until(() => seen.reconnect);
+		await nc.flush();
+		await nc.close();
+	} finally {
+		server.signal("SIGCONT");
+		await server.stop();
+	}
+}, 40_000);
+
 test("a clock that is set back an hour keeps nobody from coming back", async () => {
 	const server = await startNatsServer();
 	try {

@@ -1,6 +1,7 @@
 import { type Authenticator, connect, errors, type NatsConnection } from "@nats-io/transport-node";
 import { z } from "zod";
 import { Admission, type AdmissionOptions } from "./admission.ts";
+import { onBeat } from "./beat.ts";
 import { readBoundedFile } from "./bounded-text.ts";
 import { type Credentials, describeIssue, nkeyCredentials } from "./config.ts";
 import { errorText, SluiceError } from "./errors.ts";
@@ -11,6 +12,8 @@ export interface ConnectOptions extends AdmissionOptions {
 	readonly credentials?: Credentials;
 	/** Names the connection and its inboxes: `_INBOX.<name>`. */
 	readonly name: string;
+	/** The host on whose beat the server is asked whether it is there. */
+	readonly beat?: string;
 	/** For one attempt to connect. */
 	readonly timeoutMs?: number;
 	/** A service waits for its server; a command wants to know at once. Default true. */
@@ -49,14 +52,15 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 			reconnect: true,
 			maxReconnectAttempts: -1,
 			reconnectDelayHandler: reconnectWait(() => admission.inVain),
-			pingInterval: 5_000,
-			maxPingOut: 2,
+			// Ours come with what else wakes the host's processes.
+			pingInterval: CLIENT_PINGS_EACH_MS,
 			ignoreAuthErrorAbort: true,
 			// A stack trace taken for every request shows in the profile of a pipelined apply.
 			noAsyncTraces: true,
 			...(credentials === undefined ? {} : { authenticator: authenticator(credentials, admission) }),
 		});
 		void admission.follow(nc);
+		keepAsking(nc, options.beat ?? name);
 		return nc;
 	} catch (thrown) {
 		admission.end();
@@ -67,6 +71,37 @@ async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
 		const why = await whyUnreachable(url, thrown, performance.now() - startedMs);
 		throw new SluiceError("unavailable", `NATS at ${url} is not reachable: ${why}`, { cause: thrown });
 	}
+}
+
+const PING_EACH_MS = 5_000;
+const MOST_UNANSWERED = 2;
+const CLIENT_PINGS_EACH_MS = 24 * 3_600_000;
+
+/** A server that answers neither of two pings stands still: the next attempt may reach one that does not. */
+function keepAsking(nc: NatsConnection, beat: string): void {
+	let unanswered = 0;
+	let connected = true;
+	const stop = onBeat(beat, PING_EACH_MS, () => {
+		if (!connected) return;
+		if (unanswered === MOST_UNANSWERED) return void nc.reconnect();
+		unanswered += 1;
+		nc.flush().then(
+			() => {
+				unanswered = 0;
+			},
+			() => {},
+		);
+	});
+	void (async () => {
+		for await (const { type } of nc.status()) {
+			if (type === "disconnect") connected = false;
+			else if (type === "reconnect") {
+				connected = true;
+				unanswered = 0;
+			}
+		}
+	})();
+	void nc.closed().then(stop);
 }
 
 function authenticator({ seed }: Credentials, admission: Admission): Authenticator {

@@ -75,7 +75,7 @@ async function restart(deadMs?: number, onReleased?: (host: string) => void): Pr
 	const logger = createLogger({ service: "test", level: "warn", destination: { write } });
 	keeper = new FigureKeeper(nc, fold, known, logger, deadMs);
 	await keeper.read();
-	keeper.start(() => () => there, onReleased);
+	keeper.start("relay-a", () => () => there, onReleased);
 	await serveFigures(nc, keeper, () => stored, logger);
 }
 
@@ -207,7 +207,7 @@ test("two aggregators agree about runs that either of them was told, while both 
 	const others = folds.slice(1).map((each) => new FigureKeeper(nc, each, known, quiet));
 	for (const other of others) {
 		await other.read();
-		other.start(() => () => true);
+		other.start("relay-a", () => () => true);
 		await serveFigures(nc, other, () => stored, quiet);
 	}
 	begin("relay-b", 3_000n);

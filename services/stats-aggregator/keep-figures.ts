@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { JetStreamApiCodes, JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { onBeat } from "@sluice/lib/beat";
 import { errorText, SluiceError } from "@sluice/lib/errors";
 import { type BucketSnapshot, followBucket, type SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
@@ -34,7 +35,7 @@ export class FigureKeeper {
 	readonly #known: KnownHosts;
 	readonly #log: ReturnType<ServiceLogger["facility"]>;
 	#snapshot: BucketSnapshot<KeptFigures> | undefined;
-	#timer: ReturnType<typeof setInterval> | undefined;
+	#stopLooks: () => void = () => {};
 	#currentSinceMs = Number.POSITIVE_INFINITY;
 	/** By host: when the workers had been heard whose last words are kept. */
 	readonly #keptAt = new Map<string, number>();
@@ -71,18 +72,19 @@ export class FigureKeeper {
 	}
 
 	/**
-	 * `wanted`: which rules there are now.
+	 * @param host on whose beat it looks.
+	 * @param wanted which rules there are now.
 	 * @param onReleased nothing is known of the host any more.
 	 */
-	start(wanted: () => Wanted, onReleased: (host: string) => void = () => {}): void {
+	start(host: string, wanted: () => Wanted, onReleased: (host: string) => void = () => {}): void {
 		this.#wanted = wanted;
 		this.#onReleased = onReleased;
-		this.#timer = setInterval(() => void this.#look(GONE_MS), LOOK_EVERY_MS);
+		this.#stopLooks = onBeat(host, LOOK_EVERY_MS, () => void this.#look(GONE_MS));
 	}
 
 	/** Keeps what was heard last of every host: relay and nats-server may be stopped together with us. */
 	async stop(): Promise<void> {
-		clearInterval(this.#timer);
+		this.#stopLooks();
 		while (this.#writing) await Bun.sleep(POLL_MS);
 		await this.#look(0);
 		// The first may have found out what stands in the bucket.

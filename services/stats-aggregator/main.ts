@@ -59,6 +59,7 @@ async function main(): Promise<void> {
 		url: config.natsUrl,
 		credentials: config.credentials,
 		name: SERVICE,
+		beat: config.hostId,
 		onRefused: tell,
 		onUntrusted: tell,
 	});
@@ -104,6 +105,7 @@ async function main(): Promise<void> {
 	});
 	// Both look each second: in the same wake-up.
 	keeper.start(
+		config.hostId,
 		() => {
 			const keys = catalogue.countable;
 			return (uid) => keys?.has(uid) !== false;
@@ -111,7 +113,7 @@ async function main(): Promise<void> {
 		(host) => decoder.forget(host),
 	);
 	await serveFigures(nc, keeper, () => catalogue.stored, logger);
-	publishEachSecond(nc, logger, fold, () => (isWarm() ? catalogue.rules : []));
+	publishEachSecond(config.hostId, nc, logger, fold, () => (isWarm() ? catalogue.rules : []));
 	keepAliveFile(config.aliveFile, () => rules.current && hosts.current);
 	logger.facility("main").info({ ready: true }, "ready");
 }

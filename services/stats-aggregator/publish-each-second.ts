@@ -1,5 +1,6 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { errors, headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
+import { onBeat } from "@sluice/lib/beat";
 import { errorText } from "@sluice/lib/errors";
 import { CONTENT_TYPE_HEADER, JSON_CONTENT_TYPE } from "@sluice/lib/headers";
 import { toJsonText } from "@sluice/lib/json";
@@ -17,6 +18,7 @@ const PUBLISH_EVERY_MS = 1000;
 
 /** Figures of the rules that somebody listens to, in protobuf and in JSON, as long as the process lives. */
 export function publishEachSecond(
+	host: string,
 	nc: NatsConnection,
 	logger: ServiceLogger,
 	fold: Fold,
@@ -38,7 +40,7 @@ export function publishEachSecond(
 		return true;
 	});
 	let said = "";
-	setInterval(async () => {
+	onBeat(host, PUBLISH_EVERY_MS, async () => {
 		try {
 			log.debug({ rules: await publication.run(rules(), steadyNowMs()) }, "published");
 			said = "";
@@ -47,7 +49,7 @@ export function publishEachSecond(
 			if (error !== said) log.warn({ error }, "statistics were not published");
 			said = error;
 		}
-	}, PUBLISH_EVERY_MS);
+	});
 }
 
 /** From who stands still, or is away, nobody hears these figures in their second: they would only wait in our memory. */

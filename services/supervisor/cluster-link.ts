@@ -72,6 +72,7 @@ export class ClusterLink {
 			credentials: config.credentials,
 			name: hostConnectionName("supervisor", config.hostId),
 			host: config.hostId,
+			beat: config.hostId,
 			onRefused: (why) => {
 				this.#refused = true;
 				log.error(why);

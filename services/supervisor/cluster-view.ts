@@ -1,5 +1,6 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { untilBeatMs } from "@sluice/lib/beat";
 import { errorText } from "@sluice/lib/errors";
 import { followHostRecords } from "@sluice/lib/host-records";
 import { type BucketSnapshot, followBucket } from "@sluice/lib/kv-snapshot";
@@ -19,6 +20,8 @@ import { StoredRecord } from "./record/stored-record.ts";
 
 /** Of what the server takes in one message, at most so much is headers. */
 const HEADER_BYTES = 1_024;
+/** The host's record is rewritten at least this often: readers take a silent host for gone after three seconds. */
+const HEARTBEAT_MS = 2_000;
 
 /** The cluster as the supervisor follows it: what stands in its buckets, and where the host's record goes. */
 export interface LiveCluster {
@@ -61,6 +64,7 @@ export async function followCluster(
 	const record = new RecordWriter({
 		encode: () =>
 			encodeRecord(recordNow(), (nc.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADER_BYTES),
+		untilHeartbeatMs: () => untilBeatMs(own.host, HEARTBEAT_MS),
 		write: async (bytes) => {
 			await stored.write(bytes);
 			onWritten();
@@ -80,7 +84,7 @@ export async function followCluster(
 		else if (entry !== undefined) clock.look(entry);
 	});
 	const jsm = await jetstreamManager(nc, { checkAPI: false });
-	const protocol = new ProtocolWatch(async () =>
+	const protocol = new ProtocolWatch(own.host, async () =>
 		protocolOf((await jsm.streams.info(`KV_${buckets.rules}`)).config.metadata),
 	);
 	return {

@@ -1,3 +1,4 @@
+import { untilBeatMs } from "@sluice/lib/beat";
 import { protocolComplaint } from "@sluice/lib/protocol";
 import { PROTOCOL_VERSION } from "@sluice/proto/subjects";
 
@@ -8,12 +9,14 @@ const LOOK_AGAIN_MS = 500;
 
 /** Whether the cluster speaks this host's version of the protocol, as control-api stamped it. */
 export class ProtocolWatch {
+	readonly #host: string;
 	readonly #read: () => Promise<number | undefined>;
 	#timer: ReturnType<typeof setTimeout> | undefined;
 	#stopped = false;
 
 	/** @param read what the bucket of rules says; may reject. */
-	constructor(read: () => Promise<number | undefined>) {
+	constructor(host: string, read: () => Promise<number | undefined>) {
+		this.#host = host;
 		this.#read = read;
 	}
 
@@ -35,7 +38,7 @@ export class ProtocolWatch {
 				const complaint = await this.complaint(0);
 				if (this.#stopped) return;
 				callback(complaint);
-				if (complaint === "") again = LOOK_EVERY_MS;
+				if (complaint === "") again = untilBeatMs(this.#host, LOOK_EVERY_MS);
 			} catch {
 				// NATS is away: what was last known holds.
 			}

@@ -5,6 +5,7 @@ import { ABI_VERSION } from "@sluice/dataplane/layout";
 import { stopMessage } from "@sluice/dataplane/messages";
 import { openProcess } from "@sluice/dataplane/process";
 import * as dataplane from "@sluice/dataplane/supervisor";
+import { onBeat } from "@sluice/lib/beat";
 import { errorText } from "@sluice/lib/errors";
 import type { ServiceLogger } from "@sluice/lib/log";
 import type { HostRecord } from "@sluice/proto/gen/host";
@@ -56,7 +57,7 @@ export class Supervisor {
 	#takenOver: Promise<void> | undefined;
 	#cluster: ClusterView | undefined;
 	#reconciler: Reconciler | undefined;
-	#deadlines: ReturnType<typeof setInterval> | undefined;
+	#stopDeadlines: () => void = () => {};
 	#rules: readonly RuleState[] = [];
 	#applied: Desired = { sequence: 0n, rules: [], elsewhere: [] };
 	#levels: Pick<LogLevels, "settings"> = { settings: [] };
@@ -121,12 +122,12 @@ export class Supervisor {
 		void this.#follow(events);
 		this.#fleet.startAll();
 		this.#takenOver = this.#takeOver();
-		this.#deadlines = setInterval(() => {
+		this.#stopDeadlines = onBeat(this.#config.hostId, DEADLINE_CHECK_MS, () => {
 			const now = performance.now();
 			this.#fleet.checkDeadlines(now);
 			// From rules that are ACTIVE to PENDING when every worker stays away, and back.
 			if (this.#fleet.down(now)) this.#reconciler?.poke();
-		}, DEADLINE_CHECK_MS);
+		});
 	}
 
 	/** The host's record as it is stored, which is all that readers have seen. Before it is written anew. */
@@ -203,7 +204,7 @@ export class Supervisor {
 
 	/** Leaves every group, stops the workers, and lets the kernel close the rest. */
 	async stop(): Promise<void> {
-		clearInterval(this.#deadlines);
+		this.#stopDeadlines();
 		this.#reconciler?.stop();
 		this.#relay.memberships.close();
 		this.#relay.drivers.stop();

@@ -9,6 +9,7 @@ function make() {
 	const writer = { state: 0, refuse: false, attempts: 0, gate: Promise.resolve() };
 	const record = new RecordWriter({
 		encode: () => Uint8Array.of(writer.state),
+		untilHeartbeatMs: () => 2_000,
 		write: async ([state = -1]) => {
 			writer.attempts += 1;
 			await writer.gate;

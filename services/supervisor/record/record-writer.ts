@@ -1,14 +1,13 @@
 /** Changes within this time are written together. */
 const COALESCE_MS = 10;
-/** Rewritten at least this often: readers take a silent host for gone after three seconds. */
-const HEARTBEAT_MS = 2_000;
-
 /** After a write that failed: the bucket of a server that was started again is made anew in the next moments. */
 const RETRY_MS = 200;
 
 export interface RecordWriterOptions {
 	/** The record as it is now. */
 	readonly encode: () => Uint8Array;
+	/** How long the record may rest: readers take a silent host for gone after three seconds. */
+	readonly untilHeartbeatMs: () => number;
 	/** Writes it durably; may reject. */
 	readonly write: (record: Uint8Array) => Promise<void>;
 	/** Called when writing begins to fail, and with undefined when it succeeds again. */
@@ -55,7 +54,9 @@ export class RecordWriter {
 		this.#writing ??= this.#write().finally(() => {
 			this.#writing = undefined;
 			if (!this.#stopped)
-				this.#schedule(this.#failing ? RETRY_MS : this.#changed ? COALESCE_MS : HEARTBEAT_MS);
+				this.#schedule(
+					this.#failing ? RETRY_MS : this.#changed ? COALESCE_MS : this.#options.untilHeartbeatMs(),
+				);
 		});
 	}
 

@@ -1,5 +1,6 @@
 import { fromJsonString } from "@bufbuild/protobuf";
 import { Worker } from "@sluice/dataplane/worker";
+import { onBeat } from "@sluice/lib/beat";
 import { readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
@@ -71,16 +72,21 @@ function run(): void {
 		log: countersLog,
 	});
 	// Packets flow without NATS, so nobody waits for it.
-	connectNats({ url: config.natsUrl, credentials: config.credentials, name: "worker" }).then(
+	connectNats({
+		url: config.natsUrl,
+		credentials: config.credentials,
+		name: "worker",
+		beat: config.hostId,
+	}).then(
 		(nc) => publisher.use(nc),
 		(thrown) => countersLog.error(`counters cannot be published: ${errorText(thrown)}`),
 	);
-	const publishing = setInterval(() => {
+	const stopPublishing = onBeat(config.hostId, PUBLISH_MS, () => {
 		publisher.publish();
 		if (!isAlone()) return;
 		channelLog.warn("supervisor and keeper are gone");
 		void end(0);
-	}, PUBLISH_MS);
+	});
 	const watch = async () => {
 		for await (const _ of thread.news()) {
 			if (ending) return;
@@ -98,7 +104,7 @@ function run(): void {
 	const end = async (code: number) => {
 		if (ending) return;
 		ending = true;
-		clearInterval(publishing);
+		stopPublishing();
 		publisher.publish();
 		passOn(thread);
 		thread.stop();
