@@ -154,8 +154,8 @@ enum sluice_worker_counter {
 	SLUICE_WORKER_SEGMENTS_PER_SEND = 24, /* histogram in the same steps */
 	/*
 	 * CLOCK_MONOTONIC when the packet thread last began a round: each batch, each 100 ms for
-	 * a second after the last one, each 400 ms from then on. One that stands still tells of a
-	 * worker that hangs.
+	 * a second after the last one, at each full half second from then on. One that stands
+	 * still tells of a worker that hangs.
 	 */
 	SLUICE_WORKER_HEARTBEAT_NS = 40,
 	/* No counter: the futex by which sluice_life_watch() sees its packet thread end. */
@@ -363,7 +363,8 @@ SLUICE_API void sluice_channel_disconnect(uint32_t connection);
  * connection.
  *
  * Looks come each 25 ms for a second after each packet, and while a heart (SLUICE_WORKER_HEARTBEAT_NS)
- * stands still for longer than one that idles; else each 500 ms. HANGS comes with each look that finds the worker hung.
+ * stands still for longer than one that idles; else each 500 ms, a moment after those that idle
+ * have beaten. HANGS comes with each look that finds the worker hung.
  */
 SLUICE_API int sluice_life_watch(uint32_t connection, int counters_fd);
 

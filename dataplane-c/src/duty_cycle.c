@@ -19,7 +19,7 @@
 #define TIME_SLICE_NS          100000u
 #define WAIT_MS                100
 /* When nothing has come for IDLE_AFTER_NS: whoever looks at its heart expects no more then (life_watch.c). */
-#define WAIT_IDLE_MS           400
+#define BEAT_IDLE_MS           500
 #define IDLE_AFTER_NS          1000000000u
 /* While there is no channel: as often as a connection is tried. */
 #define WAIT_CUT_OFF_MS        10
@@ -91,12 +91,18 @@ static bool spin(struct cycle *cycle, uint32_t strategy)
 	return found;
 }
 
+/* All threads that idle wake at the same moments, which costs less than each at its own. */
+static int until_beat_ms(uint64_t now_ns)
+{
+	return BEAT_IDLE_MS - (int)(now_ns / 1000000u % BEAT_IDLE_MS);
+}
+
 static int wait_for_work(struct cycle *cycle)
 {
 	struct sluice_worker *worker = cycle->worker;
 	/* A table that waits for a snapshot to end is tried again soon. */
 	const bool idles = cycle->now_ns - cycle->worked_ns > IDLE_AFTER_NS;
-	const int nothing_ms = idles ? WAIT_IDLE_MS : WAIT_MS;
+	const int nothing_ms = idles ? until_beat_ms(cycle->now_ns) : WAIT_MS;
 	const int table_ms = worker->next_table.memory ? 1 : nothing_ms;
 	const int sleep_ms = worker->channel >= 0 ? table_ms : WAIT_CUT_OFF_MS;
 	const uint32_t strategy = __atomic_load_n(&worker->idle_strategy, __ATOMIC_RELAXED);

@@ -30,8 +30,9 @@
 
 /* While packets flow, and where a heart stands still. */
 #define CLOSE_LOOK_NS 25000000u
-/* Longer than between two beats of a worker that idles: each look finds another. */
+/* As between two beats of a worker that idles, and a moment after them: each look finds another. */
 #define IDLE_LOOK_NS  500000000u
+#define AFTER_BEAT_NS 5000000u
 /* After the last packet. */
 #define CLOSE_LOOKS   40u
 /* More of them than come between two beats of one that idles. */
@@ -142,7 +143,10 @@ static bool look_at_hearts(void)
 		suspects |= watch->suspect;
 	}
 	life.close = suspects || life.close_looks;
-	life.look_at_ns = now_ns + (life.close ? CLOSE_LOOK_NS : IDLE_LOOK_NS);
+	if (life.close)
+		life.look_at_ns = now_ns + CLOSE_LOOK_NS;
+	else
+		life.look_at_ns = now_ns - now_ns % IDLE_LOOK_NS + IDLE_LOOK_NS + AFTER_BEAT_NS;
 	return true;
 }
 

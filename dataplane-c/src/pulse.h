@@ -1,6 +1,6 @@
 /*
  * Tells from a worker's counters whether its packet thread works: its heart beats with each
- * round of the duty cycle, which come each 400 ms when it idles. Looks are counted, not time: when
+ * round of the duty cycle, which come each 500 ms when it idles. Looks are counted, not time: when
  * the whole machine stood still, so did whoever looks.
  */
 #ifndef SLUICE_PULSE_H

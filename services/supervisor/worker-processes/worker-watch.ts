@@ -66,7 +66,7 @@ export class WorkerWatch {
 		}
 	}
 
-	/** Its heart does not tell: one that idles, and goes on, need not beat for 400 ms. */
+	/** Its heart does not tell: one that idles, and goes on, need not beat for 500 ms. */
 	#endUnlessBrief(worker: WatchedWorker, connection: number): void {
 		const { pid } = worker.process ?? {};
 		const stop = pid === undefined ? undefined : this.#options.stopOf(pid);
