@@ -1,7 +1,8 @@
 /** How bun treats memory, and what it compiles (scripts/container/bun-environment); tests with their own libsluice.so name it. */
 const INHERITED = [
-	"MIMALLOC_PURGE_HOLES_MIN_INTERVAL",
+	"BUN_GC_TIMER_INTERVAL",
 	"BUN_JSC_thresholdForFTLOptimizeAfterWarmUp",
+	"MIMALLOC_PURGE_HOLES_MIN_INTERVAL",
 	"SLUICE_LIB",
 ] as const;
 

@@ -182,11 +182,13 @@ test("how bun is to treat memory, and what it need not compile, reaches every pr
 	const listed = await run(["ip", "netns", "pids", lab.relay.name]);
 	const pids = listed.stdout.split("\n").filter(Boolean);
 	expect(pids.length).toBeGreaterThanOrEqual(7);
-	for (const pid of pids) {
-		const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
-		for (const name of ["MIMALLOC_PURGE_HOLES_MIN_INTERVAL", "BUN_JSC_thresholdForFTLOptimizeAfterWarmUp"])
-			expect(environment).toContain(`${name}=`);
-	}
+	const names = [
+		"BUN_GC_TIMER_INTERVAL",
+		"BUN_JSC_thresholdForFTLOptimizeAfterWarmUp",
+		"MIMALLOC_PURGE_HOLES_MIN_INTERVAL",
+	];
+	for (const pid of pids)
+		for (const name of names) expect(readFileSync(`/proc/${pid}/environ`, "utf8")).toContain(`${name}=`);
 });
 
 test("the worker's credential hears nothing", async () => {
