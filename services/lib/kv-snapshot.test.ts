@@ -152,6 +152,8 @@ test("changes say whether more of their edit comes", async () => {
 		);
 	};
 	await put("a", true);
+	// Of two that are there already the first says nothing.
+	await until(() => seen.every((told) => told.length === 1));
 	await put("b", false);
 	await until(() => seen.every((told) => told.length === 2));
 	expect(seen).toEqual([
