@@ -6,6 +6,7 @@ import { rule } from "../reconcile/testing/world.ts";
 import { fail, makeApplier, ruleA, ruleB, ruleC, uid } from "./testing/applier.ts";
 
 const ENOMEM = 12;
+const EACCES = 13;
 const ENODEV = 19;
 const EINVAL = 22;
 const EMFILE = 24;
@@ -223,6 +224,14 @@ describe("refusals", () => {
 			expect((await settle(ruleA))[0]?.reason).toEndWith(
 				"refused (EMFILE): raise the limit of open files (ulimit -n), and start up anew",
 			);
+	});
+
+	test("a port that only some may bind fails its rule, which names the right", async () => {
+		const { host, settle } = makeApplier();
+		host.refuse.set("openEgress", EACCES);
+		const [state] = await settle(ruleA);
+		expect(state?.state).toBe("FAILED");
+		expect(state?.reason).toEndWith("refused (EACCES): the supervisor needs CAP_NET_BIND_SERVICE");
 	});
 
 	test("a shard that one worker refuses is taken from all, and retried later", async () => {

@@ -36,6 +36,9 @@ function subjectOf(command: Command): string {
 function advice(command: Command, code: string): string {
 	if (code === "EPERM") return ": the supervisor needs CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF";
 	if (code === "EMFILE") return MORE_FILES;
+	// What bind() says of a port below 1024.
+	if (code === "EACCES" && (command.kind === "open-egress" || command.kind === "open-drain"))
+		return ": the supervisor needs CAP_NET_BIND_SERVICE";
 	if (code === "ENOMEM" && command.kind === "open-shards") return ": lower --ring-memory";
 	if (code === "E2BIG" && command.kind === "add-destination") return ": too many groups on one interface";
 	return "";
