@@ -61,15 +61,18 @@ flock "$lock"
 [[ ! -e $tools/engine/complete-4 ]] || exit 0
 rm -rf "$fresh"
 in_checkout mkdir -p "$fresh/bin"
+# Side by side: each mostly waits for the network, or for one thread that unpacks.
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 fetch trixie docker.io docker-cli docker-compose containerd -- usr/sbin/dockerd usr/bin/docker \
-	usr/libexec/docker/cli-plugins/docker-compose usr/bin/containerd usr/bin/containerd-shim-runc-v2
+	usr/libexec/docker/cli-plugins/docker-compose usr/bin/containerd usr/bin/containerd-shim-runc-v2 &
 # Trixie's needs a newer C library.
-fetch bookworm runc busybox-static -- usr/sbin/runc bin/busybox
-fetch sid nats-server -- usr/sbin/nats-server
+fetch bookworm runc busybox-static -- usr/sbin/runc bin/busybox &
+fetch sid nats-server -- usr/sbin/nats-server &
+make_base &
+for job in $(jobs -p); do wait "$job"; done
 # As a plugin, which is how people call it.
 mkdir -p "$fresh/.docker/cli-plugins"
 ln -s ../../bin/docker-compose "$fresh/.docker/cli-plugins/docker-compose"
-make_base
 make_nats
 touch "$fresh/complete-4"
 rm -rf "$tools/engine"
