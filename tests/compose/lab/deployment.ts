@@ -54,10 +54,16 @@ export class Deployment {
 		});
 	}
 
+	/** The container's. */
+	async idOf(service: string): Promise<string> {
+		const [id = ""] = (await this.compose("ps", "--all", "--quiet", service)).trim().split("\n");
+		return id;
+	}
+
 	/** As the machine sees it: the container's process 1. */
 	async pidOf(service: string): Promise<number> {
-		const [id] = (await this.compose("ps", "--all", "--quiet", service)).trim().split("\n");
-		return Number(await this.engine.docker("inspect", "--format", "{{.State.Pid}}", id ?? ""));
+		const id = await this.idOf(service);
+		return Number(await this.engine.docker("inspect", "--format", "{{.State.Pid}}", id));
 	}
 
 	/** Waits until the rule is ACTIVE somewhere. */

@@ -1,10 +1,11 @@
-import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { must, type Outcome, run, until } from "../../netns/lab/commands.ts";
 import type { Namespace } from "../../netns/lab/namespace.ts";
 
-const ROOT = resolve(import.meta.dir, "../../..");
-const FETCHED = `${ROOT}/.tools/engine`;
+export const ROOT = resolve(import.meta.dir, "../../..");
+/** What fetch.sh brought. */
+export const FETCHED = `${ROOT}/.tools/engine`;
 const PROGRAMS = `${FETCHED}/bin`;
 
 /** Why there can be no engine here; undefined: there can. What it takes is fetched, once for a checkout. */
@@ -118,6 +119,12 @@ export class Engine {
 		return { code, stdout, stderr };
 	}
 
+	/** Sizes of the files in which it keeps what a container printed. */
+	logFiles(container: string): number[] {
+		const folder = this.#file(`data/containers/${container}/local-logs`);
+		return readdirSync(folder).map((name) => statSync(`${folder}/${name}`).size);
+	}
+
 	/** Gives one of its images to another engine. */
 	async share(image: string, other: Engine): Promise<void> {
 		const file = this.#file("image.tar");
@@ -190,30 +197,4 @@ function environment(): Record<string, string> {
 		HOME: FETCHED,
 		PATH: `${PROGRAMS}:${process.env["PATH"]}`,
 	};
-}
-
-/** Makes images under the names of the public ones, which cannot be had everywhere. */
-export async function importStandIns(engine: Engine): Promise<void> {
-	const debian = named("Dockerfile", /^ARG DEBIAN_IMAGE=(\S+)$/m);
-	const bun = named("Dockerfile", /^ARG BUN_IMAGE=(\S+)$/m);
-	const nats = named("compose.yaml", /^ {4}image: (nats:\S+)$/m);
-	await engine.docker(
-		...["import", "--change", "ENV NODE_EXTRA_CA_CERTS=/etc/ssl/machine.crt"],
-		...[`${FETCHED}/debian.tar`, debian],
-	);
-	await engine.docker("import", "--change", "ENV PATH=/usr/local/bin:/bin", `${FETCHED}/nats.tar`, nats);
-	const folder = mkdtempSync("/tmp/sluice-bun-");
-	try {
-		const path = ["--transform=s,^,usr/local/bin/,", "-C", `${ROOT}/.tools/bin`, "bun"];
-		await must(["tar", "-cf", `${folder}/bun.tar`, ...path]);
-		await engine.docker("import", `${folder}/bun.tar`, bun);
-	} finally {
-		rmSync(folder, { recursive: true });
-	}
-}
-
-function named(file: string, image: RegExp): string {
-	const name = image.exec(readFileSync(`${ROOT}/${file}`, "utf8"))?.[1];
-	if (name === undefined) throw new Error(`${file} names no ${image}`);
-	return name;
 }

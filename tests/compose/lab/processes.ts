@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { must } from "../../netns/lab/commands.ts";
 
 /** Processes in a network namespace, by what they are called. */
@@ -47,4 +48,15 @@ export function processIds(pid: number): number[] {
 		readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
 	);
 	return [pid, ...children.flatMap(processIds)];
+}
+
+/** Where control groups share real-time out (cgroup v1), a container's has none of it until somebody gives it some. */
+export function allowRealtime(pid: number): void {
+	const groups = readFileSync(`/proc/${pid}/cgroup`, "utf8");
+	const path = /^\d+:(?:[^:\n]*,)?cpu(?:,[^:\n]*)?:(.*)$/m.exec(groups)?.[1];
+	if (path === undefined) return;
+	for (const group of [dirname(path), path]) {
+		const file = `/sys/fs/cgroup/cpu${group}/cpu.rt_runtime_us`;
+		if (existsSync(file)) writeFileSync(file, "100000");
+	}
 }
