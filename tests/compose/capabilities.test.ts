@@ -82,8 +82,10 @@ const logged = (text: string) =>
 /** Of this container alone. */
 const log = () => host.compose("logs", "--no-log-prefix", "relay");
 
+/** Not what is still to become one: nice, then setpriv. */
 async function workers(): Promise<number[]> {
-	return processIds(await host.pidOf("relay")).filter((pid) => commandOf(pid).includes("worker.js"));
+	const all = processIds(await host.pidOf("relay"));
+	return all.filter((pid) => /^[^\0]*\/bun\0.*worker\.js/.test(commandOf(pid)));
 }
 
 /** proc(5): the field 41 of a thread's stat. Undefined: there is no such thread yet. */
