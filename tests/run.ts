@@ -25,7 +25,8 @@ const AFTER_COMPOSE = "services/control-api/nats/rule-batches.test.ts";
  * of them bounds a time that others could stretch. The long ones first.
  */
 const PATIENT = [
-	"tests/compose/",
+	// The first of them fetches and builds for all.
+	compose("relay-host"),
 	"dataplane-c/test/keeper_test",
 	...[
 		"adoption",
@@ -45,6 +46,7 @@ const PATIENT = [
 		"hostile-frames",
 		"worker-restart",
 	].map(netns),
+	...["restarts", "guide", "hanging", "capabilities", "files"].map(compose),
 	...[
 		"sizes",
 		"lazy-sockets",
@@ -69,6 +71,10 @@ const PATIENT = [
 
 function netns(name: string): string {
 	return `tests/netns/${name}.test.ts`;
+}
+
+function compose(name: string): string {
+	return `tests/compose/${name}.test.ts`;
 }
 
 function e2e(name: string): string {

@@ -182,7 +182,7 @@ describe.skipIf(reason !== undefined)("a relay host with compose", () => {
 			mkdirSync(`${folder}/bare`);
 			const bare = new Deployment(engine, { ...host.settings, SLUICE_NATS_TLS: `${folder}/bare` });
 			expect((await bare.try("run", "--rm", "--no-deps", "init")).stderr).toContain(
-				`sluice: SLUICE_NATS_TLS ${folder}/bare/cert.pem cannot be read (`,
+				`sluice: SLUICE_NATS_TLS ${folder}/bare/cert.pem does not exist: `,
 			);
 			const joining = (file: string) =>
 				new Deployment(engine, { SLUICE_HOST_ID: "relay-b", SLUICE_HOST_FILE: file }, "compose.relay.yaml");
