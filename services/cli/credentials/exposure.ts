@@ -19,3 +19,9 @@ export function exposureOf({
 	if ((mode & READABLE_BY_ALL) !== 0) return "may be read by others: chmod 600";
 	return undefined;
 }
+
+/** What is to be done with a file of keys that cannot be read. A container's secrets keep the owners that they have on the host. */
+export function remedyOf(error: unknown): string {
+	const refused = error instanceof Error && "code" in error && error.code === "EACCES";
+	return refused ? `chown ${process.getuid?.()}, or name another file` : "name another file";
+}

@@ -89,7 +89,7 @@ test("a host's file alone says where to join and as whom; what is given wins; an
 		expect(await withHostFile({ dataDir }, true)).toEqual({ dataDir });
 		expect(await withHostFile(given, false)).toEqual(given);
 		await expect(withHostFile(given, true)).rejects.toThrow(
-			/^credentials file .*file\.json does not exist: name another one$/,
+			/^credentials file .*file\.json does not exist: name another file$/,
 		);
 		await writeFile(credentialsFile, '{"kind":"nkey","name":"operator"}');
 		expect(await withHostFile(given, false)).toEqual(given);

@@ -2,7 +2,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { readBounded } from "@sluice/lib/bounded-text";
 import { describeIssue, NAME_PATTERN, nkeyCredentials, serverTrust } from "@sluice/lib/config";
 import { z } from "zod";
-import { exposureOf } from "../credentials/exposure.ts";
+import { exposureOf, remedyOf } from "../credentials/exposure.ts";
 import { CommandFailure, exitCodes, whyUnread } from "../failure.ts";
 import { publicKeyOf } from "./identities.ts";
 import type { UpOptions } from "./options.ts";
@@ -83,7 +83,7 @@ async function read(path: string): Promise<{ readonly text: string; readonly exp
 		const stream = file.createReadStream({ autoClose: false });
 		return { text: await readBounded(stream, path, LIMIT_BYTES), exposure };
 	} catch (error) {
-		throw refuse(`credentials file ${path} ${whyUnread(error)}: name another one`, error);
+		throw refuse(`credentials file ${path} ${whyUnread(error)}: ${remedyOf(error)}`, error);
 	} finally {
 		await file?.close();
 	}

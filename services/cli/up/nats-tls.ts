@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readBoundedFile } from "@sluice/lib/bounded-text";
 import type { ServerTrust } from "@sluice/lib/config";
+import { remedyOf } from "../credentials/exposure.ts";
 import { badValue, CommandFailure, exitCodes, whyUnread } from "../failure.ts";
 
 /** What the command line names. */
@@ -97,7 +98,7 @@ async function read(flag: string, path: string): Promise<string> {
 	try {
 		return await readBoundedFile(path, FILE_LIMIT_BYTES);
 	} catch (cause) {
-		throw new CommandFailure(exitCodes.failed, `${flag} ${path} ${whyUnread(cause)}: name another file`, {
+		throw new CommandFailure(exitCodes.failed, `${flag} ${path} ${whyUnread(cause)}: ${remedyOf(cause)}`, {
 			cause,
 		});
 	}
