@@ -39,7 +39,7 @@ export async function credentialsIssue(
 	name: string,
 	options: CredentialsOptions,
 ): Promise<void> {
-	const issued = locate(flags.dataDir, kind, name);
+	const issued = await locate(flags.dataDir, kind, name);
 	const dataDir = new DataDir(flags.dataDir);
 	const conf = await readConf(dataDir);
 	if (kind === "host" && serverNameIn(conf) === serverNameOf(name))
@@ -51,7 +51,7 @@ export async function credentialsIssue(
 		const now =
 			before === undefined ? make(kind, name, server) : { ...before, url, text: textOf(before, server) };
 		// Its age tells when it was made: a host that was seen since then has what it says.
-		if (now.text !== before?.text) await dataDir.write(issued.path, now.text, 0o600, 0);
+		if (now.text !== before?.text) await dataDir.write(issued.path, now.text, 0o600);
 		return now;
 	});
 	const { url } = made;
@@ -89,7 +89,7 @@ const SHOWN_RULES = 8;
 /** Their keys are refused from now on, and what is connected with them is cut off. */
 export async function credentialsRevoke({ flags, terminal }: Context, kind: string, name: string) {
 	if (!isKind(kind)) throw badValue(kind, `one of ${issuedKinds.join(", ")}`);
-	const issued = locate(flags.dataDir, kind, name);
+	const issued = await locate(flags.dataDir, kind, name);
 	const dataDir = new DataDir(flags.dataDir);
 	await readConf(dataDir);
 	const keys = await dataDir.changingCredentials(async () => {
@@ -152,15 +152,17 @@ function isKind(kind: string): kind is IssuedKind {
 	return issuedKinds.some((known) => known === kind);
 }
 
-/** @throws CommandFailure for a name that cannot be, and for whoever is not root. */
-function locate(dataDir: string, kind: IssuedKind, name: string): Issued {
+/** @throws CommandFailure for a name that cannot be, and for whoever is neither root nor the directory's owner. */
+async function locate(path: string, kind: IssuedKind, name: string): Promise<Issued> {
 	if (!NAME_PATTERN.test(name))
 		throw badValue(name, "a-z, 0-9 and -, with a letter or digit first, at most 63 characters");
 	if (kind === "host" && name === ALL_HOSTS)
 		throw badValue(name, "a name of its own: rules mean every host by all");
-	if (process.getuid?.() !== 0)
+	const dataDir = new DataDir(path);
+	const uid = process.getuid?.();
+	if (uid !== 0 && uid !== (await dataDir.owner().catch(() => undefined)))
 		throw new CommandFailure(exitCodes.failed, "credentials are root's to give: use sudo");
-	return { kind, name, path: `${new DataDir(dataDir).credentialsFolder}/${issuedFileName(kind, name)}` };
+	return { kind, name, path: `${dataDir.credentialsFolder}/${issuedFileName(kind, name)}` };
 }
 
 /** The configuration of the nats-server that `up` runs here. @throws CommandFailure when it runs none. */

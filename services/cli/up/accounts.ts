@@ -8,13 +8,15 @@ export interface Account {
 
 /** The system accounts that the launcher creates; each service runs as its own. */
 export interface Accounts {
+	/** Whose the data directory is: root, but in containers. */
+	readonly owner: Account;
 	readonly nats: Account;
 	readonly api: Account;
 	readonly stats: Account;
 	readonly worker: Account;
 	/** Members may ask without root, and change nothing. */
 	readonly operatorsGid: number;
-	/** By the name of the credentials: the group that may read them. Of all others root alone. */
+	/** By the name of the credentials: the group that may read them. Of all others the owner alone. */
 	readonly readers: Readonly<Record<string, number>>;
 }
 
@@ -27,6 +29,7 @@ export async function readAccounts(): Promise<Accounts> {
 	]);
 	const operatorsGid = Number(findEntry(group, "group", "sluice")[2]);
 	return {
+		owner: { uid: 0, gid: 0 },
 		nats: findUser(passwd, "sluice-nats"),
 		api: findUser(passwd, "sluice-api"),
 		stats: findUser(passwd, "sluice-stats"),

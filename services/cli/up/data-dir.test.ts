@@ -23,7 +23,7 @@ test.skipIf(process.getuid?.() !== 0)("a pipe in place of a file is refused by n
 	for (const name of ["http-token", "credentials/supervisor.json"]) {
 		const pipe = join(path, name);
 		await Bun.$`mkfifo ${pipe}`;
-		const accounts = { operatorsGid: 0 } as unknown as Accounts;
+		const accounts = { owner: { uid: 0, gid: 0 }, operatorsGid: 0 } as unknown as Accounts;
 		await expect(new DataDir(path).prepare(accounts)).rejects.toThrow(`${pipe} is no file: remove it`);
 		await rm(pipe);
 	}
@@ -32,6 +32,7 @@ test.skipIf(process.getuid?.() !== 0)("a pipe in place of a file is refused by n
 test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and modes back", async () => {
 	const nats = { name: "nats", uid: 60_001, gid: 60_001 };
 	const accounts = {
+		owner: { uid: 0, gid: 0 },
 		operatorsGid: 60_002,
 		nats,
 		readers: { reader: 60_002, "control-api": 60_004 },
@@ -68,6 +69,20 @@ test.skipIf(process.getuid?.() !== 0)("a restored backup gets its owners and mod
 	expect(await of("http-token")).toEqual([0, 0, 0o600]);
 	expect((await of("supervisor/desired")).slice(0, 2)).toEqual([0, 0]);
 	expect((await of("outside")).slice(0, 2)).toEqual([60_003, 60_003]);
+});
+
+test.skipIf(process.getuid?.() !== 0)("what is written belongs to whom the directory does", async () => {
+	const dataDir = new DataDir(path);
+	const written = async () => {
+		await dataDir.write(dataDir.httpToken, "x", 0o640, 60_002);
+		const { uid, gid, mode } = await stat(dataDir.httpToken);
+		return [uid, gid, mode & 0o7777];
+	};
+	expect(await written()).toEqual([0, 60_002, 0o640]);
+	await chown(path, 60_001, 60_001);
+	expect(await written()).toEqual([60_001, 60_002, 0o640]);
+	await dataDir.letRead(dataDir.httpToken, 60_003);
+	expect(await stat(dataDir.httpToken)).toMatchObject({ uid: 60_001, gid: 60_003 });
 });
 
 const canTrace = Bun.which("strace") !== null && Bun.spawnSync(["strace", "true"]).exitCode === 0;

@@ -1,5 +1,6 @@
 import {
 	closeSync,
+	constants,
 	existsSync,
 	openSync,
 	readFileSync,
@@ -24,7 +25,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { errorText } from "@sluice/lib/errors";
 import { CommandFailure, exitCodes } from "../failure.ts";
-import type { Accounts } from "./accounts.ts";
+import type { Account, Accounts } from "./accounts.ts";
 import { lockExclusive, tryLock } from "./flock.ts";
 import { hasOpen, outlive } from "./leftovers.ts";
 import type { KeeperLog } from "./log-stream.ts";
@@ -86,9 +87,19 @@ export class DataDir {
 		return join(this.credentialsFolder, `${name}.json`);
 	}
 
+	/** Locked by who has the directory; holds its pid. */
+	get lockFile(): string {
+		return join(this.path, "lock");
+	}
+
+	/** Its owner's, besides credentials. */
+	get ownFiles(): readonly string[] {
+		return [this.natsConf, this.httpToken, this.installation, this.incarnation, this.lockFile];
+	}
+
 	/** Whether an `up` of this host has the directory; false also where it cannot be seen. */
 	get isInUse(): boolean {
-		const path = join(this.path, "lock");
+		const path = this.lockFile;
 		try {
 			const holder = holderOf(path);
 			return holder !== undefined && hasOpen(holder, realpathSync(path));
@@ -98,30 +109,34 @@ export class DataDir {
 	}
 
 	/**
-	 * Makes what is missing and puts owners and modes right.
+	 * Makes what is missing and puts owners and modes right; who is not root, of its own files alone.
 	 * @param onFull is told when there is no room for more; absent: that is a reason not to start.
 	 * @throws CommandFailure on a full or read-only disk.
 	 */
 	async prepare(accounts: Accounts, onFull?: (why: string) => void): Promise<void> {
-		const { operatorsGid, nats, readers } = accounts;
+		const { owner, operatorsGid, readers } = accounts;
 		await this.explaining(async () => {
-			await folder(this.path, 0o750, 0, operatorsGid);
-			await folder(this.credentialsFolder, 0o750, 0, operatorsGid);
+			await folder(this.path, 0o750, owner.uid, operatorsGid);
+			await folder(this.credentialsFolder, 0o750, owner.uid, operatorsGid);
 			for (const path of [this.path, this.credentialsFolder]) await refuseEndless(path);
-			await folder(this.nats, 0o700, nats.uid, nats.gid);
-			await ownTree(this.nats, nats.uid, nats.gid);
-			await this.#narrowCredentials(readers);
-			for (const path of [this.httpToken, this.installation, this.incarnation]) await giveToRoot(path);
-			const kept = dirname(this.keptRules);
-			if (existsSync(kept)) {
-				await folder(kept, 0o700, 0, 0);
-				await ownTree(kept, 0, 0);
-			}
+			await this.#narrowCredentials(owner, readers);
+			for (const path of this.ownFiles) await give(path, owner);
+			if (process.getuid?.() === 0) await this.#giveFolders(accounts);
 			await probeSpace(join(this.path, ".probe")).catch((error: unknown) => {
 				if (onFull === undefined || !isFull(error)) throw error;
 				onFull(errorText(describeDiskError(this.path, error)));
 			});
 		});
+	}
+
+	/** What is nats-server's, and the supervisor's. */
+	async #giveFolders({ nats }: Accounts): Promise<void> {
+		await folder(this.nats, 0o700, nats.uid, nats.gid);
+		await ownTree(this.nats, nats.uid, nats.gid);
+		const kept = dirname(this.keptRules);
+		if (!existsSync(kept)) return;
+		await folder(kept, 0o700, 0, 0);
+		await ownTree(kept, 0, 0);
 	}
 
 	/** Whether nats-server's folder takes something; the last bytes are left to others. */
@@ -142,7 +157,7 @@ export class DataDir {
 	 * @throws CommandFailure naming the `up` that has it.
 	 */
 	async lock(log?: Pick<KeeperLog, "warn">): Promise<DataDirLock> {
-		const path = join(this.path, "lock");
+		const path = this.lockFile;
 		const fd = this.#openLock(path);
 		if (!tryLock(fd) && !(await this.#inherit(fd, path, log))) {
 			closeSync(fd);
@@ -189,7 +204,7 @@ export class DataDir {
 	}
 
 	/** A restored backup may have given the seeds to anybody. */
-	async #narrowCredentials(readers: Accounts["readers"]): Promise<void> {
+	async #narrowCredentials(owner: Account, readers: Accounts["readers"]): Promise<void> {
 		const parent = this.credentialsFolder;
 		for (const entry of await readdir(parent, { withFileTypes: true })) {
 			if (!entry.isFile()) continue;
@@ -197,7 +212,7 @@ export class DataDir {
 			const reader = readers[basename(entry.name, ".json")];
 			const is = await lstat(path);
 			const gid = reader ?? is.gid;
-			if (is.uid !== 0 || is.gid !== gid) await lchown(path, 0, gid);
+			if (is.uid !== owner.uid || is.gid !== gid) await lchown(path, owner.uid, gid);
 			const mode = is.mode & (reader === undefined ? 0o600 : 0o640);
 			if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
 		}
@@ -208,7 +223,8 @@ export class DataDir {
 		let fd = -1;
 		await this.explaining(async () => {
 			// Not the folder itself: the operators' group may open that.
-			fd = openSync(join(this.credentialsFolder, "lock"), "a", 0o600);
+			const flags = constants.O_CREAT | constants.O_WRONLY | constants.O_NOFOLLOW;
+			fd = openSync(join(this.credentialsFolder, "lock"), flags, 0o600);
 		});
 		try {
 			lockExclusive(fd);
@@ -218,31 +234,53 @@ export class DataDir {
 		}
 	}
 
-	/** For a group besides root; it may have been narrower. */
+	/** For a group besides the owner; it may have been narrower. */
 	async letRead(path: string, gid: number): Promise<void> {
 		await this.explaining(async () => {
-			await lchown(path, 0, gid);
+			await lchown(path, await this.owner(), gid);
 			await chmod(path, 0o640);
 		});
 	}
 
-	/** Replaces a file in one step, durable; it has its final owner and mode before it has its name. */
-	async write(path: string, text: string, mode: number, gid: number): Promise<void> {
+	/** Whose all files in it are, but those of a folder that is somebody else's. @returns its uid. */
+	async owner(): Promise<number> {
+		return (await stat(this.path)).uid;
+	}
+
+	/**
+	 * Replaces a file in one step, durable; it has its final owner and mode before it has its name.
+	 * @param gid matters where `mode` lets a group read.
+	 */
+	async write(path: string, text: string, mode: number, gid = process.getgid?.() ?? 0): Promise<void> {
 		const fresh = `${path}.new`;
 		await this.explaining(async () => {
 			await rm(fresh, { force: true });
-			await writeFile(fresh, text, { mode: 0o600, flag: "wx", flush: true });
-			await chown(fresh, 0, gid);
-			await chmod(fresh, mode);
+			const file = await open(fresh, "wx", 0o600);
+			try {
+				await file.writeFile(text);
+				// Not by its name, behind which the folder's owner could put another file.
+				await file.chown(await this.owner(), gid);
+				await file.chmod(mode);
+				await file.sync();
+			} finally {
+				await file.close();
+			}
 			await rename(fresh, path);
 			await syncFolder(dirname(path));
 		});
 	}
 
-	/** What nats-server shows; its folder holds it, since its user may reach no other. Undefined: it speaks no TLS. */
-	async writeNatsTls(tls: Pick<NatsTls, "certificate" | "key"> | undefined, gid: number): Promise<void> {
+	/**
+	 * What nats-server shows. Undefined: it speaks no TLS.
+	 * @param folder its own, as under `up`, where its user may reach no other.
+	 */
+	async writeNatsTls(
+		tls: Pick<NatsTls, "certificate" | "key"> | undefined,
+		gid: number,
+		folder = this.nats,
+	): Promise<void> {
 		for (const file of ["certificate", "key"] as const) {
-			const path = join(this.nats, tlsFiles[file]);
+			const path = join(folder, tlsFiles[file]);
 			if (tls === undefined) await this.explaining(() => rm(path, { force: true }));
 			else await this.write(path, tls[file], 0o640, gid);
 		}
@@ -307,13 +345,13 @@ async function ownTree(path: string, uid: number, gid: number): Promise<void> {
 	}
 }
 
-/** What root alone may change, and nobody but its group may read; a foreign owner's group may not either. */
-async function giveToRoot(path: string): Promise<void> {
+/** What the owner alone may change, and nobody but its group may read; a foreign owner's group may not either. */
+async function give(path: string, owner: Account): Promise<void> {
 	// A first start has none.
 	const is = await lstat(path).catch(() => undefined);
 	if (!is?.isFile()) return;
-	if (is.uid !== 0) await lchown(path, 0, 0);
-	const mode = is.mode & (is.uid === 0 ? 0o640 : 0o600);
+	if (is.uid !== owner.uid) await lchown(path, owner.uid, owner.gid);
+	const mode = is.mode & (is.uid === owner.uid ? 0o640 : 0o600);
 	if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
 }
 

@@ -62,9 +62,9 @@ async function readOrMake(
 		const text = nkeyFile(called, seed, server);
 		// Services get their seeds on standard input; only people read files, and who may read may not write rules.
 		const reader = accounts.readers[name];
-		await dataDir.write(path, text, reader === undefined ? 0o600 : 0o640, reader ?? 0);
+		await dataDir.write(path, text, reader === undefined ? 0o600 : 0o640, reader);
 		// The plain seed, as the nats command line tool takes it.
-		if (name === "operator") await dataDir.write(dataDir.operatorSeed, seed, 0o600, 0);
+		if (name === "operator") await dataDir.write(dataDir.operatorSeed, seed, 0o600);
 	}
 	return { name, seed, publicKey: publicKeyOf(seed) };
 }
@@ -117,7 +117,7 @@ export async function readOrMakeReloader(dataDir: DataDir, server: ServerAddress
 	const stored = await readStored(path);
 	const seed = stored?.seed ?? makeSeed();
 	if (stored === undefined || !sameServer(stored, server))
-		await dataDir.write(path, nkeyFile(RELOADER, seed, server), 0o600, 0);
+		await dataDir.write(path, nkeyFile(RELOADER, seed, server), 0o600);
 	return seed;
 }
 
@@ -130,7 +130,7 @@ export async function readOrMakeHttpToken(dataDir: DataDir): Promise<string> {
 		return known.trim();
 	}
 	const token = randomBytes(TOKEN_BYTES).toString("hex");
-	await dataDir.write(dataDir.httpToken, `${token}\n`, 0o600, 0);
+	await dataDir.write(dataDir.httpToken, `${token}\n`, 0o600);
 	return token;
 }
 
@@ -139,6 +139,6 @@ export async function readOrMakeInstallation(dataDir: DataDir): Promise<string> 
 	const known = await readFile(dataDir.installation, "utf8").catch(() => "");
 	if (/^[0-9a-f-]{36}\n$/.test(known)) return known.trim();
 	const made = randomUUID();
-	await dataDir.write(dataDir.installation, `${made}\n`, 0o600, 0);
+	await dataDir.write(dataDir.installation, `${made}\n`, 0o600);
 	return made;
 }

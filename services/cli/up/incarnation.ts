@@ -16,7 +16,7 @@ export async function nextIncarnation(
 	const last = /^[0-9]{1,18}\n$/.test(text) ? BigInt(text.trim()) : 0n;
 	const next = last >= BigInt(nowMs) ? last + 1n : BigInt(nowMs);
 	// A full disk keeps nobody from starting.
-	await dataDir.write(dataDir.incarnation, `${next}\n`, 0o600, 0).catch((error: unknown) => {
+	await dataDir.write(dataDir.incarnation, `${next}\n`, 0o600).catch((error: unknown) => {
 		const why = error instanceof Error ? error.message : String(error);
 		log.warn(
 			`this start is not noted: should the clock go back, figures of the next one are left out: ${why}`,
