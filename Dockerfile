@@ -32,16 +32,22 @@ FROM ${DEBIAN_IMAGE}
 # they own files in a volume that outlives the image.
 RUN groupadd --gid 65520 sluice \
 	&& number=65521 \
-	&& for user in sluice-nats sluice-api sluice-stats sluice-worker; do \
+	&& for user in sluice-nats sluice-api sluice-stats sluice-worker sluice-keys; do \
 		groupadd --gid $number $user \
 		&& useradd --uid $number --gid $number --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin $user \
 		&& number=$((number + 1)) || exit 1; \
 	done \
 	&& usermod --append --groups sluice sluice-api \
 	&& usermod --append --groups sluice sluice-stats \
-	&& mkdir -p /var/lib/sluice /run/sluice
+	&& groupadd --gid 65526 sluice-relay \
+	&& mkdir /run/sluice
+# Whose the volumes are: an empty one gets owners and modes from here when it is first mounted, so that nobody has to give
+# files away (docs/adr/0104).
+RUN install -d -m 0750 -o sluice-keys -g sluice /var/lib/sluice /var/lib/sluice/credentials \
+	&& install -d -m 0700 -o sluice-nats -g sluice-nats /var/lib/sluice/nats \
+	&& install -d -m 0700 /var/lib/sluice/supervisor
 COPY --from=build /stage /opt/sluice
 COPY scripts/container /usr/local/bin
-# Nobody's, who may do nothing: compose.yaml gives each service its own, and says of three that they are root.
+# Nobody's, who may do nothing: compose.yaml gives each service its own, and says of the relay that it is root.
 USER sluice-worker
 ENTRYPOINT ["entry"]

@@ -305,11 +305,17 @@ function declareRecovery(program: Command, perform: Perform): void {
 
 /** What the containers of compose.yaml begin with; nobody types it. */
 function declareContainer(program: Command, perform: Perform): void {
-	const container = program.command("container", { hidden: true }).description("init, keys, start-line");
+	const container = program
+		.command("container", { hidden: true })
+		.description("init, owners, keys, start-line");
 	container
 		.command("init")
 		.description("make keys and configuration in the data directory")
 		.action(on(perform, async (context) => (await import("./container/init.ts")).containerInit(context)));
+	container
+		.command("owners")
+		.description("give what is in the data directory to whom it is to belong")
+		.action(on(perform, async (context) => (await import("./container/owners.ts")).containerOwners(context)));
 	container
 		.command("keys")
 		.description("tell nats-server of credentials that are issued and revoked")

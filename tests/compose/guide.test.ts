@@ -98,12 +98,43 @@ describe.skipIf(reason !== undefined)("the guide", () => {
 		expect(changed).toBe("yes\n");
 	});
 
+	test("volumes whose files belong to others are refused in one line, and one command of the guide puts them right", async () => {
+		// As the version left them whose init was root.
+		const asRoot = (script: string) =>
+			engine.docker(
+				...["run", "--rm", "--user", "0", "--network", "none", "--entrypoint", "sh"],
+				...["-v", "sluice_nats:/nats", "-v", "sluice_state:/state", "sluice:0.1.0", "-c", script],
+			);
+		await asRoot(
+			"cd /state; mv supervisor/incarnation .; chown -R 0 .; chmod 600 installation credentials/relay.json",
+		);
+		await lab.flowThrough(host, async () => {
+			const refused = await host.try("run", "--rm", "--no-deps", "init");
+			expect(refused.code).toBe(1);
+			expect(refused.stderr).toContain(
+				"sluice: /var/lib/sluice belongs to user 0, not 65525: docker compose run --rm owners, then docker compose up -d\n",
+			);
+		});
+		// And as a way to restore leaves them that keeps no owner.
+		await asRoot("chown -R 0:0 /nats");
+		const [, once = ""] = blocksOf("Upgrade");
+		expect(once).toBe("docker compose build\ndocker compose run --rm owners\ndocker compose up -d\n");
+		const typed = once.replace(/^.* build$/m, "").replace("-d", "-d --force-recreate");
+		await engine.shell(lab.a, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${typed}`);
+		await lab.flowsAgain();
+		await host.healthy();
+		await host.active("video");
+		const left = await host.compose("exec", "--no-TTY", "relay", "ls", "/var/lib/sluice");
+		expect(left).not.toContain("incarnation");
+	});
+
 	test("with TLS a second host joins with one file, and a stream goes through both", async () => {
 		const [open = "", secure = "", issue = "", second = ""] = blocksOf("Several hosts");
 		await certificatesIn(`${folder}/tls`);
 		// Both settings, and one `up`.
 		const settingsThenUp = `${open.replace(/^docker.*$/m, "")}${secure}`;
-		await engine.shell(lab.a, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${settingsThenUp}`);
+		const asRoot = settingsThenUp.replaceAll("sudo ", "");
+		await engine.shell(lab.a, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${asRoot}`);
 		host = new Deployment(engine, {
 			...host.settings,
 			SLUICE_NATS_LISTEN: "10.9.0.1:4222",
@@ -129,7 +160,10 @@ describe.skipIf(reason !== undefined)("the guide", () => {
 		);
 		// The other host has settings of its own, none, and the image already; nobody sits at its terminal.
 		rmSync(`${folder}/.env`);
-		const typed = second.replace(/^.* build$/m, "").replace(" exec ", " exec -T ");
+		const typed = second
+			.replace(/^.* build$/m, "")
+			.replace("sudo ", "")
+			.replace(" exec ", " exec -T ");
 		expect(await otherEngine.shell(lab.b, folder, typed)).toContain("relay-a");
 		const settings = { SLUICE_HOST_FILE: `${folder}/relay-b.json` };
 		const joined = new Deployment(otherEngine, settings, "compose.relay.yaml");

@@ -1,7 +1,7 @@
 // compose.yaml as it is, on a real engine: what its first up brings, what that may do, and what down leaves.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
 import { until } from "../netns/lab/commands.ts";
 import { Deployment } from "./lab/deployment.ts";
@@ -72,7 +72,12 @@ describe.skipIf(reason !== undefined)("a relay host with compose", () => {
 		const pid = await host.pidOf("relay");
 		expect(readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("sluice-keeper\n");
 		expect(rightsOf(pid)).toEqual({ uid: "0", bounding: "00000080008035e0", newPrivileges: "no" });
-		const users = { credentials: "0", nats: "65521", "control-api": "65522", "stats-aggregator": "65523" };
+		const users = {
+			credentials: "65525",
+			nats: "65521",
+			"control-api": "65522",
+			"stats-aggregator": "65523",
+		};
 		for (const [service, uid] of Object.entries(users)) {
 			const rights = rightsOf(await host.pidOf(service));
 			expect([service, rights]).toEqual([
@@ -84,6 +89,41 @@ describe.skipIf(reason !== undefined)("a relay host with compose", () => {
 		expect(workers).toHaveLength(2);
 		for (const worker of workers)
 			expect(rightsOf(worker)).toEqual({ uid: "65524", bounding: "0000000000000000", newPrivileges: "no" });
+	});
+
+	test("who makes keys is no root and has no capability, and each key is readable by its reader alone", async () => {
+		const init = ["run", "--rm", "--no-deps", "--no-TTY", "--entrypoint", "cat", "init"];
+		const statuses = [
+			await host.compose(...init, "/proc/self/status"),
+			readFileSync(`/proc/${await host.pidOf("credentials")}/status`, "utf8"),
+		];
+		for (const status of statuses) {
+			expect(status).toMatch(/^Uid:(\t65525){4}$/m);
+			expect(status).toMatch(/^Groups:\t65520 65521 65522 65523 65525 65526 $/m);
+			expect(status.match(/^Cap\w+:\t0{16}$/gm)).toHaveLength(5);
+		}
+		const look = (what: string) =>
+			`cd /var/lib/sluice; for f in credentials/* [!cs]*; do [ ! -f $f ] || [ ! -${what} $f ] || echo $f; done`;
+		const those = async (service: string, what: string) =>
+			(await host.compose("exec", "--no-TTY", service, "sh", "-c", look(what))).split("\n").filter(Boolean);
+		const readable: Record<string, string[]> = {
+			nats: ["credentials/reader.json", "nats.conf"],
+			"control-api": [
+				"credentials/control-api.json",
+				"credentials/operator.json",
+				"credentials/reader.json",
+				"http-token",
+			],
+			"stats-aggregator": ["credentials/reader.json", "credentials/stats-aggregator.json"],
+			relay: ["credentials/reader.json", "credentials/relay.json", "installation"],
+		};
+		for (const [service, files] of Object.entries(readable)) {
+			expect([service, await those(service, "r")]).toEqual([service, files]);
+			expect([service, await those(service, "w")]).toEqual([service, []]);
+		}
+		const all = await those("credentials", "f");
+		expect(all.length).toBeGreaterThan(10);
+		expect(await those("credentials", "r")).toEqual(all);
 	});
 
 	test("each has limits, rotates its log, cannot write to its image, and starts when what it needs is well", async () => {
@@ -98,7 +138,7 @@ describe.skipIf(reason !== undefined)("a relay host with compose", () => {
 				after: { ...done, nats: "service_healthy" },
 			};
 			const special: Record<string, object> = {
-				init: { restart: "no", checked: false, after: {}, added: ["chown", "dac_override", "fowner"] },
+				init: { restart: "no", checked: false, after: {} },
 				nats: { after: done },
 				relay: { added: SUPERVISOR_CAPABILITIES.toSorted() },
 			};
@@ -129,7 +169,7 @@ describe.skipIf(reason !== undefined)("a relay host with compose", () => {
 		const seeds = await host.compose(
 			"exec",
 			"--no-TTY",
-			"relay",
+			"credentials",
 			"sh",
 			"-c",
 			"cat /var/lib/sluice/credentials/*.json /var/lib/sluice/http-token",
@@ -191,6 +231,11 @@ describe.skipIf(reason !== undefined)("a relay host with compose", () => {
 			expect(missing.stderr).toContain(`${folder}/none.json`);
 			writeFileSync(`${folder}/empty.json`, "{}", { mode: 0o600 });
 			const empty = joining(`${folder}/empty.json`);
+			expect((await empty.try("up", "--detach", "--no-build")).code).not.toBe(0);
+			expect(await empty.compose("logs", "--no-log-prefix", "init")).toContain(
+				"sluice: credentials file /run/secrets/host cannot be read (EACCES): chown 65525, or name another file\n",
+			);
+			chownSync(`${folder}/empty.json`, 65525, 0);
 			expect((await empty.try("up", "--detach", "--no-build")).code).not.toBe(0);
 			expect(await empty.compose("logs", "--no-log-prefix", "init")).toContain(
 				"sluice: credentials /run/secrets/host are not those of a host: --credentials needs the file that sluice credentials host relay-b made, no other\n",

@@ -128,7 +128,9 @@ describe("up refuses in one line", () => {
 		const file = `${folder}/host.json`;
 		const seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
 		const join = ["--data-dir", `${folder}/joined`, "--nats", "nats://127.0.0.1:4222", "--credentials", file];
-		expect((await up(...join)).stderr).toContain(`credentials file ${file} does not exist: name another file`);
+		expect((await up(...join)).stderr).toContain(
+			`credentials file ${file} does not exist: name another file`,
+		);
 		const credentials = { kind: "host", host: "relay-c", url: "nats://127.0.0.1:4222" };
 		writeFileSync(
 			file,

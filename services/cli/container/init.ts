@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
 import type { Context } from "../context.ts";
-import { type Accounts, readAccounts } from "../up/accounts.ts";
 import { checkCluster } from "../up/check-cluster.ts";
 import { DataDir } from "../up/data-dir.ts";
 import { type HostCredentials, readHostCredentials } from "../up/host-credentials.ts";
@@ -9,6 +8,8 @@ import { joinedText, refuseOwnCluster } from "../up/joined.ts";
 import { currentNatsConf } from "../up/nats-users.ts";
 import type { JoinedCluster, OwnCluster } from "../up/options.ts";
 import { identityNames } from "../up/permissions.ts";
+import { readContainerAccounts } from "./accounts.ts";
+import { refuseForeign } from "./owners.ts";
 import { type Parts, readOrMakeServer } from "./server.ts";
 import { planContainer } from "./settings.ts";
 import { RELAY_CREDENTIALS } from "./start-line.ts";
@@ -20,27 +21,19 @@ import { readContainerTls } from "./tls.ts";
  */
 export async function containerInit({ flags, terminal }: Context): Promise<void> {
 	const plan = await planContainer(flags, process.env);
-	const accounts = containerAccounts(await readAccounts());
+	const accounts = await readContainerAccounts();
 	const dataDir = new DataDir(plan.dataDir);
+	const { cluster } = plan;
+	await refuseForeign(dataDir, accounts, cluster.kind);
 	await dataDir.prepare(accounts);
 	const parts = { plan, accounts, dataDir };
-	const { cluster } = plan;
 	const where =
-		cluster.kind === "own" ? await ownCluster(parts, cluster) : await joinedCluster(parts, cluster);
+		cluster.kind === "own"
+			? await dataDir.changingCredentials(() => ownCluster(parts, cluster))
+			: await joinedCluster(parts, cluster);
 	await readOrMakeInstallation(dataDir);
+	await dataDir.letRead(dataDir.installation, accounts.relayGid);
 	await terminal.write(`ready for host ${plan.hostId}: ${where}\n`);
-}
-
-/**
- * Each service reads its own key itself, since no process hands it to it. control-api reads the operator's too,
- * so that commands work in its container: it answers all that an operator can ask, and gains nothing.
- */
-export function containerAccounts(accounts: Accounts): Accounts {
-	const { api, stats, readers } = accounts;
-	return {
-		...accounts,
-		readers: { ...readers, "control-api": api.gid, operator: api.gid, "stats-aggregator": stats.gid },
-	};
 }
 
 const onStandardError = {
@@ -54,7 +47,8 @@ async function ownCluster(parts: Parts, cluster: OwnCluster): Promise<string> {
 	await refuseOwnCluster(dataDir, "start it with compose.relay.yaml");
 	const tls = await readContainerTls(process.env);
 	const trust = tls?.trust ?? {};
-	await dataDir.writeNatsTls(tls, accounts.nats.gid);
+	// Beside nats.conf: nats-server's own folder is its alone.
+	await dataDir.writeNatsTls(tls, accounts.nats.gid, dataDir.path);
 	const server = await readOrMakeServer(parts, cluster, trust);
 	for (const name of identityNames) {
 		const gid = accounts.readers[name];
@@ -63,9 +57,9 @@ async function ownCluster(parts: Parts, cluster: OwnCluster): Promise<string> {
 	await readOrMakeHttpToken(dataDir);
 	await dataDir.letRead(dataDir.httpToken, accounts.api.gid);
 	const conf = await currentNatsConf({ ...server, log: onStandardError });
-	await replace(dataDir, dataDir.natsConf, conf, 0o640, accounts.nats.gid);
+	await replace(dataDir, dataDir.natsConf, conf, accounts.nats.gid);
 	const { supervisor, worker, reader } = server.identities;
-	await writeRelay(dataDir, {
+	await writeRelay(parts, {
 		kind: "host",
 		host: hostId,
 		url: server.url,
@@ -77,33 +71,29 @@ async function ownCluster(parts: Parts, cluster: OwnCluster): Promise<string> {
 	return `its own cluster, NATS ${server.listen}${tls === undefined ? "" : " with TLS"}`;
 }
 
-async function joinedCluster({ plan, accounts, dataDir }: Parts, cluster: JoinedCluster): Promise<string> {
+async function joinedCluster(parts: Parts, cluster: JoinedCluster): Promise<string> {
+	const { plan, accounts, dataDir } = parts;
 	const { natsUrl: url, credentialsFile } = cluster;
 	// A secret of a compose file has the owner and mode of a file in somebody's checkout.
 	const credentials = await readHostCredentials(credentialsFile, plan.hostId, onStandardError.warn);
 	const { ca, serverName } = credentials;
 	const supervisor = { kind: "nkey", seed: credentials.supervisor.seed, ca, serverName } as const;
 	await checkCluster({ plan, dataDir, log: onStandardError }, url, supervisor);
-	await replace(dataDir, dataDir.joined, joinedText(credentials, url), 0o640, accounts.operatorsGid);
-	await writeRelay(dataDir, { ...credentials, url });
+	await replace(dataDir, dataDir.joined, joinedText(credentials, url), accounts.operatorsGid);
+	await writeRelay(parts, { ...credentials, url });
 	return `joins ${url}`;
 }
 
-async function writeRelay(dataDir: DataDir, credentials: HostCredentials): Promise<void> {
+async function writeRelay({ dataDir, accounts }: Parts, credentials: HostCredentials): Promise<void> {
 	const seedOf = ({ seed }: { readonly seed: string }) => ({ seed });
 	const { supervisor, worker, reader } = credentials;
 	const keys = { supervisor: seedOf(supervisor), worker: seedOf(worker), reader: seedOf(reader) };
 	const text = JSON.stringify({ ...credentials, ...keys }, null, "\t");
-	await replace(dataDir, dataDir.credentials(RELAY_CREDENTIALS), `${text}\n`, 0o600, 0);
+	await replace(dataDir, dataDir.credentials(RELAY_CREDENTIALS), `${text}\n`, accounts.relayGid);
 }
 
 /** What did not change keeps its time, and who watches it its peace. */
-async function replace(
-	dataDir: DataDir,
-	path: string,
-	text: string,
-	mode: number,
-	gid: number,
-): Promise<void> {
-	if ((await readFile(path, "utf8").catch(() => "")) !== text) await dataDir.write(path, text, mode, gid);
+async function replace(dataDir: DataDir, path: string, text: string, gid: number): Promise<void> {
+	if ((await readFile(path, "utf8").catch(() => "")) === text) await dataDir.letRead(path, gid);
+	else await dataDir.write(path, text, 0o640, gid);
 }

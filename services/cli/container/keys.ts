@@ -6,13 +6,12 @@ import { errorText } from "@sluice/lib/errors";
 import { createLogger } from "@sluice/lib/log";
 import type { Context } from "../context.ts";
 import { badValue } from "../failure.ts";
-import { readAccounts } from "../up/accounts.ts";
 import { DataDir } from "../up/data-dir.ts";
 import type { KeeperLog } from "../up/log-stream.ts";
 import { RELOADER } from "../up/nats-conf.ts";
 import { followIssued } from "../up/nats-users.ts";
 import { stopSignals } from "../up/stop-signals.ts";
-import { containerAccounts } from "./init.ts";
+import { readContainerAccounts } from "./accounts.ts";
 import { reload } from "./reload.ts";
 import { readOrMakeServer } from "./server.ts";
 import { planContainer } from "./settings.ts";
@@ -33,7 +32,7 @@ export async function containerKeys({ flags }: Context): Promise<void> {
 		warn: (msg: string, fields = {}) => facility.warn(fields, msg),
 		error: (msg: string, fields = {}) => facility.error(fields, msg),
 	};
-	const accounts = containerAccounts(await readAccounts());
+	const accounts = await readContainerAccounts();
 	const dataDir = new DataDir(plan.dataDir);
 	using signals = stopSignals();
 	const lock = await dataDir.lock(log);

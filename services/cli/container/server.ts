@@ -1,15 +1,15 @@
 import type { ServerTrust } from "@sluice/lib/config";
-import type { Accounts } from "../up/accounts.ts";
 import type { DataDir } from "../up/data-dir.ts";
 import { publicKeyOf, readOrMakeIdentities, readOrMakeReloader } from "../up/identities.ts";
 import { formatListenAddress, reachableOnThisHost } from "../up/listen-address.ts";
 import { serverNameOf } from "../up/nats-conf.ts";
 import type { NatsUsersOptions } from "../up/nats-users.ts";
 import type { OwnCluster, UpPlan } from "../up/options.ts";
+import type { ContainerAccounts } from "./accounts.ts";
 
 export interface Parts {
 	readonly plan: UpPlan;
-	readonly accounts: Accounts;
+	readonly accounts: ContainerAccounts;
 	readonly dataDir: DataDir;
 }
 
@@ -40,7 +40,7 @@ export async function readOrMakeServer(
 		identities: await readOrMakeIdentities(dataDir, accounts, hostId, url, trust),
 		serverName: serverNameOf(hostId),
 		listen: formatListenAddress(natsListen),
-		tls,
+		tlsFolder: tls ? ".." : undefined,
 		dataDir,
 	};
 }

@@ -40,7 +40,9 @@ export async function containerStartLine({ flags, terminal }: Context, service: 
 	const dataDir = new DataDir(flags.dataDir);
 	const { hostId, natsUrl, trust, seed, own } = await startOf(service, flags, dataDir);
 	const log = { warn: (line: string) => terminal.note(`sluice: ${line}`) };
-	const incarnation = String(service === "relay" ? await nextIncarnation(dataDir, log) : Date.now());
+	const incarnation = String(
+		service === "relay" ? await nextIncarnation(relayDir(dataDir), log) : Date.now(),
+	);
 	const home = { hostId, incarnation, natsUrl, trust, aliveFile: ALIVE_FILE };
 	await terminal.write(`${startLine(home, service === "relay" ? "supervisor" : service, seed, own)}\n`);
 }
@@ -57,10 +59,20 @@ async function startOf(service: string, flags: GlobalFlags, dataDir: DataDir): P
 	return { ...start, own: controlApiStart({ http: cluster.http, httpToken }) };
 }
 
+/** Where the relay writes: it is root, and may not change what others own. */
+export function relayDir(dataDir: DataDir): DataDir {
+	return new DataDir(dirname(dataDir.keptRules));
+}
+
 /** The same whether its cluster is here or elsewhere: the file has the host's id and the URL. */
 async function relay(flags: GlobalFlags, dataDir: DataDir): Promise<Start> {
 	const path = dataDir.credentials(RELAY_CREDENTIALS);
-	const { host, url, ca, serverName, supervisor, worker } = await readHostCredentials(path);
+	const { host, url, ca, serverName, supervisor, worker } = await readHostCredentials(
+		path,
+		undefined,
+		// It is of the user who makes keys here; init has put its mode right.
+		() => {},
+	);
 	const plan = await planContainer(flags, { ...process.env, SLUICE_HOST_ID: host });
 	const installation = (await readFile(dataDir.installation, "utf8")).trim();
 	const trust: ServerTrust = { ca, serverName };

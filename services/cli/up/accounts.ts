@@ -23,25 +23,26 @@ export interface Accounts {
 export const WORKER_USER = "sluice-worker";
 
 export async function readAccounts(): Promise<Accounts> {
-	const [passwd, group] = await Promise.all([
-		readFile("/etc/passwd", "utf8"),
-		readFile("/etc/group", "utf8"),
-	]);
-	const operatorsGid = Number(findEntry(group, "group", "sluice")[2]);
+	const operatorsGid = await findGroup("sluice");
 	return {
 		owner: { uid: 0, gid: 0 },
-		nats: findUser(passwd, "sluice-nats"),
-		api: findUser(passwd, "sluice-api"),
-		stats: findUser(passwd, "sluice-stats"),
-		worker: findUser(passwd, WORKER_USER),
+		nats: await findUser("sluice-nats"),
+		api: await findUser("sluice-api"),
+		stats: await findUser("sluice-stats"),
+		worker: await findUser(WORKER_USER),
 		operatorsGid,
 		readers: { reader: operatorsGid, joined: operatorsGid },
 	};
 }
 
-function findUser(passwd: string, name: string): Account {
-	const entry = findEntry(passwd, "user", name);
+export async function findUser(name: string): Promise<Account> {
+	const entry = findEntry(await readFile("/etc/passwd", "utf8"), "user", name);
 	return { uid: Number(entry[2]), gid: Number(entry[3]) };
+}
+
+/** @returns its gid. */
+export async function findGroup(name: string): Promise<number> {
+	return Number(findEntry(await readFile("/etc/group", "utf8"), "group", name)[2]);
 }
 
 function findEntry(text: string, what: string, name: string): string[] {

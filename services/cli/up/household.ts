@@ -69,7 +69,7 @@ async function ownCluster(parts: HouseholdParts, cluster: OwnCluster): Promise<H
 		hostId: plan.hostId,
 		serverName: serverNameOf(plan.hostId),
 		listen,
-		tls: tls !== undefined,
+		tlsFolder: tls && ".",
 		identities,
 		dataDir,
 		log,

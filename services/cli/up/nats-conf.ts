@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Permissions } from "./permissions.ts";
 
 export interface NatsUser {
@@ -15,8 +16,8 @@ export interface NatsConfOptions {
 	readonly users: readonly NatsUser[];
 	/** Public nkey of who may tell the server to read its configuration anew; absent: a signal does. */
 	readonly reloader?: string | undefined;
-	/** It speaks TLS and nothing else, with `tlsFiles` in its folder. */
-	readonly tls?: boolean;
+	/** Where `tlsFiles` are, from the server's folder: it speaks TLS and nothing else. Absent: it speaks none. */
+	readonly tlsFolder?: string | undefined;
 }
 
 /** Rules and pages of them come in one message up to this. */
@@ -33,7 +34,7 @@ export function natsConf(options: NatsConfOptions): string {
 listen: ${quote(options.listen)}
 server_name: ${quote(options.serverName)}
 max_payload: ${MAX_PAYLOAD}
-${options.tls === true ? TLS : ""}jetstream {
+${options.tlsFolder === undefined ? "" : tlsBlock(options.tlsFolder)}jetstream {
 	store_dir: "."
 	# An accepted rule survives a power failure.
 	sync_interval: always
@@ -73,15 +74,16 @@ export function reloadSubject(server: string): string {
 	return `$SYS.REQ.SERVER.${server}.RELOAD`;
 }
 
-/** In the server's folder. */
 export const tlsFiles = { certificate: "tls-cert.pem", key: "tls-key.pem" } as const;
 
-const TLS = `tls {
-	cert_file: ${quote(tlsFiles.certificate)}
-	key_file: ${quote(tlsFiles.key)}
+function tlsBlock(folder: string): string {
+	return `tls {
+	cert_file: ${quote(join(folder, tlsFiles.certificate))}
+	key_file: ${quote(join(folder, tlsFiles.key))}
 	timeout: 5
 }
 `;
+}
 
 /** What the server of the cluster's first host is called. */
 export function serverNameOf(hostId: string): string {

@@ -31,7 +31,6 @@ test("a revocation that could not be taken up is tried again, though nothing els
 		hostId: "relay-a",
 		serverName: "s",
 		listen: "127.0.0.1:4222",
-		tls: false,
 		identities,
 		dataDir,
 		log,

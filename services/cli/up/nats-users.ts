@@ -9,7 +9,7 @@ import { type NatsConfOptions, natsConf } from "./nats-conf.ts";
 import { identityNames, permissionsOf } from "./permissions.ts";
 
 export interface NatsUsersOptions
-	extends Pick<NatsConfOptions, "listen" | "serverName" | "reloader" | "tls"> {
+	extends Pick<NatsConfOptions, "listen" | "serverName" | "reloader" | "tlsFolder"> {
 	readonly hostId: string;
 	readonly identities: Identities;
 	readonly dataDir: DataDir;
