@@ -15,15 +15,10 @@ export interface Placement {
 }
 
 /**
- * Where a rule runs: on the hosts it names, or on those that carry its labels. With neither it
+ * Where rules run: on the hosts that one names, or on those that carry its labels. With neither it
  * is the one host that has the input interface: a rule never starts on two hosts because a second
- * one joined. Pure.
+ * one joined. Of many rules what depends on the hosts alone is looked at once. Pure.
  */
-export function placeRule(rule: Rule, hosts: readonly HostRecord[]): Placement {
-	return placementOn(hosts)(rule);
-}
-
-/** The same for many rules: what depends on the hosts alone is looked at once. */
 export function placementOn(hosts: readonly HostRecord[]): (rule: Rule) => Placement {
 	const known = hosts.map((host) => host.host).sort();
 	const byInterface = new Map<string, Placement>();
