@@ -8,6 +8,7 @@
 #include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -114,6 +115,7 @@ static uint64_t now_ms(void)
 /* How often the thread that looks has slept. */
 static unsigned long looks(void)
 {
+	static const char SWITCHES[] = "voluntary_ctxt_switches:";
 	DIR *threads = opendir("/proc/self/task");
 	unsigned long slept = 0;
 	char path[300], text[64];
@@ -128,8 +130,10 @@ static unsigned long looks(void)
 				fclose(file);
 			continue;
 		}
-		while (fgets(text, sizeof(text), file))
-			(void)sscanf(text, "voluntary_ctxt_switches: %lu", &slept);
+		while (fgets(text, sizeof(text), file)) {
+			if (!strncmp(text, SWITCHES, strlen(SWITCHES)))
+				slept = strtoul(text + strlen(SWITCHES), NULL, 10);
+		}
 		fclose(file);
 	}
 	if (threads)

@@ -35,7 +35,8 @@ async function freshCheckout(name: string): Promise<string> {
 	const root = join(folder, name);
 	await mkdir(join(root, "scripts"), { recursive: true });
 	await cp(join(checkout, "sluice"), join(root, "sluice"));
-	await cp(join(checkout, "scripts/launcher"), join(root, "scripts/launcher"), { recursive: true });
+	for (const part of ["launcher", "container"])
+		await cp(join(checkout, "scripts", part), join(root, "scripts", part), { recursive: true });
 	return root;
 }
 
