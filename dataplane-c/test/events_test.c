@@ -172,7 +172,7 @@ static void a_reader_who_pauses_loses_nothing(void)
 {
 	int peer;
 	const uint32_t connection = peer_greet(CHANNEL, pipe_fd, &peer, 0);
-	const uint64_t sent = peer_fill(peer);
+	const uint64_t sent = peer_fill(peer, pipe_fd);
 
 	EXPECT(sent > 2048); /* the pipe's 64 KiB, and more */
 	for (uint64_t i = 0; i < sent; i++)
@@ -188,7 +188,7 @@ static void a_dead_workers_connection_says_so_before_its_event_does(void)
 	int dead, chatty;
 	const uint32_t connection = peer_greet(CHANNEL, pipe_fd, &dead, 0);
 	const uint32_t other = peer_greet(CHANNEL, pipe_fd, &chatty, 1);
-	const uint64_t sent = peer_fill(chatty);
+	const uint64_t sent = peer_fill(chatty, pipe_fd);
 	uint32_t gone = 0;
 
 	/* The thread waits for the pipe: it can't know yet. */
@@ -213,7 +213,7 @@ static void it_starts_once_and_stops_even_when_the_pipe_is_full(void)
 
 	EXPECT_EQUAL(sluice_events_start("another", 0), -EBUSY);
 	(void)peer_greet(CHANNEL, pipe_fd, &peer, 0);
-	(void)peer_fill(peer);
+	(void)peer_fill(peer, pipe_fd);
 	sluice_events_stop();
 	EXPECT(peer_is_closed(peer));
 	/* What was written can still be read, then the pipe ends. */

@@ -104,7 +104,7 @@ static void an_overrun_is_told_too(void)
 
 	EXPECT(peer_report(peer, REPORT_HELLO, 0, SLUICE_ABI_VERSION));
 	EXPECT_EQUAL(next_event(pipe_fd).kind, SLUICE_EVENT_HELLO);
-	filled = peer_fill(peer);
+	filled = peer_fill(peer, pipe_fd);
 	ip_batch(text);
 	while (acks < filled || links == 0) {
 		const struct sluice_event event = any_event(pipe_fd);

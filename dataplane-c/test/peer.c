@@ -3,13 +3,15 @@
 #include "veth_pair.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define DEADLINE_MS 10000
-#define STUCK_MS    300
+#define POLL_MS     10
 
 int peer_connect(const char *channel)
 {
@@ -32,14 +34,28 @@ bool peer_report(int peer, uint32_t kind, uint64_t a, uint64_t b)
 	return send(peer, &report, sizeof(report), MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(report);
 }
 
-uint64_t peer_fill(int peer)
+static bool is_full(int pipe)
+{
+	int bytes = 0;
+
+	if (ioctl(pipe, FIONREAD, &bytes))
+		give_up("FIONREAD: %s", strerror(errno));
+	return bytes == fcntl(pipe, F_GETPIPE_SZ);
+}
+
+uint64_t peer_fill(int peer, int pipe)
 {
 	struct pollfd wait = { .fd = peer, .events = POLLOUT };
 	uint64_t sent = 0;
 
-	while (poll(&wait, 1, STUCK_MS) == 1)
-		sent += peer_report(peer, REPORT_ACK, sent, 0);
-	return sent;
+	for (;;) {
+		const bool full = is_full(pipe);
+
+		if (poll(&wait, 1, POLL_MS) == 1)
+			sent += peer_report(peer, REPORT_ACK, sent, 0);
+		else if (full)
+			return sent;
+	}
 }
 
 long peer_receive(int peer, void *message, uint32_t capacity, int *fds, uint32_t *fd_count)

@@ -13,11 +13,8 @@ int peer_connect(const char *channel);
 uint32_t peer_greet(const char *channel, int pipe, int *peer, uint32_t slot);
 /* A report of channel.h. True when it was taken. */
 bool peer_report(int peer, uint32_t kind, uint64_t a, uint64_t b);
-/*
- * Sends ACKs 0, 1, 2, … until neither the pipe nor the socket takes more, which is when
- * nothing moves for a while. How many.
- */
-uint64_t peer_fill(int peer);
+/* Sends ACKs 0, 1, 2, … until neither the pipe of events, of which this is the reader, nor the socket takes more. How many. */
+uint64_t peer_fill(int peer, int pipe);
 /* True when the channel is closed within 10 s. Closes the peer. */
 bool peer_is_closed(int peer);
 /*

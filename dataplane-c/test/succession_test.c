@@ -218,7 +218,7 @@ static void a_successor_that_is_gone_is_told_of(void)
 static void with_a_full_pipe_nothing_is_carried_out(void)
 {
 	struct pair pair = begin();
-	const uint64_t filled = peer_fill(pair.successor_peer);
+	const uint64_t filled = peer_fill(pair.successor_peer, pipe_fd);
 	uint64_t acks = 0;
 	struct sluice_event event;
 
