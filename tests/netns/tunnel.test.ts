@@ -53,7 +53,7 @@ test("one million datagrams of 1,400 bytes through three relays, exact", async (
 	await second.applyRules([rule("239.2.0.1", "239.3.0.1")], "--prune");
 	await third.applyRules([rule("239.3.0.1", "239.4.0.1")], "--prune");
 	const receiver = await recv(lab.dst, { in: "d0:239.4.0.1:5001", expect: count, idleSeconds: 15 });
-	await gen(lab.src, { to: "s0:239.1.0.1:5001", rate: 25_000, count, burst: 8 });
+	await gen(lab.src, { to: "s0:239.1.0.1:5001", rate: 40_000, count, burst: 8 });
 	const report = await receiver.report();
 	expect(faults(report)).toEqual(NO_FAULTS);
 	expect(report.receivedPackets).toBe(count);
