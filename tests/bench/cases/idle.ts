@@ -6,9 +6,10 @@ import type { Column, Effort, Figures, Lane } from "./case.ts";
 
 /** Bun compiles what runs each second, less and less, for some minutes: what comes then is measured. */
 const SETTLE_SECONDS = 30;
-const SETTLE_LIMIT_SECONDS = 300;
-/** Of the half minute before: whoever takes more than that falls no longer. */
+const SETTLE_LIMIT_SECONDS = 600;
+/** Of the least before: whoever takes more than that for three half minutes in a row falls no longer; one alone tells nothing. */
 const SETTLED = 0.95;
+const SETTLED_LOOKS = 3;
 const THOROUGH_SECONDS = 30;
 const QUICK_SECONDS = 2;
 const MEBIBYTE = 2 ** 20;
@@ -38,13 +39,15 @@ export async function idle(lane: Lane, effort: Effort): Promise<Figures> {
 	return figures;
 }
 
-/** Until it takes no less than before, or the limit. Seconds. */
+/** Until it falls no longer, or the limit. Seconds. */
 async function settle({ network }: Lane): Promise<number> {
-	let before = Number.POSITIVE_INFINITY;
+	let least = Number.POSITIVE_INFINITY;
+	let sinceLess = 0;
 	for (let seconds = SETTLE_SECONDS; ; seconds += SETTLE_SECONDS) {
 		const { percent } = await cpuOf(await network.relayPids(), SETTLE_SECONDS);
-		if (percent > SETTLED * before || seconds >= SETTLE_LIMIT_SECONDS) return seconds;
-		before = percent;
+		sinceLess = percent > SETTLED * least ? sinceLess + 1 : 0;
+		least = Math.min(least, percent);
+		if (sinceLess === SETTLED_LOOKS || seconds >= SETTLE_LIMIT_SECONDS) return seconds;
 	}
 }
 
