@@ -7,7 +7,7 @@ const RULES_A_SLICE = 500;
 
 /**
  * Every rule's figures that somebody listens to, each second, silent rules as well: whoever begins to listen
- * knows all within two, and a rule that says nothing is one whose aggregator is gone.
+ * knows all within a second, and a rule that says nothing is one whose aggregator is gone.
  */
 export class Publication {
 	readonly #listeners: () => Promise<Listened>;

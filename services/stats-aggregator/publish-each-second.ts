@@ -61,15 +61,9 @@ function listenersOf(
 	log: ReturnType<ServiceLogger["facility"]>,
 ): () => Promise<Listened> {
 	let unknown = false;
-	let nobody = false;
-	let rests = false;
 	return async () => {
-		// Where nobody listens somebody who begins to hears the second run at the latest.
-		rests = !rests && nobody;
-		if (rests) return NOBODY;
 		try {
 			const heard = await listened(nc);
-			nobody = !heard.any;
 			unknown = false;
 			return heard;
 		} catch (thrown) {
