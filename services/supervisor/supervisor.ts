@@ -42,6 +42,9 @@ const STOP_LIMIT_MS = 2_000;
 const ADOPT_LIMIT_MS = 2_000;
 
 /** One relay host: its links, workers and sockets, kept at what the cluster desires. */
+/** Far longer than the keeper takes to read what it is told. */
+const KEEPER_CLOSES_MS = 500;
+
 export class Supervisor {
 	readonly #config: SupervisorConfig;
 	readonly #logger: ServiceLogger;
@@ -339,7 +342,8 @@ export class Supervisor {
 		this.#rules = rules;
 		this.#applied = desired;
 		this.#relay.settle();
-		if (this.#links.awaits) this.#refreshLinks();
+		// The keeper closes its copies of a predecessor's memberships in its own time, and they take those on the new link along.
+		if (this.#links.awaits) setTimeout(() => this.#refreshLinks(), KEEPER_CLOSES_MS).unref();
 		this.#cluster?.record.touch();
 		this.#readyCheck();
 	}
