@@ -177,15 +177,15 @@ test("a server that stands still is given up, and found again when it goes on", 
 		void (async () => {
 			for await (const { type } of nc.status()) if (type in seen) seen[type as keyof typeof seen] = true;
 		})();
-		server.signal("SIGSTOP");
+		await server.standStill();
 		await until(() => seen.disconnect, 20_000);
 		expect(seen.reconnect).toBe(false);
-		server.signal("SIGCONT");
+		server.goOn();
 		await until(() => seen.reconnect);
 		await nc.flush();
 		await nc.close();
 	} finally {
-		server.signal("SIGCONT");
+		server.goOn();
 		await server.stop();
 	}
 }, 40_000);

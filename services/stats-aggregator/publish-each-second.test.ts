@@ -68,13 +68,13 @@ test("nothing is sent to a server that stands still: it would fill the aggregato
 			Number(a ?? b),
 		);
 	await until(() => runs().length >= 1);
-	aggregators.server.signal("SIGSTOP");
+	await aggregators.server.standStill();
 	try {
 		const before = runs().length;
 		await until(() => runs().length >= before + 4);
 		expect(Math.max(...runs())).toBe(0);
 	} finally {
-		aggregators.server.signal("SIGCONT");
+		aggregators.server.goOn();
 	}
 });
 

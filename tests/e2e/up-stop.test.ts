@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { standStill } from "@sluice/lib/testing/signals";
 import { Namespace } from "../netns/lab/namespace.ts";
 import { Relay } from "../netns/lab/relay.ts";
 import { childrenOf, parentOf, processesIn, socketsIn } from "./up-processes.ts";
@@ -109,7 +110,7 @@ describe("sluice up, stopped", () => {
 	test("a later signal does not wait for a process that hangs", async () => {
 		await relay.up();
 		const hanging = childrenOf(relay.pid).get("stats-aggregator") ?? 0;
-		process.kill(hanging, "SIGSTOP");
+		await standStill(hanging);
 		const keeper = relay.pid;
 		const stoppedAt = performance.now();
 		const gone = relay.down();
@@ -126,7 +127,7 @@ describe("sluice up, stopped", () => {
 		await relay.sluice("rule", "add", "video", ...video);
 		const left = (await processesIn(namespace)).filter((pid) => pid !== relay.pid);
 		// One of them takes its time.
-		process.kill(childrenOf(relay.pid).get("stats-aggregator") ?? 0, "SIGSTOP");
+		await standStill(childrenOf(relay.pid).get("stats-aggregator") ?? 0);
 		process.kill(relay.pid, "SIGKILL");
 		await relay.up("--workers", "2");
 		expect(left.filter(isAlive)).toEqual([]);
@@ -142,7 +143,7 @@ describe("sluice up, stopped", () => {
 		const keeper = parentOf(supervisor);
 		process.kill(supervisor, "SIGKILL");
 		// One of its workers cannot end by itself, as the other does.
-		process.kill(stuck, "SIGSTOP");
+		await standStill(stuck);
 		for (const pid of [keeper, relay.pid]) process.kill(pid, "SIGKILL");
 		await relay.up("--workers", "2");
 		expect(left.filter(isAlive)).toEqual([]);

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { ServiceInfo, ServiceStats } from "@nats-io/services";
+import { standStill } from "@sluice/lib/testing/signals";
 import { argvOf, childrenOf, processesIn } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { NATS, natsTools } from "./lab/nats-tools.ts";
@@ -82,7 +83,7 @@ for (const { tool, path } of natsTools(scratch)) {
 
 		test("says what came of a request that nobody answers", async () => {
 			const api = childrenOf(relay.pid).get("control-api") ?? 0;
-			process.kill(api, "SIGSTOP");
+			await standStill(api);
 			const { code, stderr } = await example();
 			process.kill(api, "SIGCONT");
 			expect([code, stderr]).toEqual([1, "sluice.v1.rule.put not answered: nothing came in time\n"]);

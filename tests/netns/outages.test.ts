@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { standStill } from "@sluice/lib/testing/signals";
 import { childrenOf, parentOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, type Figures } from "./lab/relay.ts";
@@ -50,7 +51,7 @@ test("each of the others killed, and NATS frozen for 20 s: no datagram is lost, 
 			expect(childrenOf(relay.pid).get(name)).not.toBe(before);
 		}
 		const nats = childrenOf(relay.pid).get("nats-server") ?? 0;
-		process.kill(nats, "SIGSTOP");
+		await standStill(nats);
 		const thaw = performance.now() + FROZEN_MS;
 		while (performance.now() < thaw) expect(await look()).toBeFalse();
 		process.kill(nats, "SIGCONT");
@@ -76,7 +77,7 @@ test("sluice-keeper killed while NATS stands still: figures go on where they wer
 	const act = async () => {
 		await relay.figuresAfter(received + RATE_PPS);
 		const nats = childrenOf(relay.pid).get("nats-server") ?? 0;
-		process.kill(nats, "SIGSTOP");
+		await standStill(nats);
 		// A second at least, whose figures nobody but the keeper's processes has.
 		expect(await look()).toBeFalse();
 		const active = () => relay.log.match(/"rule":"video"[^\n]*ACTIVE/g)?.length ?? 0;

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { standStill } from "@sluice/lib/testing/signals";
 import { argvOf, parentOf, processesIn } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, Relay } from "./lab/relay.ts";
@@ -56,7 +57,7 @@ test("a killed keeper's relay ends before another begins, whose figures go on wh
 	const [slow = 0] = before.supervisors;
 	const keeper = parentOf(slow);
 	// It takes its time to end, so that the next keeper has to wait for it.
-	process.kill(slow, "SIGSTOP");
+	await standStill(slow);
 	process.kill(keeper, "SIGKILL");
 	await until("another keeper waits", async () => {
 		const { supervisors, workers } = await relaying();
@@ -90,7 +91,7 @@ test("workers whose supervisor and keeper are gone end by themselves, without an
 	const [supervisor = 0] = before.supervisors;
 	const keeper = parentOf(supervisor);
 	// It must not start another supervisor, which would take them over.
-	process.kill(keeper, "SIGSTOP");
+	await standStill(keeper);
 	for (const pid of [supervisor, keeper]) process.kill(pid, "SIGKILL");
 	await until("others run", async () => {
 		const workers = await relay.workers();
@@ -107,7 +108,7 @@ test("workers that hang are started again, and send what their rings held meanwh
 	const part = 1_000;
 	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 3 * part });
 	await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 2_000, count: part });
-	for (const { pid } of await relay.workers()) process.kill(pid, "SIGSTOP");
+	for (const { pid } of await relay.workers()) await standStill(pid);
 	// Even these small rings hold this many.
 	await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 2_000, count: part, firstSequence: part });
 	await until("both are started again", async () => {

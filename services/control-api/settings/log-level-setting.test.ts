@@ -72,10 +72,10 @@ test("a service or facility that does not exist, or no level, is refused with th
 });
 
 test("a storage that answers no write is said before whoever asks has waited in vain", async () => {
+	await cluster.server.standStill();
 	const askedMs = performance.now();
-	cluster.server.signal("SIGSTOP");
 	const error: SluiceError = await apis[0]?.logLevels.handle(setting("", "", WARN)).catch((thrown) => thrown);
-	cluster.server.signal("SIGCONT");
+	cluster.server.goOn();
 	expect(error.code).toBe("unavailable");
 	expect(error.message).toMatch(/^the storage refuses writes \(.*\): look at disk space/);
 	expect(performance.now() - askedMs).toBeLessThan(5_000);

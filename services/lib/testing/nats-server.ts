@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { connectNats } from "../connect.ts";
+import { standStill } from "./signals.ts";
 
 export interface TestNatsServer {
 	readonly url: string;
@@ -16,8 +17,9 @@ export interface TestNatsServer {
 	/** Ends the process, at once unless told otherwise, and keeps store and port: `start` brings the same server back. */
 	kill(signal?: NodeJS.Signals): Promise<void>;
 	start(): Promise<void>;
-	/** To the process, which goes on, or not. */
-	signal(signal: NodeJS.Signals): void;
+	/** The process answers nothing more until `goOn`. */
+	standStill(): Promise<void>;
+	goOn(): void;
 	/** Closes connections, ends the process, removes the store. */
 	stop(): Promise<void>;
 }
@@ -92,8 +94,12 @@ class Server implements TestNatsServer {
 		return connection;
 	}
 
-	signal(signal: NodeJS.Signals): void {
-		this.#process?.kill(signal);
+	async standStill(): Promise<void> {
+		if (this.#process !== undefined) await standStill(this.#process.pid);
+	}
+
+	goOn(): void {
+		this.#process?.kill("SIGCONT");
 	}
 
 	async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {

@@ -1,8 +1,22 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { until } from "./until.ts";
 
 /** By the kernel's word. */
 export function handlesSignal(pid: number, signal: number): boolean {
 	const status = readFileSync(`/proc/${pid}/status`, "utf8");
 	const caught = BigInt(`0x${/^SigCgt:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
 	return ((caught >> BigInt(signal - 1)) & 1n) === 1n;
+}
+
+/**
+ * Stops a process until SIGCONT. kill() returns before its threads stand: on a busy machine one that runs could
+ * still answer what is asked right after it.
+ */
+export async function standStill(pid: number): Promise<void> {
+	process.kill(pid, "SIGSTOP");
+	const states = () =>
+		readdirSync(`/proc/${pid}/task`).map(
+			(thread) => /^State:\s+(\S)/m.exec(readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8"))?.[1],
+		);
+	await until(() => states().every((state) => state === "T"));
 }
