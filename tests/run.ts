@@ -47,16 +47,9 @@ const PATIENT = [
 		"worker-restart",
 	].map(netns),
 	...["restarts", "guide", "hanging", "capabilities", "files"].map(compose),
-	...[
-		"sizes",
-		"lazy-sockets",
-		"credentials",
-		"one-to-one",
-		"requests",
-		"tls",
-		"two-way",
-		"generator-receiver",
-	].map(netns),
+	...["lazy-sockets", "credentials", "one-to-one", "requests", "tls", "two-way", "generator-receiver"].map(
+		netns,
+	),
 	...[
 		"demo",
 		"cli-",
