@@ -36,6 +36,7 @@ const PATIENT = [
 		"supervisor",
 		"privileges",
 		"several-hosts",
+		"lost-hosts",
 		"orchestrators",
 		"nats-tool",
 		"labels",
