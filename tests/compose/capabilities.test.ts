@@ -1,18 +1,15 @@
 // Each capability that compose.yaml gives the relay is taken from its container: what docs/security.md says comes of it.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { getPriority } from "node:os";
 import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
 import { until } from "../netns/lab/commands.ts";
-import type { Deployment } from "./lab/deployment.ts";
-import { type Engine, whyNoEngine } from "./lab/engine.ts";
+import { Deployment } from "./lab/deployment.ts";
+import type { Engine } from "./lab/engine.ts";
 import type { RelayHosts } from "./lab/hosts.ts";
 import { allowRealtime, commandOf, processIds, rightsOf } from "./lab/processes.ts";
-import { RelayHost } from "./lab/relay-host.ts";
-
-const reason = await whyNoEngine();
-if (reason !== undefined) console.log(`skipped: ${reason}`);
+import { describeOnEngine, withRelayHost } from "./lab/relay-host.ts";
 
 type Capability = (typeof SUPERVISOR_CAPABILITIES)[number];
 
@@ -24,7 +21,6 @@ const RUNNING = '"msg":"worker is running"';
 const SCHED_OTHER = "0";
 const SCHED_RR = "2";
 
-let relayHost: RelayHost;
 let lab: RelayHosts;
 let engine: Engine;
 let host: Deployment;
@@ -36,10 +32,8 @@ async function without(...taken: Capability[]): Promise<void> {
 	const file = `${folder}/without.yaml`;
 	writeFileSync(file, `services:\n  relay:\n    cap_add: !override [${left.join(", ").toUpperCase()}]\n`);
 	const before = await host.idOf("relay");
-	const files = ["--file", host.file, "--file", file];
-	const up = ["up", "--detach", "--no-build", "--no-deps", "relay"];
-	const { code, stderr } = await engine.compose(host.settings, ...files, ...up);
-	if (code !== 0) throw new Error(stderr);
+	const changed = new Deployment(engine, host.settings, "compose.yaml", file);
+	await changed.compose("up", "--detach", "--no-build", "--no-deps", "relay");
 	const id = await host.idOf("relay");
 	expect(id).not.toBe(before);
 	const added = await engine.docker("inspect", "--format", "{{json .HostConfig.CapAdd}}", id);
@@ -100,23 +94,19 @@ function packetPolicy(pid: number): string | undefined {
 
 const all = (state: Told) => ({ "low-port": state, "low-unicast": state, video: state });
 
-describe.skipIf(reason !== undefined)("the relay's capabilities", () => {
-	beforeAll(async () => {
-		folder = mkdtempSync("/tmp/sluice-compose-");
-		relayHost = await RelayHost.create({ SLUICE_PRIORITY: "realtime" });
-		({ lab, engine, host } = relayHost);
-		await relayHost.up();
-		for (const [name, from, to] of [
-			["low-port", "r0:239.1.1.2:501", "r1:239.10.1.2:601"],
-			["low-unicast", "r0:10.1.0.1:501", "r1:239.10.1.3:6001"],
-		] as const)
-			await host.sluice("control-api", "rule", "add", name, "--in", from, "--out", to);
-	}, 600_000);
-
-	afterAll(async () => {
-		await relayHost?.remove();
-		if (folder) rmSync(folder, { recursive: true });
-	});
+describeOnEngine("the relay's capabilities", () => {
+	withRelayHost(
+		async (relayHost) => {
+			({ lab, engine, host, folder } = relayHost);
+			await relayHost.up();
+			for (const [name, from, to] of [
+				["low-port", "r0:239.1.1.2:501", "r1:239.10.1.2:601"],
+				["low-unicast", "r0:10.1.0.1:501", "r1:239.10.1.3:6001"],
+			] as const)
+				await host.sluice("control-api", "rule", "add", name, "--in", from, "--out", to);
+		},
+		{ SLUICE_PRIORITY: "realtime" },
+	);
 
 	test("with all of them nothing of what follows is so", async () => {
 		await become(all(ACTIVE));

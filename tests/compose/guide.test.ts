@@ -1,28 +1,16 @@
 // The commands of docs/deployment.md as they stand there, on real engines.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import {
-	mkdirSync,
-	mkdtempSync,
-	readFileSync,
-	renameSync,
-	rmSync,
-	symlinkSync,
-	writeFileSync,
-} from "node:fs";
+import { afterAll, expect, test } from "bun:test";
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { Certificates } from "@sluice/lib/testing/certificates";
 import { until } from "../netns/lab/commands.ts";
 import { UNROUTABLE_SOURCE } from "../netns/lab/topology.ts";
 import { faults, gen, NO_FAULTS, recv } from "../netns/lab/traffic.ts";
 import { Deployment } from "./lab/deployment.ts";
-import { Engine, whyNoEngine } from "./lab/engine.ts";
+import { Engine } from "./lab/engine.ts";
 import type { RelayHosts } from "./lab/hosts.ts";
-import { RelayHost } from "./lab/relay-host.ts";
+import { describeOnEngine, withRelayHost } from "./lab/relay-host.ts";
 
-const reason = await whyNoEngine();
-if (reason !== undefined) console.log(`skipped: ${reason}`);
-
-let relayHost: RelayHost;
 let lab: RelayHosts;
 let engine: Engine;
 let host: Deployment;
@@ -46,20 +34,19 @@ function blocksOf(heading: string): string[] {
 	return Array.from(section.matchAll(/^```sh\n(.*?)^```$/gms), ([, block]) => block ?? "");
 }
 
-describe.skipIf(reason !== undefined)("the guide", () => {
-	beforeAll(async () => {
-		folder = mkdtempSync("/tmp/sluice-guide-");
+/** With the first host's settings, in the folder of its compose files. */
+function run(script: string): Promise<string> {
+	return engine.shell(lab.a, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${script}`);
+}
+
+describeOnEngine("the guide", () => {
+	afterAll(() => otherEngine?.remove());
+
+	withRelayHost(async (relayHost) => {
+		({ lab, engine, host, folder } = relayHost);
 		for (const file of ["compose.yaml", "compose.relay.yaml", "sluice"])
 			symlinkSync(`${import.meta.dir}/../../${file}`, `${folder}/${file}`);
-		relayHost = await RelayHost.create();
-		({ lab, engine, host } = relayHost);
 		await relayHost.up();
-	}, 600_000);
-
-	afterAll(async () => {
-		await otherEngine?.remove();
-		await relayHost?.remove();
-		if (folder) rmSync(folder, { recursive: true });
 	});
 
 	test("the guide's commands from the host, of a backup, and of an upgrade work as they stand there", async () => {
@@ -67,8 +54,6 @@ describe.skipIf(reason !== undefined)("the guide", () => {
 		const listed = await engine.shell(lab.a, folder, fromHost.replaceAll("sudo ", ""));
 		expect(listed).toContain("ACTIVE on relay-a");
 		expect(listed).toContain('"name":"video"');
-		const run = (script: string) =>
-			engine.shell(lab.a, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${script}`);
 		const [asFile = "", whole = "", restore = ""] = blocksOf("Backup and restore");
 		await run(asFile);
 		await lab.flowThrough(host, async () => void (await run(whole)));
@@ -119,8 +104,7 @@ describe.skipIf(reason !== undefined)("the guide", () => {
 		await asRoot("chown -R 0:0 /nats");
 		const [, once = ""] = blocksOf("Upgrade");
 		expect(once).toBe("docker compose build\ndocker compose run --rm owners\ndocker compose up -d\n");
-		const typed = once.replace(/^.* build$/m, "").replace("-d", "-d --force-recreate");
-		await engine.shell(lab.a, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${typed}`);
+		await run(once.replace(/^.* build$/m, "").replace("-d", "-d --force-recreate"));
 		await lab.flowsAgain();
 		await host.healthy();
 		await host.active("video");
@@ -133,8 +117,7 @@ describe.skipIf(reason !== undefined)("the guide", () => {
 		await certificatesIn(`${folder}/tls`);
 		// Both settings, and one `up`.
 		const settingsThenUp = `${open.replace(/^docker.*$/m, "")}${secure}`;
-		const asRoot = settingsThenUp.replaceAll("sudo ", "");
-		await engine.shell(lab.a, folder, `export SLUICE_HOST_ID=relay-a SLUICE_WORKERS=2\n${asRoot}`);
+		await run(settingsThenUp.replaceAll("sudo ", ""));
 		host = new Deployment(engine, {
 			...host.settings,
 			SLUICE_NATS_LISTEN: "10.9.0.1:4222",

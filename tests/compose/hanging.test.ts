@@ -1,29 +1,18 @@
 // compose.yaml as it is, on a real engine: what hangs is seen, and what is printed without end has its limit.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { until } from "../netns/lab/commands.ts";
-import type { Deployment } from "./lab/deployment.ts";
-import { type Engine, whyNoEngine } from "./lab/engine.ts";
+import { Deployment } from "./lab/deployment.ts";
+import type { Engine } from "./lab/engine.ts";
 import type { RelayHosts } from "./lab/hosts.ts";
-import { commandOf, processIds } from "./lab/processes.ts";
-import { RelayHost } from "./lab/relay-host.ts";
+import { supervisorOf } from "./lab/processes.ts";
+import { describeOnEngine, withRelayHost } from "./lab/relay-host.ts";
 
-const reason = await whyNoEngine();
-if (reason !== undefined) console.log(`skipped: ${reason}`);
-
-let relayHost: RelayHost;
 let lab: RelayHosts;
 let engine: Engine;
 let host: Deployment;
 let folder: string;
-
-async function supervisor(): Promise<number> {
-	const all = processIds(await host.pidOf("relay"));
-	const found = all.find((pid) => commandOf(pid).startsWith("./bun\0./supervisor.js"));
-	if (found === undefined) throw new Error("no supervisor runs");
-	return found;
-}
 
 /** How many datagrams `video` sent on, as the statistics say. */
 async function forwarded(): Promise<number> {
@@ -44,24 +33,18 @@ async function becomeUnhealthy(...services: string[]): Promise<void> {
 	);
 }
 
-describe.skipIf(reason !== undefined)("with compose", () => {
-	beforeAll(async () => {
-		folder = mkdtempSync("/tmp/sluice-compose-");
-		relayHost = await RelayHost.create();
-		({ lab, engine, host } = relayHost);
+describeOnEngine("with compose", () => {
+	withRelayHost(async (relayHost) => {
+		({ lab, engine, host, folder } = relayHost);
 		await relayHost.up();
-	}, 600_000);
-
-	afterAll(async () => {
-		await relayHost?.remove();
-		if (folder) rmSync(folder, { recursive: true });
 	});
 
 	test("what hangs is unhealthy until it goes on, and costs no datagram", async () => {
 		const hanging = ["nats", "control-api", "stats-aggregator", "credentials"];
 		const others = await Promise.all(hanging.map((service) => host.pidOf(service)));
 		const keeper = await host.pidOf("relay");
-		const relays = await supervisor();
+		const relays = supervisorOf(keeper);
+		if (relays === undefined) throw new Error("no supervisor runs");
 		const stopped = [relays];
 		await lab.flowThrough(host, async () => {
 			try {
@@ -88,7 +71,7 @@ describe.skipIf(reason !== undefined)("with compose", () => {
 		await host.active("video");
 		await host.active("later");
 		// Nobody was started anew for it.
-		expect([await supervisor(), await host.pidOf("relay")]).toEqual([relays, keeper]);
+		expect([await host.pidOf("relay"), supervisorOf(keeper)]).toEqual([keeper, relays]);
 		expect(await Promise.all(hanging.map((service) => host.pidOf(service)))).toEqual(others);
 	}, 240_000);
 
@@ -102,14 +85,10 @@ describe.skipIf(reason !== undefined)("with compose", () => {
 		};
 		const file = `${folder}/chatter.yaml`;
 		writeFileSync(file, JSON.stringify({ services: { "stats-aggregator": service } }));
-		const compose = async (...words: string[]) => {
-			const project = ["--project-name", "chatter", "--file", host.file, "--file", file];
-			const { code, stdout, stderr } = await engine.compose(host.settings, ...project, ...words);
-			if (code !== 0) throw new Error(stderr);
-			return stdout;
-		};
-		await compose("up", "--detach", "--no-build", "--no-deps", "stats-aggregator");
-		const id = (await compose("ps", "--all", "--quiet", "stats-aggregator")).trim();
+		const settings = { ...host.settings, COMPOSE_PROJECT_NAME: "chatter" };
+		const chatter = new Deployment(engine, settings, "compose.yaml", file);
+		await chatter.compose("up", "--detach", "--no-build", "--no-deps", "stats-aggregator");
+		const id = await chatter.idOf("stats-aggregator");
 		expect(await engine.docker("wait", id)).toBe("0\n");
 		// 61 MB were printed. What was filled is packed beside, and then takes its place.
 		const sizes = await until("nothing is packed any more", () => {
@@ -118,9 +97,9 @@ describe.skipIf(reason !== undefined)("with compose", () => {
 		});
 		expect(sizes).toHaveLength(5);
 		expect(Math.max(...sizes)).toBeLessThanOrEqual(10e6);
-		const shown = await compose("logs", "--no-log-prefix", "--tail", "1000");
+		const shown = await chatter.compose("logs", "--no-log-prefix", "--tail", "1000");
 		const numbers = Array.from(shown.matchAll(/(\d+)\t/g), ([, number]) => Number(number));
 		expect(numbers).toEqual(Array.from({ length: 1_000 }, (_, index) => LINES - 999 + index));
-		await compose("down", "--volumes");
+		await chatter.compose("down", "--volumes");
 	});
 });

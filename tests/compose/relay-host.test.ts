@@ -1,22 +1,18 @@
 // compose.yaml as it is, on a real engine: what its first up brings, what that may do, and what down leaves.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { expect, test } from "bun:test";
+import { chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
 import { until } from "../netns/lab/commands.ts";
 import { Deployment } from "./lab/deployment.ts";
-import { type Engine, whyNoEngine } from "./lab/engine.ts";
+import type { Engine } from "./lab/engine.ts";
 import type { RelayHosts } from "./lab/hosts.ts";
 import { inspected } from "./lab/inspected.ts";
 import { commandOf, processesIn, processIds, rightsOf } from "./lab/processes.ts";
-import { RelayHost } from "./lab/relay-host.ts";
-
-const reason = await whyNoEngine();
-if (reason !== undefined) console.log(`skipped: ${reason}`);
+import { describeOnEngine, withRelayHost } from "./lab/relay-host.ts";
 
 const SERVICES = ["control-api", "credentials", "nats", "relay", "stats-aggregator"];
 
-let relayHost: RelayHost;
 let lab: RelayHosts;
 let engine: Engine;
 let host: Deployment;
@@ -24,17 +20,10 @@ let folder: string;
 /** What there was before. */
 let links: string;
 
-describe.skipIf(reason !== undefined)("a relay host with compose", () => {
-	beforeAll(async () => {
-		relayHost = await RelayHost.create();
-		({ lab, engine, host } = relayHost);
-		folder = mkdtempSync("/tmp/sluice-compose-");
+describeOnEngine("a relay host with compose", () => {
+	withRelayHost(async (relayHost) => {
+		({ lab, engine, host, folder } = relayHost);
 		links = await lab.links();
-	}, 600_000);
-
-	afterAll(async () => {
-		await relayHost?.remove();
-		if (folder) rmSync(folder, { recursive: true });
 	});
 
 	test("the first up brings everything, and all containers are healthy", async () => {
@@ -55,11 +44,7 @@ describe.skipIf(reason !== undefined)("a relay host with compose", () => {
 	});
 
 	test("a stream from an unroutable source arrives whole", async () => {
-		const answer = await host.sluice(
-			...["control-api", "rule", "add", "video"],
-			...["--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001"],
-		);
-		expect(answer).toBe("rule video: ACTIVE on relay-a\n");
+		await lab.addRule(host);
 		await lab.flows(5_000);
 		await until("the statistics say so", async () => {
 			const { rules } = JSON.parse(await host.sluice("control-api", "--json", "stats", "video"));

@@ -1,31 +1,22 @@
 // compose.yaml as it is, on a real engine: what dies and is started anew there.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { until } from "../netns/lab/commands.ts";
 import { Deployment } from "./lab/deployment.ts";
-import { type Engine, whyNoEngine } from "./lab/engine.ts";
+import type { Engine } from "./lab/engine.ts";
 import type { RelayHosts } from "./lab/hosts.ts";
-import { commandOf, processIds } from "./lab/processes.ts";
-import { RelayHost } from "./lab/relay-host.ts";
+import { supervisorOf } from "./lab/processes.ts";
+import { describeOnEngine, withRelayHost } from "./lab/relay-host.ts";
 
-const reason = await whyNoEngine();
-if (reason !== undefined) console.log(`skipped: ${reason}`);
-
-let relayHost: RelayHost;
 let lab: RelayHosts;
 let engine: Engine;
 let host: Deployment;
 
-describe.skipIf(reason !== undefined)("what is started anew", () => {
-	beforeAll(async () => {
-		relayHost = await RelayHost.create();
+describeOnEngine("what is started anew", () => {
+	withRelayHost(async (relayHost) => {
 		({ lab, engine, host } = relayHost);
 		await relayHost.up();
-	}, 600_000);
-
-	afterAll(async () => {
-		await relayHost?.remove();
 	});
 
 	test.each(["nats", "control-api", "stats-aggregator", "credentials"])(
@@ -70,16 +61,12 @@ describe.skipIf(reason !== undefined)("what is started anew", () => {
 	);
 
 	test("a supervisor that is killed costs no datagram", async () => {
-		const supervisor = async () =>
-			processIds(await host.pidOf("relay")).find((pid) =>
-				commandOf(pid).startsWith("./bun\0./supervisor.js"),
-			);
 		const keeper = await host.pidOf("relay");
 		const kept = () => readdirSync(`/proc/${keeper}/fd`).length;
 		const before = kept();
 		await lab.flowThrough(host, async () => {
 			for (let times = 0; times < 3; times += 1) {
-				const pid = await until("a supervisor runs", supervisor);
+				const pid = await until("a supervisor runs", () => supervisorOf(keeper));
 				process.kill(pid, "SIGKILL");
 				await until("its successor has taken over", async () => {
 					const lines = (await host.compose("logs", "--no-log-prefix", "relay")).split("\n");

@@ -8,16 +8,22 @@ interface Listed {
 	readonly ID: string;
 }
 
-/** What `docker compose up` of one compose file made. */
+/** What `docker compose up` made. */
 export class Deployment {
+	readonly #files: string[];
+
+	/** @param changes a compose file that changes what `file` says */
 	constructor(
 		readonly engine: Engine,
 		readonly settings: Readonly<Record<string, string>>,
-		readonly file = "compose.yaml",
-	) {}
+		file = "compose.yaml",
+		...changes: string[]
+	) {
+		this.#files = [file, ...changes].flatMap((each) => ["--file", each]);
+	}
 
 	try(...words: string[]): Promise<Outcome> {
-		return this.engine.compose(this.settings, "--file", this.file, ...words);
+		return this.engine.compose(this.settings, ...this.#files, ...words);
 	}
 
 	async compose(...words: string[]): Promise<string> {

@@ -48,6 +48,15 @@ export class RelayHosts implements Topology {
 		return all.map(({ ifname, address }) => `${ifname} ${address}`).join("\n");
 	}
 
+	/** That rule, which takes what is sent below. */
+	async addRule(host: Deployment): Promise<void> {
+		const answer = await host.sluice(
+			...["control-api", "rule", "add", "video"],
+			...["--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001"],
+		);
+		expect(answer).toBe("rule video: ACTIVE on relay-a\n");
+	}
+
 	/** Sends what the rule takes and expects every datagram, once and in order. */
 	async flows(count = 1_000): Promise<void> {
 		const receiver = await recv(this.dst, { in: "d0:239.10.1.1:6001", expect: count });

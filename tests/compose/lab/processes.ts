@@ -50,6 +50,11 @@ export function processIds(pid: number): number[] {
 	return [pid, ...children.flatMap(processIds)];
 }
 
+/** The relay's supervisor, if one runs. @param keeper process 1 of its container */
+export function supervisorOf(keeper: number): number | undefined {
+	return processIds(keeper).find((pid) => commandOf(pid).startsWith("./bun\0./supervisor.js"));
+}
+
 /** Where control groups share real-time out (cgroup v1), a container's has none of it until somebody gives it some. */
 export function allowRealtime(pid: number): void {
 	const groups = readFileSync(`/proc/${pid}/cgroup`, "utf8");
