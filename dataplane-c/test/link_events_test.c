@@ -5,6 +5,7 @@
 #include "sluice.h"
 #include "veth_pair.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,7 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHANNEL "sluice-link-events-test"
+#define CHANNEL    "sluice-link-events-test"
+#define SILENCE_MS 100
 
 static int pipe_fd;
 
@@ -27,18 +29,15 @@ static int64_t now_ms(void)
 /* Reads until nothing came for a while; how many. */
 static int take_all(void)
 {
-	const struct timespec pause = { .tv_nsec = 50000000 };
+	struct pollfd wait = { .fd = pipe_fd, .events = POLLIN };
 	struct sluice_event event;
-	int taken = 0, before;
+	int taken = 0;
 
-	do {
-		before = taken;
-		nanosleep(&pause, NULL);
-		while (read(pipe_fd, &event, sizeof(event)) == sizeof(event)) {
-			EXPECT_EQUAL(event.kind, SLUICE_EVENT_LINKS);
-			taken++;
-		}
-	} while (taken != before);
+	while (poll(&wait, 1, SILENCE_MS) == 1) {
+		EXPECT_EQUAL(read(pipe_fd, &event, sizeof(event)), sizeof(event));
+		EXPECT_EQUAL(event.kind, SLUICE_EVENT_LINKS);
+		taken++;
+	}
 	return taken;
 }
 

@@ -255,8 +255,9 @@ static void a_full_queue_is_counted_as_failed(void)
 
 static void an_interface_that_was_down_works_again(void)
 {
-	int receiver = traffic_receiver(&rig, 74);
-	uint8_t byte;
+	enum { LAST_TRY = 255 };
+	int receiver = traffic_receiver(&rig, 74), length;
+	uint8_t byte = 0;
 
 	EXPECT_EQUAL(install_one(74, SLOT), 0);
 	rig_relay(&rig, "ip link set in0 down");
@@ -269,8 +270,12 @@ static void an_interface_that_was_down_works_again(void)
 		if (traffic_receive(receiver, &byte, 1, 10) >= 0)
 			break;
 	}
-	while (traffic_receive(receiver, &byte, 1, 100) >= 0)
-		;
+	/* Behind all those that are still on their way. */
+	traffic_send_numbered(sender, 74, LAST_TRY, 50);
+	do {
+		length = traffic_receive(receiver, &byte, 1, TRAFFIC_PATIENCE_MS);
+	} while (length >= 0 && byte != LAST_TRY);
+	EXPECT(length >= 0);
 	for (uint32_t sequence = 0; sequence < 10; sequence++) {
 		traffic_send_numbered(sender, 74, sequence, 50);
 	}
