@@ -108,6 +108,8 @@ export interface RecvReport extends Omit<StreamReport, "destination"> {
 export interface Receiver {
 	/** The report, once everything expected came, or silence or time ended it. */
 	report(): Promise<RecvReport>;
+	/** Ends it once so many datagrams have been read, whatever they were, in its namespace where it is alone. */
+	reportAfter(packets: number): Promise<RecvReport>;
 	/** When nothing can come any more: ends it once it has read what came, and answers that. */
 	complete(): Promise<RecvReport>;
 	/** Ends it now and answers what came so far. */
@@ -126,6 +128,13 @@ async function unread(namespace: Namespace, port: number): Promise<number> {
 	);
 }
 
+/** Datagrams that programs in the namespace have read so far. */
+async function readIn(namespace: Namespace): Promise<number> {
+	const figures = /^Udp: (\d+)/m.exec(await namespace.read("/proc/net/snmp"));
+	if (figures === null) throw new Error("no figures of UDP");
+	return Number(figures[1]);
+}
+
 /** Starts a receiver and resolves once it is a member of all its groups. */
 export async function recv(namespace: Namespace, options: RecvOptions): Promise<Receiver> {
 	const argv = options.yields ? ["chrt", "--idle", "0"] : [];
@@ -137,6 +146,7 @@ export async function recv(namespace: Namespace, options: RecvOptions): Promise<
 	if (options.merged) argv.push("--merged");
 	if (options.sample !== undefined) argv.push("--sample", `${options.sample}`);
 	argv.push("--idle", `${options.idleSeconds ?? 5}`);
+	const readBefore = await readIn(namespace);
 	const child = namespace.start(argv);
 	const stdout = new Response(child.stdout).text();
 	const errors = child.stderr.getReader();
@@ -161,6 +171,12 @@ export async function recv(namespace: Namespace, options: RecvOptions): Promise<
 	};
 	return {
 		report,
+		async reportAfter(packets) {
+			const all = async () => (await readIn(namespace)) - readBefore >= packets || undefined;
+			// What is missing the report says.
+			await until(`${packets} datagrams have come`, all).catch(() => undefined);
+			return stop();
+		},
 		async complete() {
 			// Whoever gets little of the CPU may not have read all of it.
 			await until(
