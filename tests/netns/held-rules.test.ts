@@ -2,12 +2,14 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { resolve } from "node:path";
 import { childrenOf } from "../e2e/up-processes.ts";
+import { Cluster } from "./lab/cluster.ts";
 import { until } from "./lab/commands.ts";
-import { type Hosts, severalHosts } from "./lab/hosts.ts";
-import { Relay } from "./lab/relay.ts";
+import type { Hosts } from "./lab/hosts.ts";
+import type { Relay } from "./lab/relay.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
+let cluster: Cluster;
 let lab: Hosts;
 let first: Relay;
 let b: Relay;
@@ -23,11 +25,8 @@ const input = (rule: number) => [
 ];
 
 beforeAll(async () => {
-	lab = await severalHosts();
-	first = new Relay(lab.a, "relay-a");
-	b = new Relay(lab.b, "relay-b");
-	c = new Relay(lab.c, "relay-c");
-	await first.up("--workers", "1", "--nats-listen", `${lab.natsAddress}:4222`);
+	cluster = await Cluster.create();
+	({ lab, first, b, c } = cluster);
 	await b.join(first);
 	await c.join(first);
 	for (const [number, name] of ["audio", "clash", "video"].entries())
@@ -48,9 +47,7 @@ beforeAll(async () => {
 afterAll(async () => {
 	foreign?.kill("SIGKILL");
 	await foreign?.exited;
-	await Promise.all([b, c].map((relay) => relay?.remove()));
-	await first?.remove();
-	await lab?.remove();
+	await cluster?.remove();
 });
 
 const names = async () => (await first.rules()).map(({ name }) => name);

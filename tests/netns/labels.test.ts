@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { childrenOf } from "../e2e/up-processes.ts";
+import { Cluster } from "./lab/cluster.ts";
 import { until } from "./lab/commands.ts";
-import { type Hosts, severalHosts } from "./lab/hosts.ts";
+import type { Hosts } from "./lab/hosts.ts";
 import { connect } from "./lab/namespace.ts";
-import { Relay } from "./lab/relay.ts";
+import type { Relay } from "./lab/relay.ts";
 import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
 import { Watching } from "./lab/watching.ts";
 
+let cluster: Cluster;
 let lab: Hosts;
 let first: Relay;
 let b: Relay;
@@ -18,22 +20,15 @@ const active = (host: string) => ({ host, state: "ACTIVE", reason: "" });
 const pending = (host: string, reason: string) => ({ host, state: "PENDING", reason });
 
 beforeAll(async () => {
-	lab = await severalHosts();
-	first = new Relay(lab.a, "relay-a");
-	b = new Relay(lab.b, "relay-b");
-	c = new Relay(lab.c, "relay-c");
-	await first.up("--workers", "1", "--nats-listen", `${lab.natsAddress}:4222`, "--labels", "site=north");
+	cluster = await Cluster.create("--labels", "site=north");
+	({ lab, first, b, c } = cluster);
 	await Promise.all([
 		b.join(first, "--labels", "site=north,role=edge"),
 		c.join(first, "--labels", "site=south,role=edge"),
 	]);
 });
 
-afterAll(async () => {
-	await Promise.all([b, c].map((relay) => relay?.remove()));
-	await first?.remove();
-	await lab?.remove();
-});
+afterAll(() => cluster?.remove());
 
 /** Waits until the rule stands as it should, on each host. */
 async function stands(hosts: { host: string; state: string; reason: string }[]): Promise<void> {

@@ -38,7 +38,7 @@ interface ToldRule extends RuleFigures {
 }
 
 test("a joined host that dies, or is started anew while NATS is away, takes nothing out of the totals", async () => {
-	const [host, other] = [cluster.relay("relay-b"), cluster.relay("relay-c")];
+	const [host, other] = [cluster.b, cluster.c];
 	await first.applyRules(placed);
 	const again = await secondAggregator(first);
 	const asker = new Conversation(first);
@@ -114,7 +114,7 @@ test("a joined host that dies, or is started anew while NATS is away, takes noth
 });
 
 test("a forgotten host leaves what it counted last in the totals; where nobody has kept that, a line says so", async () => {
-	const gone = cluster.relay("relay-d");
+	const gone = cluster.d;
 	const totals = async () => {
 		const { rules } = await first.figures();
 		return Object.fromEntries(rules.map(({ name, receivedPackets }) => [name, receivedPackets]));
@@ -146,11 +146,11 @@ test("a forgotten host leaves what it counted last in the totals; where nobody h
 });
 
 test("a host whose up is killed is gone from every list, only its rules wait, and it comes back as the same", async () => {
-	const dead = cluster.relay("relay-b");
+	const dead = cluster.b;
 	// What ends with it ends in order, and does not say that anybody wanted it.
 	process.kill(dead.pid, "SIGKILL");
 	await until("relay-c says that relay-b is gone", async () => {
-		const { stderr } = await cluster.relay("relay-c").cli("host", "list");
+		const { stderr } = await cluster.c.cli("host", "list");
 		return /relay-b not seen for \d+ s/.test(stderr) ? true : undefined;
 	});
 	const waiting = (await first.rules()).filter(({ hosts }) => hosts[0]?.state !== "ACTIVE");
@@ -173,7 +173,7 @@ test("a host whose up is killed is gone from every list, only its rules wait, an
 });
 
 test("a machine that is replaced leaves its id to the new one, and is refused when it comes back", async () => {
-	const old = cluster.relay("relay-d");
+	const old = cluster.d;
 	const { file } = await first.issue("host", "relay-d");
 	await old.down();
 	const rule = (await first.rules()).find(({ hosts }) => hosts[0]?.host === "relay-d");
@@ -199,7 +199,7 @@ test("a machine that is replaced leaves its id to the new one, and is refused wh
 });
 
 test("a host that is refused while it runs relays on and says why once, and so does the list", async () => {
-	const refused = cluster.relay("relay-c");
+	const refused = cluster.c;
 	refused.log = "";
 	await cluster.flowThrough(async () => {
 		await first.sluice("credentials", "revoke", "host", "relay-c");

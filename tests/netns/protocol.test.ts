@@ -1,35 +1,30 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { Cluster } from "./lab/cluster.ts";
 import { until } from "./lab/commands.ts";
-import { type Hosts, severalHosts } from "./lab/hosts.ts";
+import type { Hosts } from "./lab/hosts.ts";
 import { assertAccounts, Relay } from "./lab/relay.ts";
 import { faults, gen, genUntilStopped, NO_FAULTS, recv } from "./lab/traffic.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const COUNT = 500;
 
+let cluster: Cluster;
 let lab: Hosts;
 let first: Relay;
 let b: Relay;
 let c: Relay;
 
 beforeAll(async () => {
-	lab = await severalHosts();
-	first = new Relay(lab.a, "relay-a");
-	b = new Relay(lab.b, "relay-b");
-	c = new Relay(lab.c, "relay-c");
-	await first.up("--workers", "1", "--nats-listen", `${lab.natsAddress}:4222`);
+	cluster = await Cluster.create();
+	({ lab, first, b, c } = cluster);
 	await b.join(first);
 	const rule = ["--in", "from-a:239.1.1.1:5001", "--out", "out:239.10.1.1:6001", "--host", "relay-b"];
 	await first.sluice("rule", "add", "video", ...rule);
 });
 
-afterAll(async () => {
-	await Promise.all([b, c].map((relay) => relay?.remove()));
-	await first?.remove();
-	await lab?.remove();
-});
+afterAll(() => cluster?.remove());
 
 /** As a control-api of another version would stamp the bucket of rules; answers what it said before. */
 async function stamp(version: number): Promise<void> {

@@ -70,7 +70,7 @@ test("a host joins with its file alone, and every host shows all of them", async
 		expect(hosts[1]?.cores).toBeGreaterThan(0);
 	}
 	// What runs on a joined host may look; who may change the cluster is the operator's choice.
-	const outcome = await cluster.relay("relay-b").cli("rule", "remove", "x");
+	const outcome = await cluster.b.cli("rule", "remove", "x");
 	expect(outcome.stderr).toContain("a host that joined it may only send those that cannot: run it on the");
 });
 
@@ -128,9 +128,9 @@ test("figures of all hosts are one account, the same from every host", async () 
 		expect(rule).toMatchObject({ receivedPackets: COUNT, forwardedPackets: COUNT });
 		expect(rule?.outputs.map(({ sentPackets }) => sentPackets)).toEqual(outputs.map(() => COUNT));
 	}
-	expect(
-		(await cluster.relay("relay-d").figures()).rules.map(({ receivedPackets }) => receivedPackets),
-	).toEqual(figures.rules.map(({ receivedPackets }) => receivedPackets));
+	expect((await cluster.d.figures()).rules.map(({ receivedPackets }) => receivedPackets)).toEqual(
+		figures.rules.map(({ receivedPackets }) => receivedPackets),
+	);
 });
 
 interface HostFigures {
@@ -143,9 +143,9 @@ test.skipIf(noClocks !== undefined)(
 	"clocks that are an hour off, and that are then set, change no state, figure or packet",
 	async () => {
 		const line = (how: string) => `this host's clock is ${how} nats-server's: `;
-		expect(cluster.relay("relay-b").log).toContain(line("3600 s behind"));
-		expect(cluster.relay("relay-c").log).toContain(line("3600 s ahead of"));
-		expect(cluster.relay("relay-d").log).not.toContain("this host's clock");
+		expect(cluster.b.log).toContain(line("3600 s behind"));
+		expect(cluster.c.log).toContain(line("3600 s ahead of"));
+		expect(cluster.d.log).not.toContain("this host's clock");
 		const chain = topologies[0]?.rules.map(({ name }) => name) ?? [];
 		const rates = async () => {
 			const { rules } = JSON.parse(await first.sluice("stats", "--json")) as {
@@ -168,10 +168,10 @@ test.skipIf(noClocks !== undefined)(
 			const rule = ["--in", "from-a:239.9.0.1:5009", "--out", "m0:239.9.0.2:5009", "--host", "relay-c"];
 			expect(await first.sluice("rule", "add", "set", ...rule)).toBe("rule set: ACTIVE on relay-c\n");
 			await first.sluice("rule", "remove", "set");
-			for (const host of ["relay-b", "relay-c"])
+			for (const relay of [cluster.b, cluster.c])
 				await until(
-					`${host} says so`,
-					() => cluster.relay(host).log.includes("agrees with nats-server's again") || undefined,
+					`${relay.hostId} says so`,
+					() => relay.log.includes("agrees with nats-server's again") || undefined,
 				);
 			await flows("with clocks that were set");
 		});
@@ -210,7 +210,7 @@ test("an id that another host has is refused by name, and that one relays on", a
 	} finally {
 		await second.remove();
 	}
-	expect(cluster.relay("relay-c").log).not.toContain("is in use");
+	expect(cluster.c.log).not.toContain("is in use");
 });
 
 test("a cluster that cannot be joined is one line, and costs no datagram", () =>

@@ -6,18 +6,23 @@ import { faults, genUntilStopped, NO_FAULTS, recv } from "./traffic.ts";
 /** `sluice up` on relay-a, the first of severalHosts(), and what joins it: relay-b, relay-c and relay-d. */
 export class Cluster {
 	readonly first: Relay;
-	readonly joined: Relay[];
+	readonly b: Relay;
+	readonly c: Relay;
+	readonly d: Relay;
 
 	private constructor(readonly lab: Hosts) {
 		this.first = new Relay(lab.a, "relay-a");
-		this.joined = [new Relay(lab.b, "relay-b"), new Relay(lab.c, "relay-c"), new Relay(lab.d, "relay-d")];
+		this.b = new Relay(lab.b, "relay-b");
+		this.c = new Relay(lab.c, "relay-c");
+		this.d = new Relay(lab.d, "relay-d");
 	}
 
-	/** Its first host is up. */
-	static async create(): Promise<Cluster> {
+	/** Its first host is up, with these options. */
+	static async create(...options: string[]): Promise<Cluster> {
 		const cluster = new Cluster(await severalHosts());
+		const listen = ["--nats-listen", `${cluster.lab.natsAddress}:4222`];
 		try {
-			await cluster.first.up("--workers", "1", "--nats-listen", `${cluster.lab.natsAddress}:4222`);
+			await cluster.first.up("--workers", "1", ...listen, ...options);
 			return cluster;
 		} catch (error) {
 			await cluster.remove();
@@ -25,15 +30,13 @@ export class Cluster {
 		}
 	}
 
+	get joined(): Relay[] {
+		return [this.b, this.c, this.d];
+	}
+
 	/** The others, at once. */
 	async join(): Promise<void> {
 		await Promise.all(this.joined.map((relay) => relay.join(this.first)));
-	}
-
-	relay(host: string): Relay {
-		const relay = [this.first, ...this.joined].find(({ hostId }) => hostId === host);
-		if (relay === undefined) throw new Error(`no ${host}`);
-		return relay;
 	}
 
 	/** Nothing is lost on its way through the chain of relay-a, relay-b and relay-c while this is done. */
