@@ -160,8 +160,9 @@ async function askWhile(lasts: () => boolean): Promise<Asked> {
 async function overload(carriedPps: number) {
 	const before = await settledFigures();
 	const wireBefore = await lostOnWire(lab.relay, "r1");
-	const overloaded = await recv(lab.dst, { in: "d0:239.20.0.1:6001", streams: FLOWS, idleSeconds: 3 });
-	const afterwards = await recv(lab.dst, { in: "d0:239.20.0.1:6002", streams: FLOWS, idleSeconds: 3 });
+	// They are told when to end.
+	const overloaded = await recv(lab.dst, { in: "d0:239.20.0.1:6001", streams: FLOWS, idleSeconds: 60 });
+	const afterwards = await recv(lab.dst, { in: "d0:239.20.0.1:6002", streams: FLOWS, idleSeconds: 60 });
 	let flowing = true;
 	const offered = offer(OVERLOADED_PORT, OFFERED_TIMES * carriedPps, OVERLOAD_SECONDS).finally(() => {
 		flowing = false;
@@ -173,10 +174,10 @@ async function overload(carriedPps: number) {
 	const between = await settledFigures();
 	const again = await offer(AFTERWARDS_PORT, carriedPps / 2, RAMP_SECONDS);
 	return {
-		...{ before, between, wireBefore },
+		...{ before, between, wireBefore, figures: await settledFigures() },
 		...{ sentPackets, packetsPerSecond, asked, demand, packetsAgain: again.sentPackets },
-		report: await overloaded.report(),
-		afterReport: await afterwards.report(),
+		report: await overloaded.complete(),
+		afterReport: await afterwards.complete(),
 	};
 }
 
@@ -205,8 +206,7 @@ test("offered twice what it carries: memory bounded, control responsive, all acc
 	const carriedPps = await measureCarriedPps();
 	const residentBefore = await residentBytes();
 	const result = await overloadTwofold(carriedPps);
-	const { before, between, report, afterReport, asked, demand } = result;
-	const figures = await settledFigures();
+	const { before, between, figures, report, afterReport, asked, demand } = result;
 	const residentAfter = await residentBytes();
 	const growths = Array.from(residentBefore, ([pid, bytes]) => (residentAfter.get(pid) ?? 0) - bytes);
 	const drops = capture(between).kernelDroppedFrames - capture(before).kernelDroppedFrames;
