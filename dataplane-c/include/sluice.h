@@ -372,7 +372,7 @@ SLUICE_API int sluice_life_watch(uint32_t connection, int counters_fd);
  *
  * Descriptors are kept by the process that started the supervisor (sluice-keeper, or
  * systemd) in systemd's conventions: sd_notify(3) FDSTORE=1, FDSTOREREMOVE=1, FDNAME=,
- * sd_listen_fds(3). Stored is a reference of its own: the sender may close its descriptor.
+ * BARRIER=1, sd_listen_fds(3). Stored is a reference of its own: the sender may close its descriptor.
  */
 
 /* Descriptors of one message: the kernel's limit. */
@@ -389,6 +389,13 @@ SLUICE_API int sluice_life_watch(uint32_t connection, int counters_fd);
  */
 SLUICE_API int sluice_notify_send(const char *message, uint32_t bytes, const int *fds,
 				  uint32_t count);
+/*
+ * Asks whether everything that was sent before has been done (BARRIER=1). A descriptor, the
+ * caller's, on which nothing ever arrives, and which hangs up when it has, or when nobody is
+ * left to do it. Never waits. -EAGAIN: there is no room for the question now. -ECONNREFUSED:
+ * nobody listens. -ENOTCONN: there is no NOTIFY_SOCKET. Or what pipe2 says.
+ */
+SLUICE_API int sluice_notify_barrier(void);
 /*
  * How many descriptors, from 3 on, this process was started with (LISTEN_FDS, LISTEN_PID);
  * their names are in LISTEN_FDNAMES. Makes them CLOEXEC, so call it before anything is

@@ -116,19 +116,29 @@ static void close_from(struct notice *notice, unsigned first)
 static void obey(struct notice *notice, struct fd_store *store)
 {
 	const char *name = NULL;
-	bool add = false, remove = false;
+	bool add = false, remove = false, is_barrier = false;
+	unsigned lines = 0;
 	char *rest = NULL;
 
 	for (char *line = strtok_r(notice->text, "\n", &rest); line;
 	     line = strtok_r(NULL, "\n", &rest)) {
-		if (strcmp(line, "FDSTORE=1") == 0)
+		lines++;
+		if (strcmp(line, "BARRIER=1") == 0)
+			is_barrier = true;
+		else if (strcmp(line, "FDSTORE=1") == 0)
 			add = true;
 		else if (strcmp(line, "FDSTOREREMOVE=1") == 0)
 			remove = true;
 		else if (!name && strncmp(line, "FDNAME=", 7) == 0)
 			name = line + 7;
 	}
-	if (name && !store_is_name(name)) {
+	if (is_barrier) {
+		/* Messages are obeyed in their order: its descriptor, closed with it, is the answer. */
+		if (lines != 1)
+			notice->fault = "BARRIER does not come alone";
+		else if (notice->fd_count != 1)
+			notice->fault = "BARRIER needs one descriptor";
+	} else if (name && !store_is_name(name)) {
 		notice->fault = "its FDNAME is no name";
 	} else if (remove) {
 		if (name)

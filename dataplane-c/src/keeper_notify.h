@@ -1,4 +1,8 @@
-/* The keeper's end of sd_notify(3): what the command asks to be stored and forgotten. */
+/*
+ * The keeper's end of sd_notify(3): what the command asks to be stored and forgotten, and
+ * whether that is done: the one descriptor that comes with BARRIER=1, alone, is closed when
+ * everything that was sent before has been obeyed.
+ */
 #ifndef SLUICE_KEEPER_NOTIFY_H
 #define SLUICE_KEEPER_NOTIFY_H
 

@@ -42,7 +42,8 @@ static int address_of(const char *name, struct sockaddr_un *address, socklen_t *
 	return 0;
 }
 
-static int send_to(const struct sockaddr_un *address, socklen_t length, struct msghdr *message)
+static int send_to(const struct sockaddr_un *address, socklen_t length, struct msghdr *message,
+		   int flags)
 {
 	const struct timeval limit = { .tv_sec = SEND_LIMIT_SECONDS };
 	const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -54,13 +55,13 @@ static int send_to(const struct sockaddr_un *address, socklen_t length, struct m
 	message->msg_name = (void *)(uintptr_t)address;
 	message->msg_namelen = length;
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) ||
-	    sendmsg(fd, message, MSG_NOSIGNAL) < 0)
+	    sendmsg(fd, message, MSG_NOSIGNAL | flags) < 0)
 		result = -errno;
 	close(fd);
 	return result;
 }
 
-int sluice_notify_send(const char *message, uint32_t bytes, const int *fds, uint32_t count)
+static int notify(const char *message, uint32_t bytes, const int *fds, uint32_t count, int flags)
 {
 	const char *name = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address;
@@ -85,7 +86,28 @@ int sluice_notify_send(const char *message, uint32_t bytes, const int *fds, uint
 		header.msg_control = &control;
 		header.msg_controllen = CMSG_SPACE(count * sizeof(int));
 	}
-	return send_to(&address, length, &header);
+	return send_to(&address, length, &header, flags);
+}
+
+int sluice_notify_send(const char *message, uint32_t bytes, const int *fds, uint32_t count)
+{
+	return notify(message, bytes, fds, count, 0);
+}
+
+int sluice_notify_barrier(void)
+{
+	static const char message[] = "BARRIER=1";
+	int ends[2];
+	int sent;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	sent = notify(message, sizeof(message) - 1, &ends[1], 1, MSG_DONTWAIT);
+	close(ends[1]);
+	if (sent == 1)
+		return ends[0];
+	close(ends[0]);
+	return sent ? sent : -ENOTCONN;
 }
 
 /* A decimal number that is all there is; -1 otherwise. */

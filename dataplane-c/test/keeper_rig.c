@@ -150,6 +150,19 @@ struct keeper_rig rig_start_limited(const char *role, const char *lock)
 	return start_after(limit_descriptors, role, (const char *[]){ "--lock", lock, NULL });
 }
 
+static int heard_by;
+
+static void speak_there(void)
+{
+	dup2(heard_by, STDERR_FILENO);
+}
+
+struct keeper_rig rig_start_heard(const char *role, int errors)
+{
+	heard_by = errors;
+	return start_after(speak_there, role, (const char *[]){ NULL });
+}
+
 struct keeper_rig rig_start_locked(const char *role, const char *lock)
 {
 	return start_with(role, (const char *[]){ "--lock", lock, NULL });
@@ -208,21 +221,41 @@ int rig_end_input(struct keeper_rig *rig)
 	return wait_for(rig);
 }
 
-pid_t rig_parent_of(pid_t pid)
+/* "S 123 …": its state, which is one letter, and its parent; NULL when it is gone. Static. */
+static const char *state_of(pid_t pid)
 {
-	char path[64], stat[512] = "";
+	static char stat[512];
+	char path[64];
 	const char *after;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	file = fopen(path, "re");
 	if (!file)
-		return -1;
+		return NULL;
+	stat[0] = 0;
 	(void)!fgets(stat, sizeof(stat), file);
 	fclose(file);
 	after = strrchr(stat, ')');
-	/* ") S 123": the state is one letter. */
-	return after ? (pid_t)strtol(after + 4, NULL, 10) : -1;
+	return after ? after + 2 : NULL;
+}
+
+pid_t rig_parent_of(pid_t pid)
+{
+	const char *state = state_of(pid);
+
+	return state ? (pid_t)strtol(state + 2, NULL, 10) : -1;
+}
+
+bool rig_freeze(pid_t pid)
+{
+	const int64_t limit_ms = rig_now_ms() + LIMIT_MS;
+	const char *state;
+
+	kill(pid, SIGSTOP);
+	while ((state = state_of(pid)) && *state != 'T' && rig_now_ms() < limit_ms)
+		usleep(LOOK_EACH_US);
+	return state && *state == 'T';
 }
 
 pid_t rig_child_of(pid_t pid)

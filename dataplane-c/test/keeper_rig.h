@@ -33,6 +33,8 @@ struct keeper_rig rig_start_locked(const char *role, const char *lock);
 struct keeper_rig rig_start_limited(const char *role, const char *lock);
 /* With two descriptors of the test's, named "given/0" and "given/1". */
 struct keeper_rig rig_start_given(const char *role, int first, int second);
+/* With standard error there. */
+struct keeper_rig rig_start_heard(const char *role, int errors);
 /* The next line of the command; "" when none comes in 15 s. Static. */
 const char *rig_line(const struct keeper_rig *rig);
 /* Sends the signal and waits, up to 15 s. The exit code, or -signal. */
@@ -45,6 +47,8 @@ bool rig_has_run(const char *role);
 
 int64_t rig_now_ms(void);
 pid_t rig_parent_of(pid_t pid);
+/* Stops it, and waits up to 15 s until it is. */
+bool rig_freeze(pid_t pid);
 /* The first child of a process; 0 when there is none. */
 pid_t rig_child_of(pid_t pid);
 /* True when it is no process and no zombie any more, within 15 s. */

@@ -4,6 +4,7 @@
 #include "sluice.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +124,79 @@ static void send_raw(const char *text, size_t bytes)
 	close(fd);
 }
 
+static bool hangs_up(int fd, int limit_ms)
+{
+	struct pollfd end = { .fd = fd };
+
+	return poll(&end, 1, limit_ms) == 1 && end.revents & POLLHUP;
+}
+
+/* A pipe in the store says by its hang-up when the keeper has closed it. */
+static void do_ask(bool is_first)
+{
+	const pid_t keeper = getppid();
+	int stored[2];
+	int answer;
+	bool is_frozen, is_early, is_answered;
+
+	(void)is_first;
+	if (pipe2(stored, O_CLOEXEC))
+		return;
+	(void)sluice_notify_send("FDSTORE=1\nFDNAME=pipe", 21, &stored[1], 1);
+	close(stored[1]);
+	answer = sluice_notify_barrier();
+	is_answered = hangs_up(answer, 15000) && !hangs_up(stored[0], 0);
+	dprintf(STDOUT_FILENO, "stored answered=%d\n", is_answered);
+	close(answer);
+
+	is_frozen = rig_freeze(keeper);
+	(void)sluice_notify_send("FDSTOREREMOVE=1\nFDNAME=pipe", 27, NULL, 0);
+	answer = sluice_notify_barrier();
+	is_early = hangs_up(answer, 0) || hangs_up(stored[0], 0);
+	kill(keeper, SIGCONT);
+	is_answered = hangs_up(answer, 15000) && hangs_up(stored[0], 0);
+	dprintf(STDOUT_FILENO, "removed frozen=%d early=%d answered=%d\n", is_frozen, is_early,
+		is_answered);
+}
+
+static void do_ask_in_vain(bool is_first)
+{
+	int error, asked = 0;
+
+	if (!is_first)
+		return;
+	EXPECT(rig_freeze(getppid()));
+	do
+		error = sluice_notify_barrier();
+	while (error > 0 && ++asked < 10000);
+	kill(getppid(), SIGCONT);
+	dprintf(STDOUT_FILENO, "%s\n", strerror(-error));
+}
+
+static void do_ask_without_descriptor(bool is_first)
+{
+	if (!is_first)
+		return;
+	(void)sluice_notify_send("BARRIER=1", 9, NULL, 0);
+	kill(getpid(), SIGKILL);
+}
+
+static void do_ask_with_two(bool is_first)
+{
+	if (!is_first)
+		return;
+	(void)sluice_notify_send("BARRIER=1", 9, (const int[]){ 0, 1 }, 2);
+	kill(getpid(), SIGKILL);
+}
+
+static void do_ask_and_store(bool is_first)
+{
+	if (!is_first)
+		return;
+	role_store_text("x", "FDSTORE=1\nFDNAME=x\nBARRIER=1");
+	kill(getpid(), SIGKILL);
+}
+
 static void do_misbehave(bool is_first)
 {
 	static char filler[8000];
@@ -199,11 +273,20 @@ static const struct {
 	const char *name;
 	void (*act)(bool is_first);
 } roles[] = {
-	{ "store", do_store },         { "store-again", do_store_again },
-	{ "crash", do_crash },         { "orphan", do_orphan },
-	{ "intrude", do_intrude },     { "misbehave", do_misbehave },
-	{ "deaf", do_ignore_signals }, { "idle", do_nothing },
+	{ "store", do_store },
+	{ "store-again", do_store_again },
+	{ "crash", do_crash },
+	{ "orphan", do_orphan },
+	{ "intrude", do_intrude },
+	{ "misbehave", do_misbehave },
+	{ "deaf", do_ignore_signals },
+	{ "idle", do_nothing },
 	{ "overflow", do_overflow },
+	{ "ask", do_ask },
+	{ "ask-in-vain", do_ask_in_vain },
+	{ "ask-without", do_ask_without_descriptor },
+	{ "ask-with-two", do_ask_with_two },
+	{ "ask-and-store", do_ask_and_store },
 };
 
 void role_play(const char *role)

@@ -4,6 +4,7 @@
 #include "keeper_roles.h"
 #include "sluice.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -205,6 +206,47 @@ static void a_message_is_stored_whole_or_not_at_all(void)
 	EXPECT_EQUAL(rig_stop(&rig, SIGTERM), 0);
 }
 
+static void a_barrier_is_answered_when_what_came_before_is_done(void)
+{
+	struct keeper_rig rig = rig_start("ask");
+
+	(void)rig_line(&rig);
+	EXPECT_TEXT(rig_line(&rig), "stored answered=1");
+	EXPECT_TEXT(rig_line(&rig), "removed frozen=1 early=0 answered=1");
+	EXPECT_EQUAL(rig_stop(&rig, SIGTERM), 0);
+}
+
+static void who_asks_does_not_wait_for_a_keeper_that_does_not_read(void)
+{
+	struct keeper_rig rig = rig_start("ask-in-vain");
+
+	(void)rig_line(&rig);
+	EXPECT_TEXT(rig_line(&rig), strerror(EAGAIN));
+	EXPECT_EQUAL(rig_stop(&rig, SIGTERM), 0);
+}
+
+static void a_barrier_is_refused(const char *role, const char *why)
+{
+	const int errors = memfd_create("errors", MFD_CLOEXEC);
+	struct keeper_rig rig = rig_start_heard(role, errors);
+	char heard[1024] = "";
+
+	(void)rig_line(&rig);
+	EXPECT_TEXT(rig_line(&rig), "config={\"secret\":1} names= texts= count=0");
+	EXPECT_EQUAL(rig_descriptors(rig.keeper), KEEPERS_OWN);
+	EXPECT_EQUAL(rig_stop(&rig, SIGTERM), 0);
+	EXPECT(pread(errors, heard, sizeof(heard) - 1, 0) > 0);
+	EXPECT(strstr(heard, why));
+	close(errors);
+}
+
+static void barriers_are_alone_with_one_descriptor(void)
+{
+	a_barrier_is_refused("ask-without", "BARRIER needs one descriptor");
+	a_barrier_is_refused("ask-with-two", "BARRIER needs one descriptor");
+	a_barrier_is_refused("ask-and-store", "BARRIER does not come alone");
+}
+
 static void without_room_for_its_lock_it_is_not_worth_another_start(void)
 {
 	char lock[] = "/tmp/sluice-keeper-lock-XXXXXX";
@@ -237,6 +279,9 @@ int main(int argc, char *argv[])
 	only_the_command_is_heard();
 	bad_messages_change_nothing_and_leave_nothing_open();
 	a_message_is_stored_whole_or_not_at_all();
+	a_barrier_is_answered_when_what_came_before_is_done();
+	who_asks_does_not_wait_for_a_keeper_that_does_not_read();
+	barriers_are_alone_with_one_descriptor();
 	without_room_for_its_lock_it_is_not_worth_another_start();
 	return failures != 0;
 }
