@@ -4,6 +4,7 @@
  */
 import * as check from "./check.ts";
 import { succeed, supervisorSymbols } from "./library.ts";
+import { closeDescriptor } from "./supervisor.ts";
 
 /** Of one message: the kernel's limit. */
 export const NOTIFY_MAX_DESCRIPTORS = 253;
@@ -29,6 +30,20 @@ export function notify(assignments: readonly string[], fds: readonly number[] = 
 		fds.length,
 	);
 	return succeed(result, "notify the keeper") === 1;
+}
+
+/**
+ * Resolves when all that notify() sent before has been done, or nobody is left to do it: it may
+ * take for ever. Throws at once, EAGAIN when there is no room for the question now.
+ */
+export async function barrier(): Promise<void> {
+	const answer = succeed(supervisorSymbols().sluice_notify_barrier(), "ask the keeper");
+	try {
+		for await (const _ of Bun.file(answer).stream());
+	} finally {
+		// Bun reads from a duplicate and closes only that.
+		closeDescriptor(answer);
+	}
 }
 
 /** The descriptors that this process was started with, now CLOEXEC. Before anything is started. */

@@ -33,6 +33,7 @@ const SUPERVISOR_SYMBOLS = {
 	sluice_successor_name: { args: [u32, u32, ptr, ptr], returns: i32 },
 	sluice_successor_withdraw: { args: [u32], returns: i32 },
 	sluice_notify_send: { args: [ptr, u32, ptr, u32], returns: i32 },
+	sluice_notify_barrier: { args: [], returns: i32 },
 	sluice_listen_fds: { args: [], returns: i32 },
 	sluice_memory_create: { args: [], returns: i32 },
 	sluice_process_open: { args: [i32], returns: i32 },

@@ -1,4 +1,9 @@
-import { listenDescriptors, NOTIFY_MAX_DESCRIPTORS, notify } from "@sluice/dataplane/descriptor-store";
+import {
+	barrier,
+	listenDescriptors,
+	NOTIFY_MAX_DESCRIPTORS,
+	notify,
+} from "@sluice/dataplane/descriptor-store";
 
 /** A descriptor that outlived the supervisor that stored it. */
 export interface StoredDescriptor {
@@ -39,6 +44,11 @@ export function store(name: string, fds: readonly number[]): boolean {
 /** Takes every descriptor of that name out of the store. */
 export function forget(name: string): boolean {
 	return notify(["FDSTOREREMOVE=1", `FDNAME=${checked(name)}`]);
+}
+
+/** Resolves when whoever keeps descriptors has done all of the above; rejects when that can't be asked now. */
+export async function done(): Promise<void> {
+	await barrier();
 }
 
 function checked(name: string): string {

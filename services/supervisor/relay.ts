@@ -46,6 +46,11 @@ export interface Relay {
 	readonly limits: Limits;
 	/** Everything that was taken over has its place, what replaced it is open: lets go of the rest. */
 	settle(): void;
+	/**
+	 * No membership of a link that is gone is open any more, with the keeper neither: one that is closed
+	 * takes along what was joined meanwhile on another link of that index.
+	 */
+	readonly hasLetGo: boolean;
 }
 
 export interface RelayParts {
@@ -105,9 +110,15 @@ export function makeRelay(parts: RelayParts): Relay {
 		reconcileLog: logger.facility("reconcile"),
 		membershipLog: logger.facility("membership"),
 	});
-	const settle = lettingGo(parts, sockets);
-	const limits = limitsOf(config);
-	return { open, applier, drivers, shards, memberships, tables, counterMemories, limits, settle };
+	const inherited = new Inherited(inheritance, keeping, sockets);
+	return {
+		...{ open, applier, drivers, shards, memberships, tables, counterMemories },
+		limits: limitsOf(config),
+		settle: () => inherited.letGo(),
+		get hasLetGo() {
+			return inherited.isGone && keeping.isSettled;
+		},
+	};
 }
 
 /** Their numbers come behind those of a predecessor. */
@@ -151,16 +162,30 @@ function makeNoted(
 	return { tables, egress: new EgressOpener(kernel, workers, open, LIMITS.egress, note), note };
 }
 
-/** Once, however often it is called. */
-function lettingGo({ keeping, inheritance }: RelayParts, sockets: KeptSockets): () => void {
-	let left = inheritance;
-	return () => {
-		if (left === undefined) return;
+/** What a supervisor before this one joined, until our own memberships have its place. */
+class Inherited {
+	readonly #keeping: Keeping;
+	readonly #sockets: KeptSockets;
+	#left: Inheritance | undefined;
+
+	constructor(inheritance: Inheritance | undefined, keeping: Keeping, sockets: KeptSockets) {
+		this.#left = inheritance;
+		this.#keeping = keeping;
+		this.#sockets = sockets;
+	}
+
+	get isGone(): boolean {
+		return this.#left === undefined;
+	}
+
+	/** Once, however often it is called. */
+	letGo(): void {
+		if (this.#left === undefined) return;
 		// Their groups are joined on sockets of our own by now: the network hears of no leave.
-		for (const { fd } of left.memberships) sockets.closeDescriptor(fd);
-		left = undefined;
-		keeping.release(ATTEMPT);
-	};
+		for (const { fd } of this.#left.memberships) this.#sockets.closeDescriptor(fd);
+		this.#left = undefined;
+		this.#keeping.release(ATTEMPT);
+	}
 }
 
 interface Adopters {

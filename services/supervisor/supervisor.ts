@@ -8,12 +8,13 @@ import * as dataplane from "@sluice/dataplane/supervisor";
 import { onBeat } from "@sluice/lib/beat";
 import { errorText } from "@sluice/lib/errors";
 import type { ServiceLogger } from "@sluice/lib/log";
+import { settlesWithin } from "@sluice/lib/settles-within";
 import type { HostRecord } from "@sluice/proto/gen/host";
 import type { LogLevels } from "@sluice/proto/gen/log";
 import type { WorkerCounters } from "@sluice/proto/gen/stats";
 import { adoptProcess } from "./adopt/adopted-process.ts";
 import { type Inheritance, takeInheritance } from "./adopt/inheritance.ts";
-import { type Keeping, keepWithKeeper } from "./adopt/keeping.ts";
+import { type Keeping, KeptByKeeper } from "./adopt/keeping.ts";
 import { channelName, workerName } from "./adopt/names.ts";
 import { endStrays } from "./adopt/strays.ts";
 import type { SupervisorConfig } from "./config.ts";
@@ -41,10 +42,10 @@ const STOP_LIMIT_MS = 2_000;
 /** A worker whose channel closed looks for the next one each 10 ms. */
 const ADOPT_LIMIT_MS = 2_000;
 
-/** One relay host: its links, workers and sockets, kept at what the cluster desires. */
-/** Far longer than the keeper takes to read what it is told. */
-const KEEPER_CLOSES_MS = 500;
+/** The keeper answers in less than a millisecond: one that has not is stopped, or flooded. */
+const KEEPER_LATE_MS = 2_000;
 
+/** One relay host: its links, workers and sockets, kept at what the cluster desires. */
 export class Supervisor {
 	readonly #config: SupervisorConfig;
 	readonly #logger: ServiceLogger;
@@ -58,6 +59,7 @@ export class Supervisor {
 	readonly #inheritance: Inheritance | undefined;
 	/** Before, nothing is given to anybody. */
 	#takenOver: Promise<void> | undefined;
+	#keeperAwaited: Promise<void> | undefined;
 	#cluster: ClusterView | undefined;
 	#reconciler: Reconciler | undefined;
 	#stopDeadlines: () => void = () => {};
@@ -70,7 +72,7 @@ export class Supervisor {
 		this.#config = config;
 		this.#logger = logger;
 		const log = logger.facility("workers");
-		this.#keeping = keepWithKeeper(log);
+		this.#keeping = new KeptByKeeper(log);
 		const { lock, figures, inheritance } = takeInheritance(config, this.#keeping, log);
 		endStrays(
 			join(config.stageDir, "worker.js"),
@@ -81,7 +83,11 @@ export class Supervisor {
 		this.#inheritance = inheritance;
 		// Abstract names live in the network namespace; the pid tells supervisors of one namespace apart.
 		this.#channelName = inheritance?.channel ?? `sluice-${config.hostId}-${process.pid}`;
-		this.#links = new LinkObserver(reportedLinks, ({ ifindex }) => this.#relay.shards.outlived(ifindex));
+		this.#links = new LinkObserver(reportedLinks, {
+			isOutlived: ({ ifindex }) => this.#relay.shards.outlived(ifindex),
+			// A predecessor's own links are there at the first look.
+			mayCome: (isFirstLook) => this.#relay.hasLetGo || (isFirstLook && inheritance !== undefined),
+		});
 		const cores = allowedCores();
 		const priority = new WorkerPriority(config.priority, log);
 		this.#fleet = new Fleet({
@@ -311,6 +317,27 @@ export class Supervisor {
 		} catch (thrown) {
 			log.error(`links cannot be read: ${errorText(thrown)}`);
 		}
+		if (this.#links.awaited.length > 0 && !this.#keeping.isSettled) this.#awaitKeeper();
+	}
+
+	/** Looks again when it has closed what it was told to. */
+	#awaitKeeper(): void {
+		this.#keeperAwaited ??= this.#keeperSettled().then(() => {
+			this.#keeperAwaited = undefined;
+			this.#refreshLinks();
+		});
+	}
+
+	async #keeperSettled(): Promise<void> {
+		const settled = this.#keeping.settled();
+		if (await settlesWithin(settled, KEEPER_LATE_MS)) return;
+		this.#logger
+			.facility("interfaces")
+			.warn(
+				{ interfaces: this.#links.awaited, keeper: process.ppid },
+				"interfaces wait: the keeper has not closed what was joined on those before them, and does not answer",
+			);
+		await settled;
 	}
 
 	#sendLevels(): void {
@@ -342,8 +369,7 @@ export class Supervisor {
 		this.#rules = rules;
 		this.#applied = desired;
 		this.#relay.settle();
-		// The keeper closes its copies of a predecessor's memberships in its own time, and they take those on the new link along.
-		if (this.#links.awaits) setTimeout(() => this.#refreshLinks(), KEEPER_CLOSES_MS).unref();
+		if (this.#links.awaited.length > 0) this.#refreshLinks();
 		this.#cluster?.record.touch();
 		this.#readyCheck();
 	}

@@ -39,6 +39,11 @@ export function parentOf(pid: number): number {
 	return Number(statOf(pid)[1]);
 }
 
+/** One letter: "S" while it waits for something, "T" when it is stopped. */
+export function stateOf(pid: number): string {
+	return statOf(pid)[0] ?? "";
+}
+
 /** How long it has run; the kernel counts to its start in hundredths of a second. */
 export function ranMs(pid: number): number {
 	const [upSeconds] = readFileSync("/proc/uptime", "utf8").split(" ");

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { childrenOf } from "../e2e/up-processes.ts";
+import { childrenOf, parentOf, stateOf } from "../e2e/up-processes.ts";
 import { must, until } from "./lab/commands.ts";
 import type { Namespace } from "./lab/namespace.ts";
 import { Relay } from "./lab/relay.ts";
@@ -29,6 +29,12 @@ function supervisorPid(): number {
 	return pid;
 }
 
+/** Undefined: it does not run yet. */
+function successorOf(killed: number): number | undefined {
+	const pid = childrenOf(relay.pid).get("supervisor");
+	return pid === killed ? undefined : pid;
+}
+
 /** Another interface with the name, the address and the index of the one before. */
 async function replace(): Promise<void> {
 	const [r0] = JSON.parse(await lab.relay.ip("-j", "link", "show", "r0")) as [{ ifindex: number }];
@@ -48,6 +54,28 @@ async function joined(): Promise<boolean> {
 	return (await lab.relay.ip("maddress", "show", "dev", "r0")).includes("239.1.1.1");
 }
 
+/** SIGSTOP comes in its own time. */
+async function freeze(pid: number): Promise<void> {
+	process.kill(pid, "SIGSTOP");
+	await until("it is stopped", () => (stateOf(pid) === "T" ? true : undefined), 5_000, 1);
+}
+
+async function isActive(): Promise<boolean> {
+	return (await relay.rules())[0]?.hosts[0]?.state === "ACTIVE";
+}
+
+async function flows(): Promise<void> {
+	await until("the group is joined on the new one", async () => (await joined()) || undefined);
+	await until("the rule is ACTIVE", async () => (await isActive()) || undefined);
+	const before = (await relay.figures()).rules[0]?.receivedPackets ?? 0;
+	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: COUNT });
+	await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 1000, count: COUNT });
+	expect(await receiver.report()).toMatchObject({ receivedPackets: COUNT, lostPackets: 0 });
+	const { rules } = await relay.figuresAfter(before + COUNT);
+	expect(rules[0]?.receivedPackets).toBe(before + COUNT);
+	expect(await joined()).toBe(true);
+}
+
 test.each([
 	["looks only afterwards", "SIGCONT"],
 	["is killed before it looks", "SIGKILL"],
@@ -55,20 +83,28 @@ test.each([
 	"an input interface is replaced by one of its name and index, and the supervisor %s: the rule flows",
 	async (_, signal) => {
 		const supervisor = supervisorPid();
-		process.kill(supervisor, "SIGSTOP");
+		await freeze(supervisor);
 		await replace();
 		process.kill(supervisor, signal);
-		await until("the group is joined on the new one", async () => ((await joined()) ? true : undefined));
-		await until("the rule is ACTIVE", async () =>
-			(await relay.rules())[0]?.hosts[0]?.state === "ACTIVE" ? true : undefined,
-		);
-		const before = (await relay.figures()).rules[0]?.receivedPackets ?? 0;
-		const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: COUNT });
-		await gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 1000, count: COUNT });
-		expect(await receiver.report()).toMatchObject({ receivedPackets: COUNT, lostPackets: 0 });
-		const { rules } = await relay.figuresAfter(before + COUNT);
-		expect(rules[0]?.receivedPackets).toBe(before + COUNT);
-		expect(await joined()).toBe(true);
+		await flows();
 	},
 	60_000,
 );
+
+test("it is replaced, the supervisor is killed, and the keeper stops before it has closed what it held: nothing is joined until it has", async () => {
+	const killed = supervisorPid();
+	const keeper = parentOf(killed);
+	await freeze(killed);
+	await replace();
+	process.kill(killed, "SIGKILL");
+	await until("it is started again", () => successorOf(killed), 20_000, 1);
+	await freeze(keeper);
+	const seen = await until("the successor acts, or waits", async () => {
+		if (await joined()) return "joined";
+		return relay.log.includes("interfaces wait: the keeper") ? "waits" : undefined;
+	});
+	process.kill(keeper, "SIGCONT");
+	await until("the keeper has done what it was told", () => (stateOf(keeper) === "S" ? true : undefined));
+	await flows();
+	expect(seen).toBe("waits");
+}, 60_000);

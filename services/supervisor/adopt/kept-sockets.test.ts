@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { NOTHING_KEPT } from "./keeping.ts";
 import { KeptSockets } from "./kept-sockets.ts";
 
 test("the keeper gets so many drains and no more, and others in place of those that are closed", () => {
@@ -10,6 +11,7 @@ test("the keeper gets so many drains and no more, and others in place of those t
 		closeDescriptor: () => {},
 	};
 	const keeping = {
+		...NOTHING_KEPT,
 		keep: (name: string) => void kept.add(name),
 		release: (name: string) => void kept.delete(name),
 	};

@@ -2,9 +2,11 @@ import { expect, test } from "bun:test";
 import { ip, link } from "../reconcile/testing/world.ts";
 import { LinkObserver, type ReportedLink } from "./links.ts";
 
+const ALL = { isOutlived: () => false, mayCome: () => true };
+
 function observe(...first: ReportedLink[]) {
 	let reported = first;
-	const observer = new LinkObserver(() => reported);
+	const observer = new LinkObserver(() => reported, ALL);
 	return {
 		observer,
 		report: (...links: ReportedLink[]) => {
@@ -40,17 +42,35 @@ test("a link with another index is another link", () => {
 
 test("a link whose predecessor's sockets are still open is not there until they are closed", () => {
 	let open = false;
-	const observer = new LinkObserver(
-		() => [up],
-		({ ifindex }) => open && ifindex === 2,
-	);
+	const observer = new LinkObserver(() => [up], {
+		...ALL,
+		isOutlived: ({ ifindex }) => open && ifindex === 2,
+	});
 	observer.refresh();
 	open = true;
 	expect(observer.refresh()).toEqual(["r0 is gone"]);
-	expect(observer.awaits).toBe(true);
+	expect(observer.awaited).toEqual(["r0"]);
 	open = false;
 	expect(observer.refresh()).toEqual(["r0 appeared, up"]);
-	expect(observer.awaits).toBe(false);
+	expect(observer.awaited).toEqual([]);
+});
+
+test("while none may come, those that are there stay, and those that come wait", () => {
+	const looks: boolean[] = [];
+	let reported = [up];
+	const observer = new LinkObserver(() => reported, {
+		...ALL,
+		mayCome: (isFirstLook) => {
+			looks.push(isFirstLook);
+			return isFirstLook || looks.length > 2;
+		},
+	});
+	expect(observer.refresh()).toEqual(["r0 appeared, up"]);
+	reported = [{ ...up, mtu: 9000 }, link("r1", 3)];
+	expect(observer.refresh()).toEqual(["r0 has MTU 9000, before 1500"]);
+	expect(observer.awaited).toEqual(["r1"]);
+	expect(observer.refresh()).toEqual(["r1 appeared, up"]);
+	expect(looks).toEqual([true, false, false]);
 });
 
 test("changes are said, one line each; no change says nothing", () => {

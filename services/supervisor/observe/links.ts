@@ -3,40 +3,53 @@ import type { Link } from "../reconcile/types.ts";
 /** A link as the kernel reports it. */
 export type ReportedLink = Omit<Link, "carrierEpoch">;
 
+/** Which links are left out, though they are there. */
+export interface Admission {
+	/** What was opened on a link before this one, of the same index, is still open. */
+	isOutlived(link: ReportedLink): boolean;
+	/** One that the look before did not find is taken up; there was none before the first. */
+	mayCome(isFirstLook: boolean): boolean;
+}
+
 /** The host's links as they are now, with how often each came up since it was first seen. */
 export class LinkObserver {
 	readonly #dump: () => ReportedLink[];
-	readonly #isOutlived: (link: ReportedLink) => boolean;
-	#links: readonly Link[] = [];
-	#awaits = false;
+	readonly #admission: Admission;
+	#links: readonly Link[] | undefined;
+	#awaited: readonly string[] = [];
 
-	/** @param isOutlived what was opened on a link before this one, of the same index, is still open. */
-	constructor(dump: () => ReportedLink[], isOutlived: (link: ReportedLink) => boolean = () => false) {
+	constructor(dump: () => ReportedLink[], admission: Admission) {
 		this.#dump = dump;
-		this.#isOutlived = isOutlived;
+		this.#admission = admission;
 	}
 
-	/** A link is left out until what its predecessor left is closed. */
-	get awaits(): boolean {
-		return this.#awaits;
+	/** Names of those that are left out until what their predecessors left is closed. */
+	get awaited(): readonly string[] {
+		return this.#awaited;
 	}
 
 	get links(): readonly Link[] {
-		return this.#links;
+		return this.#links ?? [];
 	}
 
 	/** Dumps anew; says what changed, one line per link, for the log. */
 	refresh(): string[] {
-		const before = new Map(this.#links.map((link) => [link.ifindex, link]));
-		const reported = this.#dump();
-		const links = reported.filter((link) => !this.#isOutlived(link));
-		this.#awaits = links.length < reported.length;
-		this.#links = links.map((link) => {
+		const before = new Map(this.links.map((link) => [link.ifindex, link]));
+		const mayCome = this.#admission.mayCome(this.#links === undefined);
+		const awaited: string[] = [];
+		const links: Link[] = [];
+		for (const link of this.#dump()) {
 			const previous = before.get(link.ifindex);
+			if ((previous === undefined && !mayCome) || this.#admission.isOutlived(link)) {
+				awaited.push(link.name);
+				continue;
+			}
 			const cameUp = link.up && previous?.up !== true;
-			return { ...link, carrierEpoch: (previous?.carrierEpoch ?? 0) + (cameUp ? 1 : 0) };
-		});
-		return describeChanges(before, this.#links);
+			links.push({ ...link, carrierEpoch: (previous?.carrierEpoch ?? 0) + (cameUp ? 1 : 0) });
+		}
+		this.#awaited = awaited;
+		this.#links = links;
+		return describeChanges(before, links);
 	}
 }
 
