@@ -518,6 +518,10 @@ SLUICE_API int sluice_membership_open(void);
 /* source_be 0: (*,G). -ENOBUFS: this socket (or igmp_max_msf) is full. */
 SLUICE_API int sluice_membership_join(int fd, uint32_t ifindex, uint32_t group_be,
 				      uint32_t source_be);
+/*
+ * -EADDRNOTAVAIL: it was not joined, or went with another source of its group: one that is
+ * left after its link is gone takes all of them along.
+ */
 SLUICE_API int sluice_membership_leave(int fd, uint32_t ifindex, uint32_t group_be,
 				       uint32_t source_be);
 /*

@@ -67,7 +67,16 @@ int sluice_membership_leave(int fd, uint32_t ifindex, uint32_t group_be, uint32_
 {
 	if (ifindex == 0)
 		return -EINVAL;
-	if (source_be)
-		return change_source(fd, MCAST_LEAVE_SOURCE_GROUP, ifindex, group_be, source_be);
+	if (source_be) {
+		const int error =
+			change_source(fd, MCAST_LEAVE_SOURCE_GROUP, ifindex, group_be, source_be);
+
+		/*
+		 * Without the link the kernel gives up no source, but the group with all of them:
+		 * it must not be left when the socket closes, on another link of that index.
+		 */
+		if (error != -ENODEV)
+			return error;
+	}
 	return change_group(fd, IP_DROP_MEMBERSHIP, ifindex, group_be);
 }

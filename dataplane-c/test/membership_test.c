@@ -16,6 +16,8 @@
 #define GROUPS      (POOL * PER_SOCKET)
 #define FIRST_GROUP 0xef020000u /* 239.2.0.0 */
 
+#define OTHER_IFINDEX 500u
+
 static struct veth_pair pair;
 
 static uint32_t group(uint32_t number)
@@ -117,6 +119,42 @@ static void sources_of_a_group_are_joined_one_by_one(void)
 	sluice_close(fd);
 }
 
+static void add_other_link(void)
+{
+	ip("link add other0 index %u type veth peer name other1", OTHER_IFINDEX);
+	ip("link set other0 up");
+}
+
+static uint32_t joined_elsewhere(void)
+{
+	uint32_t on_near, elsewhere;
+
+	count_joined(&on_near, &elsewhere);
+	return elsewhere;
+}
+
+static void what_is_left_without_its_link_is_not_left_on_another_of_its_index(void)
+{
+	const int old = sluice_membership_open(), fresh = sluice_membership_open();
+	const uint32_t sources[] = { be("10.1.0.1"), be("10.1.0.2") };
+
+	add_other_link();
+	EXPECT_EQUAL(sluice_membership_join(old, OTHER_IFINDEX, group(1), sources[0]), 0);
+	EXPECT_EQUAL(sluice_membership_join(old, OTHER_IFINDEX, group(1), sources[1]), 0);
+	EXPECT_EQUAL(joined_elsewhere(), 1);
+	ip("link del other0");
+	EXPECT_EQUAL(sluice_membership_leave(old, OTHER_IFINDEX, group(1), sources[0]), 0);
+	EXPECT_EQUAL(sluice_membership_leave(old, OTHER_IFINDEX, group(1), sources[1]),
+		     -EADDRNOTAVAIL);
+	add_other_link();
+	EXPECT_EQUAL(sluice_membership_join(fresh, OTHER_IFINDEX, group(1), sources[0]), 0);
+	sluice_close(old);
+	EXPECT_EQUAL(joined_elsewhere(), 1);
+	sluice_close(fresh);
+	EXPECT_EQUAL(joined_elsewhere(), 0);
+	ip("link del other0");
+}
+
 static void sources_beyond_igmp_max_msf_say_so(void)
 {
 	const int fd = sluice_membership_open();
@@ -180,6 +218,7 @@ int main(void)
 	veth_pair_open(&pair);
 	two_hundred_groups_over_ten_sockets();
 	sources_of_a_group_are_joined_one_by_one();
+	what_is_left_without_its_link_is_not_left_on_another_of_its_index();
 	sources_beyond_igmp_max_msf_say_so();
 	nothing_is_queued_on_a_join_socket();
 	what_is_no_group_or_interface_is_refused();
