@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { until } from "../netns/lab/commands.ts";
 import type { Namespace } from "../netns/lab/namespace.ts";
 
 /** Pids of everything that runs in the namespace. */
@@ -24,6 +25,26 @@ export function childrenOf(keeper: number): Map<string, number> {
 		}
 	}
 	return children;
+}
+
+/** The supervisor of `sluice up`. */
+export function supervisorOf(up: number): number {
+	const pid = childrenOf(up).get("supervisor");
+	if (pid === undefined) throw new Error("no supervisor runs");
+	return pid;
+}
+
+/** Another than this one; the keeper has started it, and it may have done nothing yet. */
+export async function successorOf(supervisor: number, up: number): Promise<number> {
+	return until(
+		"its successor runs",
+		() => {
+			const pid = childrenOf(up).get("supervisor");
+			return pid === supervisor ? undefined : pid;
+		},
+		20_000,
+		1,
+	);
 }
 
 /** Empty for one that ended after it was listed. */

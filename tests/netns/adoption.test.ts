@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { release } from "node:os";
-import { childrenOf, parentOf, ranMs } from "../e2e/up-processes.ts";
+import { standStill } from "@sluice/lib/testing/signals";
+import { parentOf, ranMs, successorOf, supervisorOf } from "../e2e/up-processes.ts";
 import { until } from "./lab/commands.ts";
 import { assertAccounts, type Figures, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -29,19 +30,7 @@ async function end(): Promise<void> {
 	await lab?.remove();
 }
 
-function supervisorPid(): number {
-	const pid = childrenOf(relay.pid).get("supervisor");
-	if (pid === undefined) throw new Error("no supervisor runs");
-	return pid;
-}
-
-/** Another than this one; the keeper has started it, and it may have done nothing yet. */
-async function successorOf(supervisor: number): Promise<number> {
-	return until("its successor runs", () => {
-		const pid = childrenOf(relay.pid).get("supervisor");
-		return pid !== undefined && pid !== supervisor ? pid : undefined;
-	});
-}
+const supervisorPid = () => supervisorOf(relay.pid);
 
 async function workerPids(): Promise<number[]> {
 	return (await relay.workers()).map(({ pid }) => pid);
@@ -79,7 +68,7 @@ async function killSupervisor(late: number): Promise<void> {
 	const before = supervisorPid();
 	process.kill(before, "SIGKILL");
 	await relay.eachRule([streamRule(late)], "put");
-	await successorOf(before);
+	await successorOf(before, relay.pid);
 	await untilActive(streamRule(late).name);
 }
 
@@ -168,7 +157,7 @@ describe("two workers", () => {
 			let supervisor = supervisorPid();
 			for (let kill = 0; kill < 3; kill += 1) {
 				process.kill(supervisor, "SIGKILL");
-				supervisor = await successorOf(supervisor);
+				supervisor = await successorOf(supervisor, relay.pid);
 			}
 			await relay.eachRule([streamRule(100)], "put");
 			await untilActive(streamRule(100).name);
@@ -202,7 +191,7 @@ describe("two workers", () => {
 			const before = supervisorPid();
 			process.kill(victim(), "SIGKILL");
 			await relay.eachRule([streamRule(200 + late)], "put");
-			await successorOf(before);
+			await successorOf(before, relay.pid);
 			await untilActive(streamRule(200 + late).name);
 			expect((await ends()).map(([restarts]) => restarts)).toEqual(counts);
 			if (late === 0) expect(await ends()).toEqual(known);
@@ -218,7 +207,7 @@ describe("two workers", () => {
 				const supervisor = supervisorPid();
 				process.kill(supervisor, "SIGKILL");
 				process.kill(dies, "SIGKILL");
-				await successorOf(supervisor);
+				await successorOf(supervisor, relay.pid);
 				await untilAllRun([dies]);
 				expect((await workerPids())[1 - core]).toBe(workers[1 - core] ?? 0);
 				await moreThan(before);
@@ -233,7 +222,7 @@ describe("two workers", () => {
 
 	test("a worker that the keeper was not told of is ended, and its shards go on", async () => {
 		const keeper = parentOf(supervisorPid());
-		process.kill(keeper, "SIGSTOP");
+		await standStill(keeper);
 		// Two messages each: more than the keeper's socket holds.
 		for (let kill = 0; kill < 6; kill += 1) {
 			const [, dies = 0] = await workerPids();
@@ -244,7 +233,7 @@ describe("two workers", () => {
 		const [stays = 0, unknown = 0] = await workerPids();
 		const supervisor = supervisorPid();
 		process.kill(supervisor, "SIGKILL");
-		await successorOf(supervisor);
+		await successorOf(supervisor, relay.pid);
 		await untilAllRun([unknown]);
 		expect((await workerPids())[0]).toBe(stays);
 		expect(existsSync(`/proc/${unknown}`)).toBe(false);
@@ -263,7 +252,7 @@ describe("one worker", () => {
 				const supervisor = supervisorPid();
 				process.kill(supervisor, "SIGKILL");
 				process.kill(dies, "SIGKILL");
-				await successorOf(supervisor);
+				await successorOf(supervisor, relay.pid);
 				await untilAllRun([dies]);
 				await moreThan(before);
 			});

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { childrenOf, parentOf, stateOf } from "../e2e/up-processes.ts";
+import { standStill } from "@sluice/lib/testing/signals";
+import { parentOf, stateOf, successorOf, supervisorOf } from "../e2e/up-processes.ts";
 import { must, until } from "./lab/commands.ts";
 import type { Namespace } from "./lab/namespace.ts";
 import { Relay } from "./lab/relay.ts";
@@ -23,18 +24,6 @@ afterAll(async () => {
 	await lab?.remove();
 });
 
-function supervisorPid(): number {
-	const pid = childrenOf(relay.pid).get("supervisor");
-	if (pid === undefined) throw new Error("no supervisor runs");
-	return pid;
-}
-
-/** Undefined: it does not run yet. */
-function successorOf(killed: number): number | undefined {
-	const pid = childrenOf(relay.pid).get("supervisor");
-	return pid === killed ? undefined : pid;
-}
-
 /** Another interface with the name, the address and the index of the one before. */
 async function replace(): Promise<void> {
 	const [r0] = JSON.parse(await lab.relay.ip("-j", "link", "show", "r0")) as [{ ifindex: number }];
@@ -52,12 +41,6 @@ async function replace(): Promise<void> {
 
 async function joined(): Promise<boolean> {
 	return (await lab.relay.ip("maddress", "show", "dev", "r0")).includes("239.1.1.1");
-}
-
-/** SIGSTOP comes in its own time. */
-async function freeze(pid: number): Promise<void> {
-	process.kill(pid, "SIGSTOP");
-	await until("it is stopped", () => (stateOf(pid) === "T" ? true : undefined), 5_000, 1);
 }
 
 async function isActive(): Promise<boolean> {
@@ -82,8 +65,8 @@ test.each([
 ] as const)(
 	"an input interface is replaced by one of its name and index, and the supervisor %s: the rule flows",
 	async (_, signal) => {
-		const supervisor = supervisorPid();
-		await freeze(supervisor);
+		const supervisor = supervisorOf(relay.pid);
+		await standStill(supervisor);
 		await replace();
 		process.kill(supervisor, signal);
 		await flows();
@@ -92,13 +75,13 @@ test.each([
 );
 
 test("it is replaced, the supervisor is killed, and the keeper stops before it has closed what it held: nothing is joined until it has", async () => {
-	const killed = supervisorPid();
+	const killed = supervisorOf(relay.pid);
 	const keeper = parentOf(killed);
-	await freeze(killed);
+	await standStill(killed);
 	await replace();
 	process.kill(killed, "SIGKILL");
-	await until("it is started again", () => successorOf(killed), 20_000, 1);
-	await freeze(keeper);
+	await successorOf(killed, relay.pid);
+	await standStill(keeper);
 	const seen = await until("the successor acts, or waits", async () => {
 		if (await joined()) return "joined";
 		return relay.log.includes("interfaces wait: the keeper") ? "waits" : undefined;

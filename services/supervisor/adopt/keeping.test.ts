@@ -5,18 +5,15 @@ import { join } from "node:path";
 async function kept(body: string): Promise<string> {
 	const here = (file: string) => JSON.stringify(join(import.meta.dir, file));
 	const script = `
-		import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+		import { readdirSync, readlinkSync } from "node:fs";
 		import { barrier, createMemory } from ${here("../../../dataplane-c/binding/descriptor-store.ts")};
 		import { closeDescriptor } from ${here("../../../dataplane-c/binding/supervisor.ts")};
+		import { standStill } from ${here("../../lib/testing/signals.ts")};
 		import { KeptByKeeper } from ${here("keeping.ts")};
 		const keeper = process.ppid;
 		const memories = () => readdirSync("/proc/" + keeper + "/fd").filter((fd) => {
 			try { return readlinkSync("/proc/" + keeper + "/fd/" + fd).startsWith("/memfd:"); } catch { return false; }
 		}).length;
-		const freeze = async () => {
-			process.kill(keeper, "SIGSTOP");
-			while (!readFileSync("/proc/" + keeper + "/stat", "utf8").includes(") T ")) await Bun.sleep(1);
-		};
 		const complaints = [];
 		const keeping = new KeptByKeeper({ warn: (text) => complaints.push(text) });
 		const memory = createMemory();
@@ -41,7 +38,7 @@ async function kept(body: string): Promise<string> {
 
 test("it is settled when the keeper has closed what was released, and the loop goes on meanwhile", async () => {
 	const said = await kept(`
-		await freeze();
+		await standStill(keeper);
 		keeping.release("memory");
 		const settled = keeping.settled();
 		// A pause that ends is a loop that runs.
@@ -55,7 +52,7 @@ test("it is settled when the keeper has closed what was released, and the loop g
 
 test("what a keeper that did not read could not be told, it is told when it reads again", async () => {
 	const said = await kept(`
-		await freeze();
+		await standStill(keeper);
 		for (let full = false; !full; ) {
 			const asked = barrier().then(() => false, () => true);
 			full = await Promise.race([asked, Bun.sleep(1).then(() => false)]);
