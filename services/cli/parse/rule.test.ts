@@ -30,6 +30,16 @@ test("a rule has every option that was typed", () => {
 	});
 });
 
+test("a code point may be typed by its name, and is its number from then on", () => {
+	const output = parseOutput("r1:239.10.1.1:6001,dscp=AF41,ttl=4");
+	expect(output).toMatchObject({ dscp: 34, ttl: 4 });
+	expect(formatOutput(output)).toBe("r1:239.10.1.1:6001,ttl=4,dscp=34");
+	expect(() => parseOutput("r1:239.10.1.1:6001,dscp=AF44")).toThrow(
+		"--out r1:239.10.1.1:6001,dscp=AF44: dscp AF44: expected 0 to 63, or a name: EF, AF11 to AF43, CS0 to CS7",
+	);
+	expect(() => parseOutput("r1:239.10.1.1:6001,ttl=EF")).toThrow(/ttl EF: expected a whole number/);
+});
+
 test("labels stand in for names of hosts", () => {
 	const typed = { in: "r0:239.1.1.1:5001", out: ["r1:239.10.1.1:6001"] };
 	expect(parseRule("video", { ...typed, hostLabels: "site=north,role=" }).hostLabels).toEqual({

@@ -8,6 +8,7 @@ import {
 	RuleSchema,
 } from "@sluice/proto/gen/rule";
 import { badValue } from "../failure.ts";
+import { parseDscp } from "./dscp.ts";
 import { formatEndpoint, parseEndpoint, parseUint32 } from "./endpoint.ts";
 import { parseLabels } from "./labels.ts";
 
@@ -56,10 +57,10 @@ export function parseOutput(text: string): Output {
 		port: endpoint.port,
 	});
 	for (const [option, value] of endpoint.options) {
-		const number = parseUint32(`--out ${text}: ${option}`, value);
-		if (option === "ttl") output.ttl = number;
-		else if (option === "dscp") output.dscp = number;
-		else if (option === "source-port") output.sourcePort = number;
+		const what = `--out ${text}: ${option}`;
+		if (option === "ttl") output.ttl = parseUint32(what, value);
+		else if (option === "dscp") output.dscp = parseDscp(what, value);
+		else if (option === "source-port") output.sourcePort = parseUint32(what, value);
 		else throw badValue(`--out ${text}: ${option} is unknown`, OUTPUT_SHAPE);
 	}
 	return output;

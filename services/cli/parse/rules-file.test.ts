@@ -59,6 +59,10 @@ for (const [text, complaint] of [
 	["{ rules: [ { outputs: [ {}, { tll: 4 } ] } ] }", "rules[0].outputs[1].tll is unknown"],
 	["{ rules: [ { outputs: {} } ] }", "rules[0].outputs: expected [ … ]"],
 	["{ rules: [ { outputs: [ { ttl: '4' } ] } ] }", "rules[0].outputs[0].ttl: expected a whole number"],
+	[
+		"{ rules: [ { outputs: [ { dscp: 'EF' } ] } ] }",
+		"rules[0].outputs[0].dscp: expected a whole number: EF is 46",
+	],
 	["{ rules: [ { outputs: [ { port: 1.5 } ] } ] }", "rules[0].outputs[0].port: expected a whole number"],
 	["{ rules: [ { outputs: [ { port: -1 } ] } ] }", "rules[0].outputs[0].port: expected a whole number"],
 	["{ rules: [ { hostLabels: ['site=a'] } ] }", 'rules[0].hostLabels: expected { key: "value", … }'],

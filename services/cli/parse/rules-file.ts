@@ -9,6 +9,7 @@ import { findDuplicateKey } from "@sluice/lib/duplicate-key";
 import { type Rule, RuleSchema } from "@sluice/proto/gen/rule";
 import JSON5 from "json5";
 import { CommandFailure, exitCodes } from "../failure.ts";
+import { codePointOf } from "./dscp.ts";
 
 /**
  * Reads the rules of a JSON5 file. Every complaint names the file and the place:
@@ -103,7 +104,9 @@ function checkItem(field: DescField, value: unknown, path: string): string | und
 	}
 	if (field.scalar === ScalarType.UINT32) {
 		const fits = typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
-		return fits ? undefined : `${path}: expected a whole number`;
+		const named = field.name === "dscp" && typeof value === "string" ? codePointOf(value) : undefined;
+		const remedy = named === undefined ? "" : `: ${value} is ${named}`;
+		return fits ? undefined : `${path}: expected a whole number${remedy}`;
 	}
 	throw new Error(`no check for field ${field.name} of ${field.parent.typeName}`);
 }
