@@ -194,7 +194,7 @@ export function rulesFile(count: number, ttl = 16): string {
 	const rules = Array.from({ length: count }, (_, index) => ({
 		name: `rule-${String(index).padStart(5, "0")}`,
 		input: { interface: "r0", group: `239.1.${index >> 8}.${index & 255}`, port: 5001 },
-		outputs: [{ interface: "r1", address: "239.10.1.1", port: 6001, ttl }],
+		outputs: [{ interface: "r1", address: "239.10.1.1", port: 6001 + index, ttl }],
 		hosts: ["nobody"],
 	}));
 	return JSON.stringify({ rules });

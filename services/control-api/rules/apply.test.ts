@@ -112,6 +112,18 @@ test("bridging both ways is accepted with a warning that names the rules", async
 	expect((await cluster.put(back)).warnings).toEqual(dry.warnings);
 });
 
+test("a second rule to one output is accepted with a warning that names both, until one has another", async () => {
+	await cluster.put(exampleRule("one"));
+	const to = (port: number) => ({ outputs: [{ interface: "r1", address: "239.10.1.1", port }] });
+	const two = exampleRule("two", "239.1.1.2", to(6001));
+	const dry = await cluster.apply({ rules: [two], dryRun: true });
+	expect(dry.warnings).toEqual([
+		expect.stringMatching(/^rules one, two send to r1:239\.10\.1\.1:6001: whoever listens there gets/),
+	]);
+	expect((await cluster.put(two)).warnings).toEqual(dry.warnings);
+	expect((await cluster.put(exampleRule("two", "239.1.1.2", to(6002)))).warnings).toEqual([]);
+});
+
 test("a file in parts: the first answer says where the others go, the last one is the answer", async () => {
 	const rules = manyRules(2_000);
 	const part = (k: number) => ({

@@ -78,6 +78,12 @@ function isEverywhere(rule: Rule): boolean {
 	return rule.hosts.length === 0 || rule.hosts.includes(ALL_HOSTS);
 }
 
+/** False when no host can run both. */
+export function mayShareHost(a: Rule, b: Rule): boolean {
+	if (a.hosts.length === 0 && b.hosts.length === 0) return !excludeEachOther(a.hostLabels, b.hostLabels);
+	return isEverywhere(a) || isEverywhere(b) || a.hosts.some((host) => b.hosts.includes(host));
+}
+
 function prefixesOf(rule: Rule): readonly string[] {
 	const sources = rule.input?.sources ?? [];
 	return sources.length === 0 ? [ANY_SOURCE_TEXT] : sources;

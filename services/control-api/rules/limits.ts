@@ -8,6 +8,10 @@ export const limits = {
 	labelledRulesPerInput: 1_024,
 	/** IFNAMSIZ − 1. */
 	interfaceNameBytes: 15,
+	/** Rules that one warning names. */
+	namesPerWarning: 8,
+	/** Pairs of rules with one output that are looked at for the warnings of one edit. */
+	comparedOutputs: 100_000,
 	/** Warnings in one answer. */
 	warnings: 100,
 	/** Lines that say how one rule changed. */

@@ -6,6 +6,7 @@ import { type Cycle, findCycles, inputPlace } from "./cycles.ts";
 import { sameRule } from "./difference.ts";
 import { limits } from "./limits.ts";
 import type { RuleIndex } from "./rule-index.ts";
+import { findSharedOutputs, type SharedOutput } from "./shared-outputs.ts";
 import { inputText } from "./validate.ts";
 
 export type StoredEntry = SnapshotEntry<StoredRule>;
@@ -112,7 +113,11 @@ function checkTogether(index: RuleIndex, edit: Edit, changes: readonly PlannedCh
 				`rules: ${index.size} are too many: a cluster has at most ${limits.rules}`,
 			);
 		}
-		return cycleWarnings(findCycles(added, index.byInput));
+		const warnings = [
+			...findCycles(added, index.byInput).map(cycleWarning),
+			...findSharedOutputs(added, index.byOutput).map(sharedWarning),
+		];
+		return warnings.slice(0, limits.warnings);
 	} finally {
 		for (const rule of added) index.remove(rule);
 		for (const rule of removed) index.add(rule);
@@ -184,15 +189,18 @@ function obstacleTo(index: RuleIndex, rule: Rule): Obstacle | undefined {
 	}
 }
 
-const SHOWN_NAMES = 8;
+function cycleWarning(names: Cycle): string {
+	const shown = names.slice(0, limits.namesPerWarning).join(", ");
+	const more = names.length - limits.namesPerWarning;
+	return (
+		`rules ${shown}${more > 0 ? ` and ${more} more` : ""} lead in a circle: one host never captures what it sent itself, ` +
+		"but two hosts on the same networks would feed each other"
+	);
+}
 
-function cycleWarnings(cycles: readonly Cycle[]): string[] {
-	return cycles.slice(0, limits.warnings).map((names) => {
-		const shown = names.slice(0, SHOWN_NAMES).join(", ");
-		const more = names.length > SHOWN_NAMES ? ` and ${names.length - SHOWN_NAMES} more` : "";
-		return (
-			`rules ${shown}${more} lead in a circle: one host never captures what it sent itself, ` +
-			"but two hosts on the same networks would feed each other"
-		);
-	});
+function sharedWarning({ place, names, more }: SharedOutput): string {
+	return (
+		`rules ${names.join(", ")}${more ? " and more" : ""} send to ${place}: whoever listens there gets their streams mixed; ` +
+		"give each another address or port, unless that is meant"
+	);
 }

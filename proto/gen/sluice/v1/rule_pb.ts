@@ -372,7 +372,7 @@ export type PutRuleResponse = Message<"sluice.v1.PutRuleResponse"> & {
   rule?: RuleStatus | undefined;
 
   /**
-   * Accepted, but worth a look: a cycle between rules, for instance.
+   * Accepted, but worth a look: a cycle between rules, or two that send to one place.
    *
    * @generated from field: repeated string warnings = 2;
    */
