@@ -93,6 +93,43 @@ test("what lies in the user's folder is not run", async () => {
 	expect(launch(["--help"], { cwd }).stdout).not.toContain("preloaded");
 });
 
+/** As `launch`, by a shell that does something first. */
+function launchAfter(script: string, argv: readonly string[], root = checkout) {
+	const words = ["bash", "-c", script, "bash", join(root, "sluice"), ...argv];
+	const { exitCode, stdout, stderr } = Bun.spawnSync(words, { cwd: folder });
+	return { exitCode, stdout: `${stdout}`, stderr: `${stderr}` };
+}
+
+const refused = (line: string) => ({ exitCode: 1, stdout: "", stderr: `sluice: ${line}\n` });
+
+test("what bun would crash of is refused with what raises it", async () => {
+	for (const files of [8, 63])
+		expect(launchAfter(`ulimit -n ${files}; exec "$@"`, ["--version"])).toEqual(
+			refused(
+				`only ${files} files may be open at once here: raise that with ulimit -n 1024 (LimitNOFILE= in a unit)`,
+			),
+		);
+	if (process.getuid?.() !== 0) return;
+	const root = await idleCheckout("few-processes");
+	await chmod(folder, 0o755);
+	// Of root no number of processes is asked.
+	const other = 'exec setpriv --reuid=54321 --regid=54321 --clear-groups "$@"';
+	expect(launchAfter(`ulimit -u 20; ${other}`, ["rule", "list"], root)).toEqual(
+		refused("only 20 processes may run at once here: raise that with ulimit -u 1024 (LimitNPROC= in a unit)"),
+	);
+	expect(launchAfter(`ulimit -u 200; ${other}`, ["rule", "list"], root)).toMatchObject({ exitCode: 0 });
+	expect(launchAfter('ulimit -u 20; exec "$@"', ["rule", "list"], root)).toMatchObject({ exitCode: 0 });
+});
+
+test("nothing is done for an answer that nobody gets; what stays needs no reader", async () => {
+	const root = await idleCheckout("closed-output");
+	expect(launchAfter('exec "$@" >&-', ["rule", "list"], root)).toEqual(
+		refused("standard output is closed: send it to a file, or to /dev/null if nobody is to read the answer"),
+	);
+	const up = launchAfter('exec "$@" >&-', ["up", "--help"], root);
+	expect(up).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+});
+
 test("a link to the launcher starts it", async () => {
 	const link = join(folder, "sluice-link");
 	await symlink(join(checkout, "sluice"), link);
