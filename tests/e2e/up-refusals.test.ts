@@ -124,6 +124,20 @@ describe("up refuses in one line", () => {
 		);
 	});
 
+	test("a stage that cannot be a folder", async () => {
+		const staging = (what: string) => {
+			const script = `mount -t tmpfs none /opt && ${what} && exec "$@"`;
+			const argv = ["unshare", "--mount", "sh", "-c", script, "sh", ...CLI, "up"];
+			return namespace.run([...argv, "--data-dir", `${folder}/stage`, ...elsewhere]);
+		};
+		expect(await staging("touch /opt/sluice")).toEqual(
+			refusal("/opt/sluice is no folder: move it away, and up makes it anew"),
+		);
+		expect(await staging("ln -s nowhere /opt/sluice")).toEqual(
+			refusal("services cannot be staged in /opt/sluice: it is a link to nowhere: remove it"),
+		);
+	});
+
 	test("credentials that are not this host's", async () => {
 		const file = `${folder}/host.json`;
 		const seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";

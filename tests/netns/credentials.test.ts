@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { until } from "./lab/commands.ts";
 import { Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
@@ -90,6 +90,26 @@ test("of commands at once all show the same file", async () => {
 	}
 }, 60_000);
 
+test("a pipe in place of a file is refused by name, and not waited for", async () => {
+	const folder = `${first.dataDir}/credentials`;
+	for (const [name, words] of [
+		["lock", ["orchestrator", "robot"]],
+		["orchestrator-robot.json", ["orchestrator", "robot"]],
+		["orchestrator-robot.json", ["revoke", "orchestrator", "robot"]],
+	] as const) {
+		const pipe = `${folder}/${name}`;
+		rmSync(pipe, { force: true });
+		await lab.relay.must(["mkfifo", pipe]);
+		const outcome = await lab.relay.run(
+			[...first.command, "credentials", ...words, "--data-dir", first.dataDir],
+			{ timeoutMs: 10_000 },
+		);
+		rmSync(pipe);
+		const stderr = `sluice: ${pipe} is no file: remove it, and up makes it anew\n`;
+		expect(outcome).toEqual({ code: 1, stdout: "", stderr });
+	}
+});
+
 test("credentials that cannot be are refused in one line", async () => {
 	for (const [words, line] of [
 		[
@@ -106,6 +126,19 @@ test("credentials that cannot be are refused in one line", async () => {
 		const outcome = await first.cli("credentials", ...words);
 		expect(outcome).toEqual({ code: 1, stdout: "", stderr: `sluice: ${line}\n` });
 	}
+	// What /dev/null and /dev/stdout are, without risk to them.
+	const folder = `${first.dataDir}/out`;
+	const [device, link] = [`${folder}/device`, `${folder}/link`];
+	mkdirSync(folder);
+	await lab.relay.must(["mknod", device, "c", "1", "3"]);
+	await lab.relay.must(["ln", "-s", "/proc/self/fd/1", link]);
+	for (const out of [device, link, folder]) {
+		const { code, stderr } = await first.cli("credentials", "host", "relay-z", "--out", out);
+		const line = `sluice: --out ${out} is no ordinary file: name another, or - for standard output\n`;
+		expect({ code, stderr }).toEqual({ code: 1, stderr: line });
+	}
+	rmSync(folder, { recursive: true });
+	expect(await first.sluice("credentials", "list")).not.toContain("relay-z");
 	const elsewhere = await lab.dst.run([
 		...first.command,
 		"credentials",

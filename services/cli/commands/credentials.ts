@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { lstat, readFile, rm, writeFile } from "node:fs/promises";
 import { NAME_PATTERN } from "@sluice/lib/config";
 import { ALL_HOSTS } from "@sluice/lib/placement";
 import { withCluster } from "../cluster.ts";
@@ -44,6 +44,8 @@ export async function credentialsIssue(
 	const conf = await readConf(dataDir);
 	if (kind === "host" && serverNameIn(conf) === serverNameOf(name))
 		throw badValue(name, "another host: this is the cluster's first one, which has its keys from its own up");
+	const { out } = options;
+	if (out !== undefined && out !== "-") await refuseSpecial(out);
 	const made = await dataDir.changingCredentials(async () => {
 		const before = options.renew === true ? undefined : await read(issued).catch(() => undefined);
 		const server = await serverAt(dataDir, flags.natsUrl ?? before?.url ?? findUrl(conf, name));
@@ -56,9 +58,9 @@ export async function credentialsIssue(
 	});
 	const { url } = made;
 	const takenUp = await untilAccepted(dataDir, made.seed, flags.timeoutMs);
-	if (options.out !== undefined && options.out !== "-") await copyTo(options.out, made.text);
-	const file = options.out === undefined || options.out === "-" ? issued.path : options.out;
-	if (options.out === "-") await terminal.write(made.text.replaceAll("\t", "  "));
+	if (out !== undefined && out !== "-") await copyTo(out, made.text);
+	const file = out === undefined || out === "-" ? issued.path : out;
+	if (out === "-") await terminal.write(made.text.replaceAll("\t", "  "));
 	else if (flags.json) await terminal.write(`${JSON.stringify({ kind, name, url, file })}\n`);
 	else await terminal.write(`${outcome(kind, name, url, file)}\n`);
 	if (isLoopback(url)) terminal.note(`sluice: ${onlyHere(kind, name, url, serverUrl(conf))}`);
@@ -168,6 +170,7 @@ async function locate(path: string, kind: IssuedKind, name: string): Promise<Iss
 /** The configuration of the nats-server that `up` runs here. @throws CommandFailure when it runs none. */
 async function readConf(dataDir: DataDir): Promise<string> {
 	await refuseIssuing(dataDir);
+	await dataDir.refuseEndless();
 	const { natsConf } = dataDir;
 	return await readFile(natsConf, "utf8").catch((cause: unknown) => {
 		throw new CommandFailure(
@@ -229,6 +232,16 @@ function findUrl(conf: string, name: string): string {
 
 function serverUrl(conf: string): ServerUrl {
 	return urlForOthers(parseListenAddress("--nats-listen", listenIn(conf), "127.0.0.1:4222"), ownAddresses());
+}
+
+/** What stands there is replaced, and neither a device nor a pipe nor the link /dev/stdout should be. */
+async function refuseSpecial(path: string): Promise<void> {
+	const is = await lstat(path).catch(() => undefined);
+	if (is === undefined || is.isFile()) return;
+	throw new CommandFailure(
+		exitCodes.failed,
+		`--out ${path} is no ordinary file: name another, or - for standard output`,
+	);
 }
 
 async function copyTo(path: string, text: string): Promise<void> {

@@ -118,7 +118,7 @@ export class DataDir {
 		await this.explaining(async () => {
 			await folder(this.path, 0o750, owner.uid, operatorsGid);
 			await folder(this.credentialsFolder, 0o750, owner.uid, operatorsGid);
-			for (const path of [this.path, this.credentialsFolder]) await refuseEndless(path);
+			await this.refuseEndless();
 			await this.#narrowCredentials(owner, readers);
 			for (const path of this.ownFiles) await give(path, owner);
 			if (process.getuid?.() === 0) await this.#giveFolders(accounts);
@@ -216,6 +216,11 @@ export class DataDir {
 			const mode = is.mode & (reader === undefined ? 0o600 : 0o640);
 			if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
 		}
+	}
+
+	/** @throws CommandFailure when reading or opening something in here might never end. */
+	async refuseEndless(): Promise<void> {
+		for (const path of [this.path, this.credentialsFolder]) await refuseEndless(path);
 	}
 
 	/** One command at a time reads, makes and removes what is issued; others wait. */
@@ -316,7 +321,7 @@ async function folder(path: string, mode: number, uid: number, gid: number): Pro
 
 /** Reading a pipe or a device in place of a file might never end, and then not even a signal ends `up`. */
 async function refuseEndless(folder: string): Promise<void> {
-	for (const name of await readdir(folder)) {
+	for (const name of await readdir(folder).catch(() => [])) {
 		const path = join(folder, name);
 		const is = await stat(path).catch(() => undefined);
 		if (is === undefined || is.isFile() || is.isDirectory()) continue;

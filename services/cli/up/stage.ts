@@ -52,6 +52,8 @@ const KEPT_STAGES = 2;
 export async function openStage(sources: readonly StageSource[], beforeCopy: () => void): Promise<Stage> {
 	const states = await Promise.all(sources.map(readState));
 	const path = join(STAGES, stageId(states));
+	if ((await stat(STAGES).catch(() => undefined))?.isDirectory() === false)
+		throw new CommandFailure(exitCodes.failed, `${STAGES} is no folder: move it away, and up makes it anew`);
 	for (;;) {
 		if (!isComplete(path, states)) {
 			beforeCopy();
@@ -183,14 +185,19 @@ async function removeUnused(path: string): Promise<void> {
 	}
 }
 
+const remedies: Readonly<Record<string, string>> = {
+	ENOSPC: "the disk is full: free 200 MB",
+	EEXIST: "it is a link to nowhere: remove it",
+	ENOTDIR: "something in the path is no folder: move it away",
+};
+
 async function explaining(work: () => Promise<void>): Promise<void> {
 	try {
 		await work();
 	} catch (error) {
 		if (error instanceof CommandFailure) throw error;
 		const code = error instanceof Error && "code" in error ? String(error.code) : "";
-		const why =
-			code === "ENOSPC" ? "the disk is full: free 200 MB" : `${code || String(error)}: make it writable`;
+		const why = remedies[code] ?? `${code || String(error)}: make it writable`;
 		throw new CommandFailure(exitCodes.failed, `services cannot be staged in ${STAGES}: ${why}`, {
 			cause: error,
 		});
