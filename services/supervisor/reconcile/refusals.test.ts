@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { egressKey, shardsKey, TABLE_KEY } from "./keys.ts";
-import { LIMITS, rule, World } from "./testing/world.ts";
+import { ip, LIMITS, link, rule, World } from "./testing/world.ts";
 
 const MEBIBYTE = 2 ** 20;
 
@@ -40,6 +40,22 @@ describe("refusals", () => {
 		const { rules } = world.settle(rule("a", { out: ["r2:239.10.1.1:6009"] }));
 		expect(rules[0]).toEqual({ name: "a", state: "FAILED", reason: "table: refused" });
 		expect(world.open.egress.has(egressKey(3, 6001, 0))).toBe(true);
+	});
+
+	test("an output to the socket that sends: FAILED, unless another port sends; the others are sent to", () => {
+		const world = new World();
+		const out = ["r1:10.0.3.1:6001", "r2:10.0.3.1:6001"];
+		expect(world.settle(rule("a", { out })).rules[0]).toEqual({
+			name: "a",
+			state: "FAILED",
+			reason:
+				"output r1: 10.0.3.1 is its own address, and source port 6001 takes what is sent there: set another sourcePort, or another address",
+		});
+		expect([...world.open.egress.keys()]).toEqual([egressKey(4, 6001, ip("10.0.4.1"))]);
+		expect(world.settle(rule("a", { out, sourcePort: 7001 })).rules[0]?.state).toBe("ACTIVE");
+		world.settle(rule("a", { out }));
+		world.links = world.links.map((each) => (each.name === "r1" ? link("r1", 3, { addresses: [] }) : each));
+		expect(world.settle(rule("a", { out })).rules[0]?.reason).toStartWith("output interface r1 has no IPv4");
 	});
 
 	test("two rules with one input: the second is refused and names the first", () => {

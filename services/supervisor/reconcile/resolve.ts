@@ -52,6 +52,8 @@ export interface ResolvedOutput {
 	readonly ifindex: number;
 	/** Why nothing can be sent there now. */
 	readonly unusable?: string;
+	/** Why what is sent there never arrives, as long as rule and addresses are as they are. */
+	readonly refused?: string;
 }
 
 export function resolveOutput(output: DesiredOutput, links: Links): ResolvedOutput {
@@ -63,6 +65,11 @@ export function resolveOutput(output: DesiredOutput, links: Links): ResolvedOutp
 	const place = { mtu: link.mtu, ifindex: link.ifindex };
 	if (source === undefined) {
 		return { ...place, source: 0, unusable: `output interface ${link.name} has no IPv4 address` };
+	}
+	// The socket that sends would be the one that gets it.
+	if (output.address === source && output.port === output.sourcePort) {
+		const own = `${dotted(source)} is its own address, and source port ${output.port} takes what is sent there`;
+		return { ...place, source, refused: `${own}: set another sourcePort, or another address` };
 	}
 	const bindAddress = output.multicast ? 0 : source;
 	const egress: Egress = {

@@ -205,7 +205,7 @@ class Collector {
 			const { egress } = resolved;
 			unusable ??= resolved.unusable;
 			const planned = row.outputs[index] as TableOutput;
-			const obstacle = egress === undefined ? undefined : this.#addEgress(egress);
+			const obstacle = resolved.refused ?? (egress && this.#addEgress(egress));
 			if (obstacle === undefined) return planned;
 			const output = rule.outputs[index] as DesiredOutput;
 			verdict.failed ??= `output ${output.interface}: ${obstacle}`;
