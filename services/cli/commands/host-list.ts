@@ -21,7 +21,7 @@ export async function hostList({ flags, terminal }: Context): Promise<void> {
 			await terminal.write(`${toJsonText(ListHostsResponseSchema, answer)}\n`);
 			return;
 		}
-		await terminal.write(formatHosts(answer.hosts, terminal.colors));
+		await terminal.write(formatHosts(answer.hosts, terminal.colors, terminal.columns));
 		// With other credentials it may be another cluster's list.
 		const unseen = flags.credentialsPath === undefined ? await unseenHere(flags.dataDir, answer.hosts) : [];
 		const isMissing = unseen.length > 0 || answer.hosts.some(isSilent);

@@ -30,7 +30,7 @@ export async function ruleList({ flags, terminal }: Context): Promise<void> {
 		}
 		const [rules, stats] = await Promise.all([listRules(cluster, onWarning), fetchStatsByName(cluster)]);
 		for (const warning of warnings) terminal.note(`sluice: warning: ${warning}`);
-		await terminal.write(formatRuleList(rules, stats, terminal.colors));
+		await terminal.write(formatRuleList(rules, stats, terminal.colors, terminal.columns));
 		for (const line of await keptOutOf(rules, cluster, flags.dataDir)) terminal.note(`sluice: ${line}`);
 	});
 }

@@ -25,7 +25,7 @@ export async function workerList({ flags, terminal }: Context): Promise<void> {
 		const silent = formatSilentHosts(hosts);
 		if (flags.json) await terminal.write(`${toJsonText(ListWorkersResponseSchema, answer)}\n`);
 		else if (answer.workers.length > 0 || silent.length === 0) {
-			await terminal.write(formatWorkers(answer.workers, terminal.colors));
+			await terminal.write(formatWorkers(answer.workers, terminal.colors, terminal.columns));
 		}
 		for (const line of silent) terminal.note(`sluice: ${line}`);
 	});

@@ -6,14 +6,14 @@ import { type Colors, oneLine } from "../terminal.ts";
 import { formatBytes, formatDuration, NO_FIGURE } from "./figures.ts";
 import { formatTable } from "./table.ts";
 
-export function formatHosts(hosts: Host[], colors: Colors): string {
+export function formatHosts(hosts: Host[], colors: Colors, limit?: number): string {
 	if (hosts.length === 0) return "no host is known yet: start one with sudo ./sluice up\n";
 	const held = hosts.filter(({ holding }) => holding !== "");
 	const table = formatTable(
 		[
 			{ heading: "HOST" },
-			{ heading: "INTERFACES" },
-			{ heading: "LABELS" },
+			{ heading: "INTERFACES", wraps: true },
+			{ heading: "LABELS", wraps: true },
 			{ heading: "CORES", align: "right" },
 			{ heading: "IDLE" },
 			{ heading: "PRIORITY" },
@@ -37,11 +37,12 @@ export function formatHosts(hosts: Host[], colors: Colors): string {
 			host.kernel || NO_FIGURE,
 		]),
 		colors,
+		limit,
 	);
 	const holds = held
 		.map(({ host, holding }) => `${host} ${colors.red("holds")}: ${oneLine(holding)}\n`)
 		.join("");
-	return `${table}${holds}\n${formatInterfaceTable(hosts, colors)}`;
+	return `${table}${holds}\n${formatInterfaceTable(hosts, colors, limit)}`;
 }
 
 function formatSeen({ lastSeenSeconds, stopped }: Host, colors: Colors): string {
@@ -50,7 +51,7 @@ function formatSeen({ lastSeenSeconds, stopped }: Host, colors: Colors): string 
 	return lastSeenSeconds > HOST_GONE_SECONDS ? colors.red(`gone, ${ago}`) : ago;
 }
 
-function formatInterfaceTable(hosts: Host[], colors: Colors): string {
+function formatInterfaceTable(hosts: Host[], colors: Colors, limit?: number): string {
 	const rows = hosts.flatMap(({ host, interfaces }) =>
 		interfaces
 			.filter((entry) => !entry.loopback)
@@ -68,12 +69,13 @@ function formatInterfaceTable(hosts: Host[], colors: Colors): string {
 			{ heading: "HOST" },
 			{ heading: "INTERFACE" },
 			{ heading: "STATE" },
-			{ heading: "ADDRESSES" },
+			{ heading: "ADDRESSES", wraps: true },
 			{ heading: "MTU", align: "right" },
 			{ heading: "DRIVER" },
 		],
 		rows,
 		colors,
+		limit,
 	);
 }
 
@@ -85,7 +87,7 @@ function formatInterfaces(interfaces: Interface[]): string {
 	return names.length === 0 ? NO_FIGURE : names.join(", ");
 }
 
-export function formatWorkers(workers: Worker[], colors: Colors): string {
+export function formatWorkers(workers: Worker[], colors: Colors, limit?: number): string {
 	if (workers.length === 0) return "no worker is known yet: start a host with sudo ./sluice up\n";
 	return formatTable(
 		[
@@ -95,7 +97,7 @@ export function formatWorkers(workers: Worker[], colors: Colors): string {
 			{ heading: "PID", align: "right" },
 			{ heading: "STATE" },
 			{ heading: "RESTARTS", align: "right" },
-			{ heading: "LAST EXIT" },
+			{ heading: "LAST EXIT", wraps: true },
 		],
 		workers.map((worker) => [
 			worker.host,
@@ -107,6 +109,7 @@ export function formatWorkers(workers: Worker[], colors: Colors): string {
 			worker.lastExit || NO_FIGURE,
 		]),
 		colors,
+		limit,
 	);
 }
 

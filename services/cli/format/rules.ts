@@ -7,11 +7,15 @@ import { formatDuration, formatRate, NO_FIGURE } from "./figures.ts";
 import { formatStates } from "./states.ts";
 import { formatTable } from "./table.ts";
 
-/** @param stats by rule name; undefined: the aggregator did not answer. */
+/**
+ * @param stats by rule name; undefined: the aggregator did not answer.
+ * @param limit characters a line of the terminal holds.
+ */
 export function formatRuleList(
 	rules: RuleStatus[],
 	stats: ReadonlyMap<string, RuleStats> | undefined,
 	colors: Colors,
+	limit?: number,
 ): string {
 	if (rules.length === 0) return "no rules yet: add one with sluice rule add\n";
 	const rows = rules.map((status) => {
@@ -28,14 +32,15 @@ export function formatRuleList(
 	return formatTable(
 		[
 			{ heading: "NAME" },
-			{ heading: "INPUT" },
-			{ heading: "OUTPUTS" },
-			{ heading: "STATE" },
+			{ heading: "INPUT", wraps: true },
+			{ heading: "OUTPUTS", wraps: true },
+			{ heading: "STATE", wraps: true },
 			{ heading: "PPS", align: "right" },
 			{ heading: "SILENT", align: "right" },
 		],
 		rows,
 		colors,
+		limit,
 	);
 }
 

@@ -58,6 +58,34 @@ test("the list of rules with rates and silence", () => {
 	expect(formatRuleList([video], stats, plain)).toMatch(/5,000 {6}0s\n$/);
 });
 
+test("a terminal of 80 columns shows ordinary rules whole, a piece of a cell a line", () => {
+	const rule = {
+		name: "video",
+		input: { interface: "eth0", group: "239.1.1.1", port: 5001 },
+		outputs: [{ interface: "eth1", address: "239.10.1.1", port: 6001, ttl: 16, dscp: 34 }],
+	};
+	const stored = create(RuleStatusSchema, { name: "video", rule, hosts: video.hosts });
+	expect(formatRuleList([stored, { ...video, name: "audio" }], undefined, plain, 80)).toBe(
+		[
+			"NAME   INPUT                OUTPUTS                STATE             PPS  SILENT",
+			"video  eth0:239.1.1.1:5001  eth1:239.10.1.1:6001,  ACTIVE on           –       –",
+			"                            ttl=16,dscp=34         relay-a; PENDING",
+			"                                                   on relay-b: no",
+			"                                                   interface r0",
+			"                                                   here",
+			"audio  r0:239.1.1.1:5001    r1:239.10.1.1:6001,    ACTIVE on           –       –",
+			"       from 10.0.0.5 +1     ttl=16 +1              relay-a; PENDING",
+			"                                                   on relay-b: no",
+			"                                                   interface r0",
+			"                                                   here",
+			"",
+		].join("\n"),
+	);
+	const bare = formatRuleList([stored], undefined, plain);
+	expect(bare).toContain("eth1:239.10.1.1:6001,ttl=16,dscp=34  ACTIVE on relay-a; PENDING");
+	expect(formatRuleList([stored], undefined, plain, 200)).toBe(bare);
+});
+
 test("one rule in full", () => {
 	expect(formatRule(video, plain)).toBe(
 		[
@@ -254,6 +282,23 @@ test("hosts and workers", () => {
 			"relay-a  r0, r1 (down)  site=x      4  spin  realtime    0 B           1s ago  0.1.0           1  6.1.0",
 			"relay-b  –              site=x      4  spin  realtime    0 B     gone, 1m ago  0.1.0           1  6.1.0",
 			"relay-c  –              site=x      4  –     –           0 B  stopped, 1m ago  0.1.0           1  6.1.0",
+			"",
+			"HOST     INTERFACE  STATE  ADDRESSES            MTU  DRIVER",
+			"relay-a  r0         up     10.0.0.1, 10.0.0.2  1500  veth",
+			"         r1         down   –                   9000  –",
+			"",
+		].join("\n"),
+	);
+	expect(formatHosts([host, gone], plain, 80)).toBe(
+		[
+			"HOST     INTERFACES  LABELS  CORES  IDLE  PRIORITY  RINGS          SEEN  VERSION",
+			"relay-a  r0, r1      site=x      4  spin  realtime    0 B        1s ago  0.1.0",
+			"         (down)",
+			"relay-b  –           site=x      4  spin  realtime    0 B  gone, 1m ago  0.1.0",
+			"",
+			"HOST     PROTOCOL  KERNEL",
+			"relay-a         1  6.1.0",
+			"relay-b         1  6.1.0",
 			"",
 			"HOST     INTERFACE  STATE  ADDRESSES            MTU  DRIVER",
 			"relay-a  r0         up     10.0.0.1, 10.0.0.2  1500  veth",
