@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { readEvents } from "@sluice/dataplane/events";
 import { linkDriver, readLinks } from "@sluice/dataplane/host";
@@ -20,6 +21,7 @@ import { endStrays } from "./adopt/strays.ts";
 import type { SupervisorConfig } from "./config.ts";
 import type { ClusterView } from "./keep/desired-state.ts";
 import { logStates } from "./log-states.ts";
+import { broadcastsOf } from "./observe/broadcasts.ts";
 import { readCounted } from "./observe/counted.ts";
 import { readHeartbeat } from "./observe/heartbeat.ts";
 import { LinkObserver } from "./observe/links.ts";
@@ -376,7 +378,9 @@ export class Supervisor {
 }
 
 function reportedLinks() {
+	const broadcasts = broadcastsOf(networkInterfaces());
 	return readLinks().map(({ up, running, ...link }) => {
-		return { ...link, up: up && running, driver: linkDriver(link.name) };
+		const own = broadcasts.get(link.name) ?? [];
+		return { ...link, up: up && running, driver: linkDriver(link.name), broadcasts: own };
 	});
 }

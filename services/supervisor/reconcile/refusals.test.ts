@@ -58,6 +58,20 @@ describe("refusals", () => {
 		expect(world.settle(rule("a", { out })).rules[0]?.reason).toStartWith("output interface r1 has no IPv4");
 	});
 
+	test("an output to a broadcast address: FAILED", () => {
+		const world = new World();
+		const broadcasts = [ip("10.0.3.255")];
+		world.links = world.links.map((each) => (each.name === "r1" ? { ...each, broadcasts } : each));
+		expect(world.settle(rule("a", { out: ["r1:10.0.3.255:6001"] })).rules[0]).toEqual({
+			name: "a",
+			state: "FAILED",
+			reason:
+				"output r1: 10.0.3.255 is its broadcast address, to which nothing is sent: give a multicast group, or an address",
+		});
+		expect(world.open.egress.size).toBe(0);
+		expect(world.settle(rule("a", { out: ["r2:10.0.3.255:6001"] })).rules[0]?.state).toBe("ACTIVE");
+	});
+
 	test("two rules with one input: the second is refused and names the first", () => {
 		const { rules } = new World().settle(rule("a"), rule("b"));
 		expect(rules[1]).toEqual({ name: "b", state: "FAILED", reason: "same input as rule a" });

@@ -66,6 +66,10 @@ export function resolveOutput(output: DesiredOutput, links: Links): ResolvedOutp
 	if (source === undefined) {
 		return { ...place, source: 0, unusable: `output interface ${link.name} has no IPv4 address` };
 	}
+	if (link.broadcasts?.includes(output.address) === true) {
+		const what = `${dotted(output.address)} is its broadcast address, to which nothing is sent`;
+		return { ...place, source, refused: `${what}: give a multicast group, or an address` };
+	}
 	// The socket that sends would be the one that gets it.
 	if (output.address === source && output.port === output.sourcePort) {
 		const own = `${dotted(source)} is its own address, and source port ${output.port} takes what is sent there`;

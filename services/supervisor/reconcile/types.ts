@@ -67,6 +67,8 @@ export interface Link {
 	/** As ethtool names it; empty: none. */
 	readonly driver: string;
 	readonly addresses: readonly number[];
+	/** Of its subnets; absent: none is known. */
+	readonly broadcasts?: readonly number[];
 	/** Grows each time the link comes up: whoever joined before has to join again. */
 	readonly carrierEpoch: number;
 }
