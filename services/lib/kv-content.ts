@@ -14,6 +14,8 @@ export interface ContentOptions<Value> {
 	readonly revision: (value: Value) => bigint;
 	/** Changes say whether more of the same edit comes. */
 	readonly edits: boolean;
+	/** After so long nothing is left of the message that removed a key. */
+	readonly removalsLastMs: number;
 	readonly onTrouble: (what: string) => void;
 }
 
@@ -100,8 +102,10 @@ export class BucketContent<Value> {
 		const moved = entry !== undefined && entry.revision === previous?.revision;
 		if (entry === undefined) reading.entries.delete(key);
 		else if (!moved) reading.entries.set(key, entry);
-		reading.came(key, revision, read === "removed" ? writtenUnixMs(message) : undefined);
+		const removedUnixMs = read === "removed" ? writtenUnixMs(message) : undefined;
+		reading.came(key, revision, removedUnixMs);
 		if (reading.fresh && !reading.complete) return false;
+		if (removedUnixMs !== undefined) reading.forgetBefore(removedUnixMs - this.#options.removalsLastMs);
 		this.#lastSequence = maximum(this.#lastSequence, revision);
 		if (moved) return true;
 		const change = { key, entry, previous, revision, ...(read === "left out" ? { lost: true } : {}) };

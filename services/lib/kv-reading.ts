@@ -51,6 +51,14 @@ export class Reading<Value> {
 		for (const [key, { sequence }] of this.removed) if (sequence <= swept) this.removed.delete(key);
 	}
 
+	/** Those that were removed before the time, by the server's clock. */
+	forgetBefore(unixMs: number): void {
+		for (const [key, { writtenUnixMs }] of this.removed) {
+			if (writtenUnixMs >= unixMs) return;
+			this.removed.delete(key);
+		}
+	}
+
 	silentSinceLastAsked(): boolean {
 		const silent = this.#count === this.#countWhenAsked;
 		this.#countWhenAsked = this.#count;

@@ -7,10 +7,12 @@ import { type KV, Kvm } from "@nats-io/kv";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { RuleSchema } from "@sluice/proto/gen/rule";
 import { kvSubject } from "@sluice/proto/subjects";
+import { connectNats } from "./connect.ts";
 import { MORE_HEADER } from "./headers.ts";
 import { followBucket, type SnapshotChange } from "./kv-snapshot.ts";
 import { startNatsServer, type TestNatsServer } from "./testing/nats-server.ts";
 import { publishRaw } from "./testing/raw-publish.ts";
+import { startTcpRelay } from "./testing/tcp-relay.ts";
 import { until } from "./testing/until.ts";
 
 let server: TestNatsServer;
@@ -128,6 +130,32 @@ test("changes are told in order with what was before", async () => {
 	expect(snapshot.lastSequence).toBe(3n);
 	snapshot.stop();
 });
+
+test("of removals that end by themselves no key is remembered for long, and one that stands all the same does no harm", async () => {
+	const bucket = await kvm.create("ends", { history: 1 });
+	await fill(bucket, 3);
+	const relay = await startTcpRelay(server.port);
+	const away = await connectNats({ url: relay.url, name: "away" });
+	const trouble: string[] = [];
+	const onTrouble = (message: string) => void trouble.push(message);
+	const snapshot = await followBucket(away, "ends", RuleSchema, { removalsLastMs: 100, onTrouble });
+	await bucket.delete("key-0");
+	await until(() => snapshot.removed.size === 1);
+	const sinceMs = performance.now();
+	await until(() => performance.now() - sinceMs > 150);
+	await bucket.delete("key-1");
+	await until(() => snapshot.removed.has("key-1"));
+	expect([...snapshot.removed.keys()]).toEqual(["key-1"]);
+	relay.cut();
+	await until(() => !snapshot.current);
+	relay.mend();
+	await until(() => snapshot.current, 10_000);
+	expect([...snapshot.entries.keys()]).toEqual(["key-2"]);
+	expect(trouble).toEqual([]);
+	snapshot.stop();
+	await away.close();
+	relay.stop();
+}, 20_000);
 
 test("changes say whether more of their edit comes", async () => {
 	await kvm.create("edits", { history: 1 });

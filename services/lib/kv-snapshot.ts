@@ -54,6 +54,8 @@ export interface FollowOptions<Value = never> {
 	readonly revision?: (value: Value) => bigint;
 	/** Changes say whether more of the same edit comes. */
 	readonly edits?: boolean;
+	/** What removes a key ends by itself, and has when a removal comes that is later by so much: its key is forgotten. */
+	readonly removalsLastMs?: number;
 	/** Something to say to the log: the bucket is missing, an entry is unreadable, the watch starts anew. */
 	readonly onTrouble?: (message: string) => void;
 	/** Ends the wait for a bucket that does not exist yet. */
@@ -158,7 +160,8 @@ class BucketFollower<Value> implements BucketSnapshot<Value> {
 		this.#bucket = bucket;
 		this.#stream = `KV_${bucket}`;
 		const { edits = false, onTrouble = () => {}, revision = () => 0n } = options;
-		this.#content = new BucketContent({ bucket, decode, revision, edits, onTrouble });
+		const { removalsLastMs = Number.POSITIVE_INFINITY } = options;
+		this.#content = new BucketContent({ bucket, decode, revision, edits, removalsLastMs, onTrouble });
 		this.#options = options;
 	}
 

@@ -47,11 +47,7 @@ async function open(maxPayload?: string): Promise<void> {
 	server = await startNatsServer(maxPayload === undefined ? {} : { maxPayload });
 	nc = await server.connect();
 	jsm = await jetstreamManager(nc);
-	await jsm.streams.add({
-		name: STREAM,
-		subjects: [kvSubject(buckets.figures, ">")],
-		max_msgs_per_subject: 1,
-	});
+	await addBucket(true);
 	fold = emptyFold();
 	known = new KnownHosts();
 	for (const host of ["relay-b", "relay-c"]) begin(host, 1_000n);
@@ -59,6 +55,16 @@ async function open(maxPayload?: string): Promise<void> {
 	stored = new Map([[uid(1), new Set()]]);
 	log = "";
 	await restart();
+}
+
+/** @param ends whether messages may say when they end, as control-api makes it. */
+async function addBucket(ends: boolean): Promise<void> {
+	const subjects = [kvSubject(buckets.figures, ">")];
+	await jsm.streams.add({ name: STREAM, subjects, max_msgs_per_subject: 1, allow_msg_ttl: ends });
+}
+
+async function messages(): Promise<number> {
+	return (await jsm.streams.info(STREAM)).state.messages;
 }
 
 /** As it is with a server that takes small messages only. */
@@ -124,6 +130,12 @@ async function kept(host: string): Promise<KeptFigures | undefined> {
 	} catch {
 		return undefined;
 	}
+}
+
+/** Whether it was removed; what says so ends. */
+async function removed(subject: string): Promise<boolean> {
+	const message = await jsm.streams.getMessage(STREAM, { last_by_subj: subject });
+	return message === null || message.header.get("KV-Operation") === "DEL";
 }
 
 async function keptIs(host: string, packets: bigint): Promise<void> {
@@ -246,19 +258,56 @@ test("what counts for no rule any more is removed after a time, and so is what a
 	for (const run of [100n, 200n]) hear("relay-b", run, 10n);
 	await keptIs("relay-b", 10n);
 	there = false;
-	const removed = async (subject: string) => {
-		const message = await jsm.streams.getMessage(STREAM, { last_by_subj: subject });
-		return message?.header.get("KV-Operation") === "DEL" ? message.seq : undefined;
-	};
-	await until(async () => (await removed(subject("relay-b"))) !== undefined);
-	await until(async () => (await removed(formerly)) !== undefined);
-	const before = await removed(subject("relay-b"));
 	await until(() => fold.hosts.get("relay-b")?.kept.size === 0);
 	// A rule that is made then counts there as if nothing had been.
 	there = true;
 	hear("relay-b", 300n, 1n);
 	await keptIs("relay-b", 10n);
-	expect((await jsm.streams.info(STREAM)).state.last_seq).toBeGreaterThan(before ?? 0);
+	await until(() => removed(formerly));
+});
+
+test("nothing stays of what was removed, nor of removals by an earlier version", async () => {
+	await keeper.stop();
+	const removal = headers();
+	removal.set("KV-Operation", "DEL");
+	await nc.request(kvSubject(buckets.figures, "relay-d.7"), "", { headers: removal, timeout: 2_000 });
+	const sinceMs = Date.now();
+	await until(() => Date.now() - sinceMs > 300);
+	await restart(100);
+	for (const run of [100n, 200n]) hear("relay-b", run, 10n);
+	await keptIs("relay-b", 10n);
+	there = false;
+	await until(async () => (await messages()) === 0, 10_000);
+	expect(log).toBe("");
+	// As if nothing had been.
+	there = true;
+	for (const run of [300n, 400n]) hear("relay-b", run, 20n);
+	await keptIs("relay-b", 20n);
+	expect(log).toBe("");
+});
+
+test("what was removed while nobody listened, and that has ended too, is forgotten", async () => {
+	await keeper.stop();
+	await restart(100);
+	for (const run of [100n, 200n]) hear("relay-b", run, 10n);
+	await keptIs("relay-b", 10n);
+	await until(() => keeper.unkept === 0);
+	await jsm.streams.deleteMessage(STREAM, (await jsm.streams.info(STREAM)).state.last_seq);
+	there = false;
+	await until(() => fold.hosts.get("relay-b") === undefined);
+	expect(log).toBe("");
+});
+
+test("where the bucket does not let messages end, what is dead is removed all the same", async () => {
+	await keeper.stop();
+	await jsm.streams.delete(STREAM);
+	await addBucket(false);
+	await restart(100);
+	for (const run of [100n, 200n]) hear("relay-b", run, 10n);
+	await keptIs("relay-b", 10n);
+	there = false;
+	await until(() => removed(subject("relay-b")));
+	expect(log).toBe("");
 });
 
 test("of hosts that were silent for long and counted for no rule that there is nothing stays in memory", async () => {
@@ -278,7 +327,7 @@ test("of hosts that were silent for long and counted for no rule that there is n
 	expect(fold.hosts.get("relay-b")?.workers.size).toBe(1);
 });
 
-test("what was removed stays so when nats-server is killed, and nobody takes the bucket for damaged", async () => {
+test("what a killed nats-server finds again of what was removed counts for nothing, and is removed again", async () => {
 	await keeper.stop();
 	await restart(100);
 	for (const run of [100n, 200n, 300n]) {
@@ -287,14 +336,15 @@ test("what was removed stays so when nats-server is killed, and nobody takes the
 	}
 	expect(fold.hosts.get("relay-b")?.kept.size).toBe(PARTS);
 	there = false;
-	await until(() => fold.hosts.values().every(({ kept }) => kept.size === 0));
+	await until(async () => (await messages()) === 0, 10_000);
 	await keeper.stop();
 	await server.kill();
 	await server.start();
 	nc = await server.connect();
+	jsm = await jetstreamManager(nc);
 	fold = emptyFold();
-	await restart();
-	expect(fold.hosts.size).toBe(0);
+	await restart(100);
+	await until(async () => fold.hosts.size === 0 && (await messages()) === 0, 10_000);
 	expect(log).toBe("");
 });
 

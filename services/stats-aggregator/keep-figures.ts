@@ -1,27 +1,26 @@
-import { fromBinary } from "@bufbuild/protobuf";
-import { JetStreamApiCodes, JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { onBeat } from "@sluice/lib/beat";
 import { errorText, SluiceError } from "@sluice/lib/errors";
 import { type BucketSnapshot, followBucket, type SnapshotEntry } from "@sluice/lib/kv-snapshot";
 import type { ServiceLogger } from "@sluice/lib/log";
 import { type KeptFigures, KeptFiguresSchema } from "@sluice/proto/gen/stats";
-import { buckets, KEPT_PARTS, keptFiguresKey, kvSubject } from "@sluice/proto/subjects";
+import { buckets, keptFiguresKey } from "@sluice/proto/subjects";
 import type { KnownHosts } from "./belongs.ts";
 import { steadyNowMs } from "./clock.ts";
+import { isConflict, isFiguresKey, readFigures, subjectOf, WRITE_TIMEOUT_MS } from "./figures-bucket.ts";
 import { type Fold, foldKept, type HostFold, withEnded } from "./fold.ts";
-import { byPart, isDead, type Kept, keepLast, type Run, takeLost, type Wanted } from "./kept.ts";
+import { byPart, type Kept, keepLast, type Run, takeLost, type Wanted } from "./kept.ts";
 import { decodeKept, encodeKept } from "./stored-figures.ts";
+import { FigureSweep } from "./sweep-figures.ts";
 
 const LOOK_EVERY_MS = 1000;
 /** A host whose workers were not heard for longer is gone, or cut off. */
 const GONE_MS = 5000;
 const WRITES_AT_ONCE = 16;
-const WRITE_TIMEOUT_MS = 2000;
 const POLL_MS = 5;
 /** Whoever asks for something to be kept is told so within this time, or that it is not. */
 const KEPT_LIMIT_MS = 3000;
-const SWEEP_EVERY_MS = 60_000;
 /** Rules that were lost come back with their uids (ADR 0076), if somebody restores them. */
 const DEAD_MS = 24 * 3_600_000;
 
@@ -47,10 +46,8 @@ export class FigureKeeper {
 	readonly #tooLarge = new WeakSet<Kept>();
 	/** Hosts of which that was said. */
 	readonly #saidTooLarge = new Set<string>();
-	/** By key: since when no rule is there that it counts for. */
-	readonly #deadSince = new Map<string, number>();
+	readonly #sweep: FigureSweep;
 	readonly #deadMs: number;
-	#sweptAtMs = Number.NEGATIVE_INFINITY;
 	#writing = false;
 	#said = "";
 
@@ -60,13 +57,16 @@ export class FigureKeeper {
 		this.#known = known;
 		this.#log = logger.facility("fold");
 		this.#deadMs = deadMs;
+		this.#sweep = new FigureSweep(nc, fold, deadMs, (key) => this.#take(key, undefined));
 	}
 
 	/** Resolves when what is kept stands in the fold: before any counters do. */
 	async read(): Promise<void> {
 		const onTrouble = (message: string) => this.#log.warn(message);
-		const snapshot = await followBucket(this.#nc, buckets.figures, KeptFiguresSchema, { onTrouble });
+		const options = { onTrouble, removalsLastMs: this.#sweep.removalsLastMs };
+		const snapshot = await followBucket(this.#nc, buckets.figures, KeptFiguresSchema, options);
 		this.#snapshot = snapshot;
+		this.#sweep.begin(snapshot);
 		this.#takeAll(() => true);
 		snapshot.onChange(({ key, entry, revision, lost }) => this.#take(key, entry, lost ? 0n : revision));
 	}
@@ -185,7 +185,7 @@ export class FigureKeeper {
 		if (!isFiguresKey(key)) return;
 		const [id = "", part = ""] = key.split(".");
 		this.#keptAt.delete(id);
-		this.#deadSince.delete(key);
+		this.#sweep.changed(key);
 		if (entry === undefined || !this.#takeKept(key, id, Number(part), entry)) {
 			const host = this.#fold.hosts.get(id);
 			if (host !== undefined) takeLost(host, Number(part), entry?.revision ?? removedAt, this.#wanted());
@@ -215,7 +215,7 @@ export class FigureKeeper {
 		try {
 			await this.#writeAll(nowMs);
 			this.#said = "";
-			if (nowMs - this.#sweptAtMs > Math.min(SWEEP_EVERY_MS, this.#deadMs)) await this.#sweep(nowMs);
+			if (this.#sweep.due(nowMs)) await this.#sweepAll(nowMs);
 		} catch (thrown) {
 			// Tried again each second.
 			const error = errorText(thrown);
@@ -299,25 +299,11 @@ export class FigureKeeper {
 		this.#log.warn({ relay: host, key, bytes }, line);
 	}
 
-	/** Removes what counts for no rule that there is, and what an earlier version let hosts write. */
-	async #sweep(nowMs: number): Promise<void> {
-		this.#sweptAtMs = nowMs;
-		const gone: [string, bigint][] = [];
-		for (const [key, { revision }] of this.#snapshot?.entries ?? [])
-			if (!isFiguresKey(key)) gone.push([key, revision]);
-		const wanted = this.#wanted();
-		for (const [id, { kept: parts }] of this.#fold.hosts) {
-			for (const [part, kept] of parts) {
-				const key = keptFiguresKey(id, part);
-				const sinceMs = this.#deadSince.get(key) ?? nowMs;
-				if (kept.unwritten || !isDead(kept, wanted)) this.#deadSince.delete(key);
-				else this.#deadSince.set(key, sinceMs);
-				if (this.#deadSince.has(key) && nowMs - sinceMs >= this.#deadMs) gone.push([key, kept.revision]);
-			}
-		}
+	async #sweepAll(nowMs: number): Promise<void> {
+		const [snapshot, wanted] = [this.#snapshot, this.#wanted()];
 		this.#releaseHosts(wanted, nowMs);
 		try {
-			for (const [key, revision] of gone) await this.#remove(key, revision);
+			if (snapshot !== undefined) await this.#sweep.sweep(snapshot, wanted, nowMs);
 		} catch (thrown) {
 			this.#log.warn({ error: errorText(thrown) }, "figures of what is gone cannot be removed now");
 		}
@@ -333,21 +319,6 @@ export class FigureKeeper {
 			this.#keptAt.delete(id);
 			this.#saidTooLarge.delete(id);
 			this.#onReleased(id);
-		}
-	}
-
-	/** By a message of its own, as everything is written: what is purged may stand there again after a crash of nats-server. */
-	async #remove(key: string, revision: bigint): Promise<void> {
-		const removal = headers();
-		removal.set("KV-Operation", "DEL");
-		try {
-			await jetstream(this.#nc).publish(subjectOf(key), "", {
-				headers: removal,
-				timeout: WRITE_TIMEOUT_MS,
-				expect: { lastSubjectSequence: Number(revision) },
-			});
-		} catch (thrown) {
-			if (!isConflict(thrown)) throw thrown;
 		}
 	}
 
@@ -379,29 +350,6 @@ function refusal(host: string, why: string, cause?: unknown): SluiceError {
 	return new SluiceError("unavailable", `what host ${host} counted is not kept: ${why}: try again`, {
 		cause,
 	});
-}
-
-function isFiguresKey(key: string): boolean {
-	const [, part = "", ...more] = key.split(".");
-	return more.length === 0 && /^(0|[1-9]\d?)$/.test(part) && Number(part) < KEPT_PARTS;
-}
-
-function isConflict(thrown: unknown): boolean {
-	return thrown instanceof JetStreamApiError && thrown.code === JetStreamApiCodes.StreamWrongLastSequence;
-}
-
-/** Undefined: there are none that can be read. */
-function readFigures(data: Uint8Array): KeptFigures | undefined {
-	if (data.length === 0) return undefined;
-	try {
-		return fromBinary(KeptFiguresSchema, data);
-	} catch {
-		return undefined;
-	}
-}
-
-function subjectOf(key: string): string {
-	return kvSubject(buckets.figures, key);
 }
 
 function writtenMs({ writtenUnixMs }: SnapshotEntry<KeptFigures>): number {

@@ -116,14 +116,17 @@ test("kept figures leave half of the disk to the rules, after an update of the c
 	const jsm = await jetstreamManager(nc);
 	const limits = async () => {
 		const { config } = await jsm.streams.info("KV_sluice_figures");
-		return [config.max_bytes, config.max_msgs, config.discard, config.allow_rollup_hdrs];
+		const { max_bytes, max_msgs, discard, allow_rollup_hdrs, allow_msg_ttl } = config;
+		return [max_bytes, max_msgs, discard, allow_rollup_hdrs, allow_msg_ttl];
 	};
 	// `up` gives JetStream 4 GB of disk. What is there must not go for what is new.
-	const wanted = [2_000_000_000, 576_000, DiscardPolicy.New, false];
+	const wanted = [2_000_000_000, 576_000, DiscardPolicy.New, false, true];
 	await openStorage(nc, undefined);
 	expect(await limits()).toEqual(wanted);
 	const { config } = await jsm.streams.info("KV_sluice_figures");
-	await jsm.streams.update("KV_sluice_figures", { ...config, max_bytes: -1, max_msgs: -1 });
+	await jsm.streams.delete("KV_sluice_figures");
+	const { allow_msg_ttl: _, ...before } = config;
+	await jsm.streams.add({ ...before, max_bytes: -1, max_msgs: -1 });
 	await openStorage(nc, undefined);
 	expect(await limits()).toEqual(wanted);
 });

@@ -236,11 +236,13 @@ const NO_ROLLUP = { allow_rollup_hdrs: false };
 /**
  * Half of the disk that JetStream has, since rules are on the same, and all keys of 9,000 hosts, forgotten ones among them.
  * 10,000 rules with 64 outputs take 20 MB for each run, and up to three are kept of a host. Full, it takes nothing new.
+ * Removals end by themselves (ADR 0135).
  */
 const FIGURES_LIMITS = {
 	...NO_ROLLUP,
 	max_bytes: 2_000_000_000,
 	max_msgs: 9_000 * KEPT_PARTS,
+	allow_msg_ttl: true,
 };
 
 /** Buckets that an earlier version made as well. */
