@@ -10,14 +10,30 @@ interface Said {
  * What the hosts' own records say of their workers, which only supervisors write. Any worker may publish under any
  * number and incarnation of its host, and what it says must neither outlive the host's next start nor take more
  * memory than its workers do. Who is early speaks again within a second. Records are in nats-server's memory: what one
- * said last holds until another comes.
+ * said last holds until another comes, or as long as figures of its host are known.
  */
 export class KnownHosts {
 	readonly #said = new Map<string, Said>();
+	/** Hosts among them whose record is gone. */
+	readonly #gone = new Set<string>();
 
 	take(record: HostRecord): void {
 		const workers = new Set(record.workers.map(({ worker }) => String(worker)));
 		this.#said.set(record.host, { incarnation: record.incarnation, workers });
+		this.#gone.delete(record.host);
+	}
+
+	recordGone(host: string): void {
+		if (this.#said.has(host)) this.#gone.add(host);
+	}
+
+	/** @param isCounted whether figures of the host are known. */
+	forgetGone(isCounted: (host: string) => boolean): void {
+		for (const host of this.#gone) {
+			if (isCounted(host)) continue;
+			this.#gone.delete(host);
+			this.#said.delete(host);
+		}
 	}
 
 	/** Why counters on this subject cannot be of the host; undefined: they can, or it has said nothing yet. */

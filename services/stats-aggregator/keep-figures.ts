@@ -320,6 +320,7 @@ export class FigureKeeper {
 			this.#saidTooLarge.delete(id);
 			this.#onReleased(id);
 		}
+		this.#known.forgetGone((id) => hosts.has(id));
 	}
 
 	/** Another aggregator was first; or somebody has emptied the bucket, which nobody tells those who watch it. */

@@ -3,14 +3,11 @@ import { keepAliveFile } from "@sluice/lib/alive-file";
 import { aggregatorConfig, onParentGone, readStartupConfig } from "@sluice/lib/config";
 import { connectNats } from "@sluice/lib/connect";
 import { errorText } from "@sluice/lib/errors";
-import { followHostRecords } from "@sluice/lib/host-records";
-import type { BucketSnapshot } from "@sluice/lib/kv-snapshot";
 import { createLogger, type ServiceLogger } from "@sluice/lib/log";
 import { followLogLevels } from "@sluice/lib/log-levels";
 import { endpoint, serve } from "@sluice/lib/service";
 import { settlesWithin } from "@sluice/lib/settles-within";
 import { followRules } from "@sluice/lib/stored-rules";
-import type { HostRecord } from "@sluice/proto/gen/host";
 import {
 	type GetStatsRequest,
 	GetStatsRequestSchema,
@@ -24,6 +21,7 @@ import { steadyNowMs } from "./clock.ts";
 import { CountersDecoder } from "./counters-decoder.ts";
 import { emptyFold, type Fold, foldChunk } from "./fold.ts";
 import { type CountersListener, followCounters } from "./follow-counters.ts";
+import { followHosts } from "./follow-hosts.ts";
 import { FigureKeeper } from "./keep-figures.ts";
 import { getStats } from "./page.ts";
 import { publishEachSecond } from "./publish-each-second.ts";
@@ -116,27 +114,6 @@ async function main(): Promise<void> {
 	publishEachSecond(config.hostId, nc, logger, fold, () => (isWarm() ? catalogue.rules : []));
 	keepAliveFile(config.aliveFile, () => rules.current && hosts.current);
 	logger.facility("main").info({ ready: true }, "ready");
-}
-
-async function followHosts(
-	nc: NatsConnection,
-	fold: Fold,
-	known: KnownHosts,
-	keeper: FigureKeeper,
-	onTrouble: (message: string) => void,
-): Promise<BucketSnapshot<HostRecord>> {
-	const hosts = await followHostRecords(nc, { onTrouble });
-	for (const { value } of hosts.entries.values()) known.take(value);
-	hosts.onChange(({ entry }) => {
-		if (entry === undefined) return;
-		const { host, incarnation } = entry.value;
-		known.take(entry.value);
-		// Somebody had spoken of an up that never was, while the host itself had not spoken yet.
-		if ((fold.hosts.get(host)?.incarnation ?? 0n) <= incarnation) return;
-		fold.hosts.delete(host);
-		keeper.takeAnew(host);
-	});
-	return hosts;
 }
 
 /** Before the process leaves. */
