@@ -20,6 +20,7 @@ import { channelName, workerName } from "./adopt/names.ts";
 import { endStrays } from "./adopt/strays.ts";
 import type { SupervisorConfig } from "./config.ts";
 import type { ClusterView } from "./keep/desired-state.ts";
+import { LogFlood } from "./log-flood.ts";
 import { logStates } from "./log-states.ts";
 import { broadcastsOf } from "./observe/broadcasts.ts";
 import { readCounted } from "./observe/counted.ts";
@@ -52,6 +53,7 @@ export class Supervisor {
 	readonly #config: SupervisorConfig;
 	readonly #logger: ServiceLogger;
 	readonly #links: LinkObserver;
+	readonly #linkLog: LogFlood;
 	readonly #fleet: Fleet;
 	readonly #relay: Relay;
 	readonly #replacement: WorkerReplacement;
@@ -90,6 +92,7 @@ export class Supervisor {
 			// A predecessor's own links are there at the first look.
 			mayCome: (isFirstLook) => this.#relay.hasLetGo || (isFirstLook && inheritance !== undefined),
 		});
+		this.#linkLog = new LogFlood(logger.facility("interfaces"), "interfaces");
 		const cores = allowedCores();
 		const priority = new WorkerPriority(config.priority, log);
 		this.#fleet = new Fleet({
@@ -314,7 +317,7 @@ export class Supervisor {
 		const log = this.#logger.facility("interfaces");
 		try {
 			const changes = this.#links.refresh();
-			for (const change of changes) log.info(change);
+			for (const { name, text } of changes) this.#linkLog.say(name, text);
 			if (changes.length > 0) this.#changed();
 		} catch (thrown) {
 			log.error(`links cannot be read: ${errorText(thrown)}`);

@@ -11,6 +11,13 @@ export interface Admission {
 	mayCome(isFirstLook: boolean): boolean;
 }
 
+/** For the log. */
+export interface LinkChange {
+	/** As it is named now. */
+	readonly name: string;
+	readonly text: string;
+}
+
 /** The host's links as they are now, with how often each came up since it was first seen. */
 export class LinkObserver {
 	readonly #dump: () => ReportedLink[];
@@ -32,8 +39,8 @@ export class LinkObserver {
 		return this.#links ?? [];
 	}
 
-	/** Dumps anew; says what changed, one line per link, for the log. */
-	refresh(): string[] {
+	/** Dumps anew; says what changed. */
+	refresh(): LinkChange[] {
 		const before = new Map(this.links.map((link) => [link.ifindex, link]));
 		const mayCome = this.#admission.mayCome(this.#links === undefined);
 		const awaited: string[] = [];
@@ -53,17 +60,21 @@ export class LinkObserver {
 	}
 }
 
-function describeChanges(before: ReadonlyMap<number, Link>, links: readonly Link[]): string[] {
-	const lines: string[] = [];
+function describeChanges(before: ReadonlyMap<number, Link>, links: readonly Link[]): LinkChange[] {
+	const changes: LinkChange[] = [];
 	const gone = new Map(before);
 	for (const link of links) {
 		const previous = gone.get(link.ifindex);
 		gone.delete(link.ifindex);
-		if (previous === undefined) lines.push(`${link.name} appeared, ${link.up ? "up" : "down"}`);
-		else lines.push(...describeChange(previous, link));
+		const { name } = link;
+		const texts =
+			previous === undefined
+				? [`${name} appeared, ${link.up ? "up" : "down"}`]
+				: describeChange(previous, link);
+		changes.push(...texts.map((text) => ({ name, text })));
 	}
-	for (const link of gone.values()) lines.push(`${link.name} is gone`);
-	return lines;
+	for (const { name } of gone.values()) changes.push({ name, text: `${name} is gone` });
+	return changes;
 }
 
 function describeChange(previous: Link, link: Link): string[] {
