@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { type Link, probeFeatures, readLinks } from "./host.ts";
 
 interface IpAddress {
@@ -23,6 +24,7 @@ function linksByIp() {
 		mtu: link.mtu,
 		up: link.flags.includes("UP"),
 		running: link.flags.includes("LOWER_UP"),
+		carrierUps: Number(readFileSync(`/sys/class/net/${link.ifname}/carrier_up_count`, "utf8")),
 		loopback: link.flags.includes("LOOPBACK"),
 		addresses: link.addr_info.filter(({ family }) => family === "inet").map(({ local }) => local),
 	}));

@@ -35,6 +35,8 @@ export interface Link {
 	readonly up: boolean;
 	/** With carrier. */
 	readonly running: boolean;
+	/** How often carrier came, also between two readings. */
+	readonly carrierUps: number;
 	readonly loopback: boolean;
 	/** "02:00:00:00:00:01"; all zeros when it has none. */
 	readonly mac: string;
@@ -57,6 +59,7 @@ function decodeLink(bytes: Uint8Array): Link {
 		mtu: view.getUint32(LINK.mtu, true),
 		up: (flags & LINK_UP) !== 0,
 		running: (flags & LINK_RUNNING) !== 0,
+		carrierUps: view.getUint32(LINK.carrierUps, true),
 		loopback: (flags & LINK_LOOPBACK) !== 0,
 		mac: Array.from(bytes.subarray(LINK.mac, LINK.mac + 6), (byte) =>
 			byte.toString(16).padStart(2, "0"),

@@ -5,7 +5,7 @@
  * Names are those of the header in lowerCamelCase; `size` is the whole structure.
  */
 
-export const ABI_VERSION = 3;
+export const ABI_VERSION = 4;
 
 export const RULE_RECORD = {
 	size: 56,
@@ -54,14 +54,15 @@ export const FEATURES = {
 } as const;
 
 export const LINK = {
-	size: 100,
+	size: 104,
 	name: 0,
 	ifindex: 16,
 	mtu: 20,
 	flags: 24,
-	mac: 28,
-	addressCount: 34,
-	addressBe: 36,
+	carrierUps: 28,
+	mac: 32,
+	addressCount: 38,
+	addressBe: 40,
 } as const;
 
 export const EVENT = { size: 32, kind: 0, connection: 4, pid: 8, atUs: 12, a: 16, b: 24 } as const;

@@ -42,7 +42,7 @@ extern "C" {
 #define SLUICE_API __attribute__((visibility("default")))
 
 /* Raised whenever a structure, message or function below changes. Checked at load and in HELLO. */
-#define SLUICE_ABI_VERSION 3u
+#define SLUICE_ABI_VERSION 4u
 
 /* ---- limits ------------------------------------------------------------- */
 
@@ -260,12 +260,13 @@ enum sluice_link_flag {
 
 #define SLUICE_MAX_ADDRESSES_PER_LINK 16u
 
-/* 100 bytes. */
+/* 104 bytes. */
 struct sluice_link {
 	char name[SLUICE_INTERFACE_NAME_BYTES];
 	uint32_t ifindex;
 	uint32_t mtu;
-	uint32_t flags; /* enum sluice_link_flag */
+	uint32_t flags;       /* enum sluice_link_flag */
+	uint32_t carrier_ups; /* how often carrier came; 0 before Linux 4.16 */
 	uint8_t mac[6];
 	uint16_t address_count;
 	uint32_t address_be[SLUICE_MAX_ADDRESSES_PER_LINK]; /* IPv4, primary addresses first */

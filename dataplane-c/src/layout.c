@@ -81,6 +81,7 @@ static const struct line lines[] = {
 	FIELD(sluice_link, ifindex),
 	FIELD(sluice_link, mtu),
 	FIELD(sluice_link, flags),
+	FIELD(sluice_link, carrier_ups),
 	FIELD(sluice_link, mac),
 	FIELD(sluice_link, address_count),
 	FIELD(sluice_link, address_be),

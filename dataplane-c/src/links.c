@@ -128,6 +128,9 @@ static void take_link(struct dump *dump, const struct nlmsghdr *message)
 			memcpy(link.name, value, length);
 		else if (attribute->rta_type == IFLA_MTU && length == sizeof(link.mtu))
 			memcpy(&link.mtu, value, length);
+		else if (attribute->rta_type == IFLA_CARRIER_UP_COUNT &&
+			 length == sizeof(link.carrier_ups))
+			memcpy(&link.carrier_ups, value, length);
 		else if (attribute->rta_type == IFLA_ADDRESS && length == sizeof(link.mac))
 			memcpy(link.mac, value, length);
 	}

@@ -89,6 +89,7 @@ static void more_addresses_than_fit_are_cut(void)
 static void carrier_and_administrative_state_are_told_apart(void)
 {
 	const struct sluice_link *link;
+	uint32_t ups;
 
 	ip("link add x0 type veth peer name x1");
 	link = named("x0", dump());
@@ -100,6 +101,12 @@ static void carrier_and_administrative_state_are_told_apart(void)
 	/* At once: the operational state (IFF_RUNNING) may follow a second later. */
 	link = named("x0", dump());
 	EXPECT_EQUAL(link->flags, SLUICE_LINK_UP | SLUICE_LINK_RUNNING);
+	ups = link->carrier_ups;
+	ip_batch("link set x1 down\nlink set x1 up\n");
+	/* Nothing else tells that the carrier was away. */
+	link = named("x0", dump());
+	EXPECT_EQUAL(link->flags, SLUICE_LINK_UP | SLUICE_LINK_RUNNING);
+	EXPECT_EQUAL(link->carrier_ups, ups + 1);
 	ip("link del x0");
 }
 

@@ -20,8 +20,8 @@ function said(observer: LinkObserver): string[] {
 	return observer.refresh().map(({ text }) => text);
 }
 
-const down = link("r0", 2, { up: false });
-const up = link("r0", 2);
+const down = { ...link("r0", 2, { up: false }), carrierUps: 1 };
+const up = { ...link("r0", 2), carrierUps: 2 };
 
 test("the carrier epoch grows each time a link comes up, and only then", () => {
 	const { observer, report } = observe();
@@ -35,6 +35,16 @@ test("the carrier epoch grows each time a link comes up, and only then", () => {
 	report(down);
 	report(up);
 	expect(epoch()).toBe(2);
+});
+
+test("a link that was down between two reports came up, though neither says so", () => {
+	const { observer, report } = observe();
+	report(up);
+	expect(report({ ...up, carrierUps: 4 })).toEqual(["r0 was down and is up again"]);
+	expect(observer.links[0]?.carrierEpoch).toBe(2);
+	expect(report({ ...up, carrierUps: 4 })).toEqual([]);
+	expect(report({ ...down, carrierUps: 5 })).toEqual(["r0 is down"]);
+	expect(observer.links[0]?.carrierEpoch).toBe(2);
 });
 
 test("a link with another index is another link", () => {
@@ -70,7 +80,10 @@ test("while none may come, those that are there stay, and those that come wait",
 		},
 	});
 	expect(said(observer)).toEqual(["r0 appeared, up"]);
-	reported = [{ ...up, mtu: 9000 }, link("r1", 3)];
+	reported = [
+		{ ...up, mtu: 9000 },
+		{ ...up, name: "r1", ifindex: 3 },
+	];
 	expect(said(observer)).toEqual(["r0 has MTU 9000, before 1500"]);
 	expect(observer.awaited).toEqual(["r1"]);
 	expect(said(observer)).toEqual(["r1 appeared, up"]);

@@ -1,7 +1,12 @@
 import type { Link } from "../reconcile/types.ts";
 
 /** A link as the kernel reports it. */
-export type ReportedLink = Omit<Link, "carrierEpoch">;
+export interface ReportedLink extends Omit<Link, "carrierEpoch"> {
+	/** How often its carrier came, also between two reports. */
+	readonly carrierUps: number;
+}
+
+type ObservedLink = Link & ReportedLink;
 
 /** Which links are left out, though they are there. */
 export interface Admission {
@@ -22,7 +27,7 @@ export interface LinkChange {
 export class LinkObserver {
 	readonly #dump: () => ReportedLink[];
 	readonly #admission: Admission;
-	#links: readonly Link[] | undefined;
+	#links: readonly ObservedLink[] | undefined;
 	#awaited: readonly string[] = [];
 
 	constructor(dump: () => ReportedLink[], admission: Admission) {
@@ -41,17 +46,17 @@ export class LinkObserver {
 
 	/** Dumps anew; says what changed. */
 	refresh(): LinkChange[] {
-		const before = new Map(this.links.map((link) => [link.ifindex, link]));
+		const before = new Map((this.#links ?? []).map((link) => [link.ifindex, link]));
 		const mayCome = this.#admission.mayCome(this.#links === undefined);
 		const awaited: string[] = [];
-		const links: Link[] = [];
+		const links: ObservedLink[] = [];
 		for (const link of this.#dump()) {
 			const previous = before.get(link.ifindex);
 			if ((previous === undefined && !mayCome) || this.#admission.isOutlived(link)) {
 				awaited.push(link.name);
 				continue;
 			}
-			const cameUp = link.up && previous?.up !== true;
+			const cameUp = link.up && (previous?.up !== true || previous.carrierUps !== link.carrierUps);
 			links.push({ ...link, carrierEpoch: (previous?.carrierEpoch ?? 0) + (cameUp ? 1 : 0) });
 		}
 		this.#awaited = awaited;
@@ -81,6 +86,7 @@ function describeChange(previous: Link, link: Link): string[] {
 	const lines: string[] = [];
 	if (previous.name !== link.name) lines.push(`${previous.name} is now named ${link.name}`);
 	if (previous.up !== link.up) lines.push(`${link.name} is ${link.up ? "up" : "down"}`);
+	else if (previous.carrierEpoch !== link.carrierEpoch) lines.push(`${link.name} was down and is up again`);
 	if (previous.mtu !== link.mtu) lines.push(`${link.name} has MTU ${link.mtu}, before ${previous.mtu}`);
 	if (previous.addresses.join() !== link.addresses.join()) lines.push(`${link.name} has other addresses`);
 	return lines;
