@@ -33,21 +33,22 @@ export class LogFlood {
 		this.#left = limits.lines;
 	}
 
-	say(subject: string, text: string): void {
+	/** @param short what the line that counts says of it. */
+	say(subject: string, text: string, fields: object = {}, short = text): void {
 		const { lines, restMs } = this.#limits;
 		const nowMs = performance.now();
 		this.#left = Math.min(lines, this.#left + (nowMs - this.#refilledMs) / restMs);
 		this.#refilledMs = nowMs;
 		if (this.#left >= 1) {
 			this.#left -= 1;
-			this.#log.info(text);
+			this.#log.info(fields, text);
 			return;
 		}
-		this.#log.debug(text);
+		this.#log.debug(fields, text);
 		if (this.#further === 0) setTimeout(() => this.#sayFurther(), restMs).unref();
 		this.#further += 1;
 		this.#last.delete(subject);
-		this.#last.set(subject, text);
+		this.#last.set(subject, short);
 		const [oldest] = this.#last.keys();
 		if (this.#last.size > SUBJECTS_SAID && oldest !== undefined) this.#last.delete(oldest);
 	}

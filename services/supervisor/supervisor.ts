@@ -21,7 +21,7 @@ import { endStrays } from "./adopt/strays.ts";
 import type { SupervisorConfig } from "./config.ts";
 import type { ClusterView } from "./keep/desired-state.ts";
 import { LogFlood } from "./log-flood.ts";
-import { logStates } from "./log-states.ts";
+import { StateLog } from "./log-states.ts";
 import { broadcastsOf } from "./observe/broadcasts.ts";
 import { readCounted } from "./observe/counted.ts";
 import { readHeartbeat } from "./observe/heartbeat.ts";
@@ -54,6 +54,7 @@ export class Supervisor {
 	readonly #logger: ServiceLogger;
 	readonly #links: LinkObserver;
 	readonly #linkLog: LogFlood;
+	readonly #stateLog: StateLog;
 	readonly #fleet: Fleet;
 	readonly #relay: Relay;
 	readonly #replacement: WorkerReplacement;
@@ -92,6 +93,7 @@ export class Supervisor {
 			// A predecessor's own links are there at the first look.
 			mayCome: (isFirstLook) => this.#relay.hasLetGo || (isFirstLook && inheritance !== undefined),
 		});
+		this.#stateLog = new StateLog(logger.facility("reconcile"));
 		this.#linkLog = new LogFlood(logger.facility("interfaces"), "interfaces");
 		const cores = allowedCores();
 		const priority = new WorkerPriority(config.priority, log);
@@ -370,7 +372,7 @@ export class Supervisor {
 	}
 
 	#settled(rules: readonly RuleState[], desired: Desired): void {
-		logStates(this.#rules, rules, this.#logger.facility("reconcile"));
+		this.#stateLog.tell(this.#rules, rules);
 		this.#rules = rules;
 		this.#applied = desired;
 		this.#relay.settle();
