@@ -87,6 +87,12 @@ test("what hosts hold is put back beside a key that never says what it holds, a 
 	const uids = new Map((await first.rules()).map(({ name, uid }) => [name, uid]));
 	await loseStore();
 	await holds("relay-a", "relay-b", "relay-c");
+	// What is held has a name with the hosts alone; what comes in is told all the same.
+	await until("figures are told", async () => {
+		const { rules, interfaces } = await first.figures();
+		expect(rules).toEqual([]);
+		return interfaces.some((each) => each.interface === "from-a") ? true : undefined;
+	});
 	await c.kill();
 	const { file } = await first.issue("host", "relay-x");
 	const bun = `${ROOT}/.tools/bin/bun`;
