@@ -41,7 +41,8 @@ function outcome(flow: Flow): FlowOutcome {
 	const streams = flow.rules.flatMap(({ outputs }) =>
 		outputs.map(({ address, port }) => streamReport(`${address}:${port}`)),
 	);
-	const report: RecvReport = { ...streamReport(""), latencyMicroseconds: null, streams };
+	const ends = { latencyMicroseconds: null, endedBy: "expect" };
+	const report: RecvReport = { ...streamReport(""), ...ends, streams };
 	return { sent: OF_EACH * flow.streams, reports: [report] };
 }
 

@@ -114,7 +114,7 @@ function listeners(round: RoundFigures, flow: Flow): string[] {
 			const missing = sent - stream.receivedPackets - stream.receiverDroppedPackets;
 			if (missing < 0 || missing > wire)
 				found.push(
-					`${stream.destination}: sent ${sent}, received ${stream.receivedPackets} + ${stream.receiverDroppedPackets} of the receiver's own drops, ${wire} lost on wires`,
+					`${stream.destination}: sent ${sent}, received ${stream.receivedPackets} + ${stream.receiverDroppedPackets} of the receiver's own drops, ${wire} lost on wires; its receiver was ended by: ${report.endedBy}`,
 				);
 		}
 	}

@@ -101,6 +101,8 @@ export interface StreamReport {
 
 export interface RecvReport extends Omit<StreamReport, "destination"> {
 	streams: StreamReport[];
+	/** "expect", "seconds", "idle" or "signal". */
+	endedBy: string;
 	/** Of distinct datagrams; null: none came. */
 	latencyMicroseconds: { min: number; p50: number; p99: number; p999: number; max: number } | null;
 }
@@ -157,12 +159,13 @@ export async function recv(namespace: Namespace, options: RecvOptions): Promise<
 		said += new TextDecoder().decode(value);
 	}
 	void (async () => {
-		while (!(await errors.read()).done);
+		for (let read = await errors.read(); !read.done; read = await errors.read())
+			said += new TextDecoder().decode(read.value);
 	})();
 	const port = Number(options.in.split(":").at(-1));
 	const report = async () => {
 		const text = await stdout;
-		await child.exited;
+		if ((await child.exited) !== 0) throw new Error(`${argv.join(" ")} ended: ${said}`);
 		return numbers(JSON.parse(text)) as RecvReport;
 	};
 	const stop = () => {
