@@ -65,3 +65,20 @@ test("what a keeper that did not read could not be told, it is told when it read
 		said.push(memories(), keeping.isSettled);`);
 	expect(JSON.parse(said)).toEqual([1, true, 1, false, 0, true, 1]);
 }, 20_000);
+
+test("a keeper that does not read stops the loop once, not for each message, and is told all when it reads", async () => {
+	const said = await kept(`
+		await standStill(keeper);
+		for (let full = false; !full; ) {
+			const asked = barrier().then(() => false, () => true);
+			full = await Promise.race([asked, Bun.sleep(1).then(() => false)]);
+		}
+		const began = performance.now();
+		for (const name of ["memory", "drain/1", "drain/2", "drain/3", "drain/4"]) keeping.release(name);
+		said.push(performance.now() - began < 3000);
+		process.kill(keeper, "SIGCONT");
+		// Nobody asks.
+		while (memories() > 0) await Bun.sleep(5);
+		said.push(memories());`);
+	expect(JSON.parse(said)).toEqual([1, true, true, 0, 1]);
+}, 20_000);

@@ -22,7 +22,7 @@ export const NOTHING_KEPT: Keeping = {
 };
 
 /** One who does not read has no room for the question. */
-const ASK_AGAIN_MS = 1_000;
+const ASK_AGAIN_MS = 100;
 
 /**
  * With whoever started this process. What cannot be kept costs the next supervisor a new
@@ -30,7 +30,8 @@ const ASK_AGAIN_MS = 1_000;
  */
 export class KeptByKeeper implements Keeping {
 	readonly #log: Logger;
-	#failing = false;
+	/** The last message could not be told: nothing is tried before an answer says that it reads again. */
+	#isUnheard = false;
 	/** Names that are to be released, and could not be told. */
 	readonly #untold = new Set<string>();
 	#released = 0;
@@ -43,16 +44,12 @@ export class KeptByKeeper implements Keeping {
 	}
 
 	keep(name: string, fds: readonly number[]): void {
-		this.#attempt(() => {
-			// What is released late would take this along.
-			if (this.#untold.has(name)) this.#tell(name);
-			store(name, fds);
-		});
+		this.#attempt(() => store(name, fds));
 	}
 
 	release(name: string): void {
 		this.#untold.add(name);
-		this.#attempt(() => this.#tell(name));
+		this.#attempt();
 	}
 
 	get isSettled(): boolean {
@@ -65,17 +62,30 @@ export class KeptByKeeper implements Keeping {
 	}
 
 	async #ask(): Promise<void> {
-		while (!this.isSettled) {
+		while (this.#isUnheard || !this.isSettled) {
 			const released = this.#released;
 			try {
 				await done();
 				this.#closed = released;
-				// It reads again.
-				for (const name of this.#untold) this.release(name);
+				this.#isUnheard = false;
+				this.#attempt();
 			} catch (thrown) {
 				this.#complain(thrown);
 				await Bun.sleep(ASK_AGAIN_MS);
 			}
+		}
+	}
+
+	/** Each message to one who does not read would stop the loop for a second. */
+	#attempt(step?: () => void): void {
+		if (this.#isUnheard) return;
+		try {
+			// What is released late would take along what is kept under its name.
+			for (const name of this.#untold) this.#tell(name);
+			step?.();
+		} catch (thrown) {
+			this.#complain(thrown);
+			void this.settled();
 		}
 	}
 
@@ -84,17 +94,8 @@ export class KeptByKeeper implements Keeping {
 		this.#untold.delete(name);
 	}
 
-	#attempt(step: () => void): void {
-		try {
-			step();
-			this.#failing = false;
-		} catch (thrown) {
-			this.#complain(thrown);
-		}
-	}
-
 	#complain(thrown: unknown): void {
-		if (!this.#failing) this.#log.warn(`descriptors cannot be kept for a successor: ${errorText(thrown)}`);
-		this.#failing = true;
+		if (!this.#isUnheard) this.#log.warn(`descriptors cannot be kept for a successor: ${errorText(thrown)}`);
+		this.#isUnheard = true;
 	}
 }
