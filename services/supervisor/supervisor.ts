@@ -26,6 +26,7 @@ import { broadcastsOf } from "./observe/broadcasts.ts";
 import { readCounted } from "./observe/counted.ts";
 import { readHeartbeat } from "./observe/heartbeat.ts";
 import { LinkObserver } from "./observe/links.ts";
+import { Looks } from "./observe/looks.ts";
 import { stopOf } from "./observe/stopped.ts";
 import { WorkerPriority } from "./priority.ts";
 import type { Desired, Observed, RuleState } from "./reconcile/types.ts";
@@ -55,6 +56,7 @@ export class Supervisor {
 	readonly #links: LinkObserver;
 	readonly #linkLog: LogFlood;
 	readonly #stateLog: StateLog;
+	readonly #linkLooks = new Looks(() => this.#refreshLinks());
 	readonly #fleet: Fleet;
 	readonly #relay: Relay;
 	readonly #replacement: WorkerReplacement;
@@ -221,6 +223,7 @@ export class Supervisor {
 	/** Leaves every group, stops the workers, and lets the kernel close the rest. */
 	async stop(): Promise<void> {
 		this.#stopDeadlines();
+		this.#linkLooks.stop();
 		this.#reconciler?.stop();
 		this.#relay.memberships.close();
 		this.#relay.drivers.stop();
@@ -296,7 +299,7 @@ export class Supervisor {
 			abiVersion: ABI_VERSION,
 			onSucceeded: (sequence: bigint, shard: number) => this.#relay.drivers.succeeded(sequence, shard),
 			onDeaf: (shard: number, slot: number) => this.#reopen(shard, slot),
-			onLinks: () => this.#refreshLinks(),
+			onLinks: () => this.#linkLooks.ask(),
 			log: this.#logger.facility("workers"),
 		};
 		for await (const event of readEvents(events)) dispatch(event, options);
