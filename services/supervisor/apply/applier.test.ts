@@ -194,6 +194,16 @@ describe("welcoming a worker", () => {
 });
 
 describe("refusals", () => {
+	test("what had happened when a command was refused is heard before the round goes on", async () => {
+		const { host, settle } = makeApplier();
+		await settle();
+		host.refuse.set("openShards", ENODEV);
+		let heard = false;
+		setImmediate(() => (heard = true));
+		await settle(ruleA);
+		expect(heard).toBe(true);
+	});
+
 	test("rings are halved while the kernel lacks memory; then the rule fails, and nothing stays open", async () => {
 		const { host, open, settle } = makeApplier();
 		await settle();

@@ -75,6 +75,8 @@ export class Applier {
 				{ command: command.kind, key: blamed },
 				reason,
 			);
+			// A round of refusals waits for nothing else: that a link is gone, which may be why, is heard before the next pass.
+			await new Promise((resolve) => setImmediate(resolve));
 			return blamed === undefined;
 		}
 	}
