@@ -48,9 +48,18 @@ const PATIENT = [
 		"worker-restart",
 	].map(netns),
 	...["restarts", "guide", "hanging", "capabilities", "files"].map(compose),
-	...["lazy-sockets", "credentials", "one-to-one", "requests", "tls", "two-way", "generator-receiver"].map(
-		netns,
-	),
+	...[
+		"lazy-sockets",
+		"flapping-links",
+		"own-address",
+		"second-host-id",
+		"credentials",
+		"one-to-one",
+		"requests",
+		"tls",
+		"two-way",
+		"generator-receiver",
+	].map(netns),
 	...[
 		"demo",
 		"cli-",

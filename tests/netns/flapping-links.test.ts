@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { standStill } from "@sluice/lib/testing/signals";
 import { supervisorOf } from "../e2e/up-processes.ts";
 import { must, until } from "./lab/commands.ts";
 import { connect, Namespace } from "./lab/namespace.ts";
@@ -65,7 +66,7 @@ async function batch({ name }: Namespace, lines: readonly string[]): Promise<voi
 /** The other end loses its carrier, and has it again before the supervisor looks. */
 async function flap(namespace: Namespace, name: string): Promise<void> {
 	const supervisor = supervisorOf(relay.pid);
-	process.kill(supervisor, "SIGSTOP");
+	await standStill(supervisor);
 	await batch(namespace, [`link set ${name} down`, `link set ${name} up`]);
 	process.kill(supervisor, "SIGCONT");
 }

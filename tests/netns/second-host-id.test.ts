@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { until } from "./lab/commands.ts";
 import { Conversation, Relay } from "./lab/relay.ts";
 import { type Chain, chain } from "./lab/topology.ts";
 import { faults, gen, NO_FAULTS, recv } from "./lab/traffic.ts";
@@ -42,7 +43,7 @@ test("what another installation starts under a host's id takes no datagram, no f
 		return rules[0]?.hosts[0];
 	};
 	const workers = await conversation.workers();
-	const before = await hostFigures();
+	const before = await until("its figures are told", hostFigures);
 	const receiver = await recv(lab.dst, { in: "d0:239.10.1.1:6001", expect: 6_000, idleSeconds: 10 });
 	const sent = gen(lab.src, { to: "s0:239.1.1.1:5001", rate: 1_000, count: 6_000 });
 	const refused = second.up("--credentials", file, "--workers", "1").then(
@@ -62,7 +63,7 @@ test("what another installation starts under a host's id takes no datagram, no f
 	expect(second.log).toContain("host id relay-b is in use by another sluice up, at 10.");
 	await sent;
 	expect(faults(await receiver.report())).toEqual(NO_FAULTS);
-	expect(new Set(seen.map(({ incarnation }) => incarnation))).toEqual(new Set([before?.incarnation ?? 0]));
+	expect(new Set(seen.map(({ incarnation }) => incarnation))).toEqual(new Set([before.incarnation]));
 	const received = seen.map(({ receivedPackets }) => receivedPackets);
 	expect(received).toEqual(received.toSorted((a, b) => a - b));
 	await conversation.end();
