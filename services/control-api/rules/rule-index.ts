@@ -1,16 +1,13 @@
 import type { Rule } from "@sluice/proto/gen/rule";
 import { Claims, type Conflict } from "./claims.ts";
 import { inputPlace, type RulesByInput } from "./cycles.ts";
-import type { RulesByOutput } from "./shared-outputs.ts";
-import { outputText } from "./validate.ts";
-
-type Places = Map<string, Map<string, Rule>>;
+import { RulesByOutput } from "./shared-outputs.ts";
 
 /** What must be found fast among many rules: claims, inputs and outputs. */
 export class RuleIndex {
 	readonly #claims = new Claims();
-	readonly #byInput: Places = new Map();
-	readonly #byOutput: Places = new Map();
+	readonly #byInput = new Map<string, Map<string, Rule>>();
+	readonly byOutput = new RulesByOutput();
 	#size = 0;
 
 	get size(): number {
@@ -21,37 +18,25 @@ export class RuleIndex {
 		return this.#byInput;
 	}
 
-	get byOutput(): RulesByOutput {
-		return this.#byOutput;
-	}
-
 	add(rule: Rule): void {
 		this.#claims.add(rule);
-		enter(this.#byInput, inputPlace(rule), rule);
-		for (const output of rule.outputs) enter(this.#byOutput, outputText(output), rule);
+		const place = inputPlace(rule);
+		const rules = this.#byInput.get(place) ?? new Map<string, Rule>();
+		this.#byInput.set(place, rules.set(rule.name, rule));
+		this.byOutput.add(rule);
 		this.#size += 1;
 	}
 
 	remove(rule: Rule): void {
 		this.#claims.remove(rule);
-		if (leave(this.#byInput, inputPlace(rule), rule)) this.#size -= 1;
-		for (const output of rule.outputs) leave(this.#byOutput, outputText(output), rule);
+		const place = inputPlace(rule);
+		const rules = this.#byInput.get(place);
+		if (rules?.delete(rule.name) === true) this.#size -= 1;
+		if (rules?.size === 0) this.#byInput.delete(place);
+		this.byOutput.remove(rule);
 	}
 
 	conflict(rule: Rule): Conflict | undefined {
 		return this.#claims.conflict(rule);
 	}
-}
-
-function enter(places: Places, place: string, rule: Rule): void {
-	const rules = places.get(place) ?? new Map<string, Rule>();
-	places.set(place, rules.set(rule.name, rule));
-}
-
-/** @returns whether it was there. */
-function leave(places: Places, place: string, { name }: Rule): boolean {
-	const rules = places.get(place);
-	const was = rules?.delete(name) === true;
-	if (rules?.size === 0) places.delete(place);
-	return was;
 }
