@@ -11,9 +11,8 @@ export async function processesIn(namespace: Namespace): Promise<number[]> {
 /** The services of `sluice up`, by what they run: "nats-server", "control-api.js"… */
 export function childrenOf(keeper: number): Map<string, number> {
 	const children = new Map<string, number>();
-	for (const thread of readdirSync(`/proc/${keeper}/task`)) {
-		const pids = readFileSync(`/proc/${keeper}/task/${thread}/children`, "utf8").trim().split(" ");
-		for (const pid of pids.filter(Boolean)) {
+	for (const thread of threadsOf(keeper)) {
+		for (const pid of startedBy(keeper, thread)) {
 			const argv = argvOf(pid);
 			// What it keeps is meant, and told by the same words.
 			if (argv.some((word) => word.endsWith("/sluice-keeper"))) {
@@ -25,6 +24,24 @@ export function childrenOf(keeper: number): Map<string, number> {
 		}
 	}
 	return children;
+}
+
+/** None of a process that ended. */
+function threadsOf(pid: number): string[] {
+	try {
+		return readdirSync(`/proc/${pid}/task`);
+	} catch {
+		return [];
+	}
+}
+
+/** None of a thread that ended after it was listed. */
+function startedBy(pid: number, thread: string): string[] {
+	try {
+		return readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").trim().split(" ").filter(Boolean);
+	} catch {
+		return [];
+	}
 }
 
 /** The supervisor of `sluice up`. */
