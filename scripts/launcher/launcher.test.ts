@@ -228,9 +228,9 @@ test("a demanded nats-server that is too old is refused, both versions named", a
 	expect(stderr).toMatch(/^sluice: .*2\.9\.10.*2\.10\.27.*: .*SLUICE_NATS_SERVER$/m);
 });
 
-test("a system without apt is told what it lacks", async () => {
-	const root = await freshCheckout("no-apt");
-	const bin = join(folder, "no-apt-bin");
+/** A folder for PATH: what Debian always has, no compiler, no apt. */
+async function bareSystem(name: string): Promise<string> {
+	const bin = join(folder, name);
 	await mkdir(bin);
 	const present = [
 		"bash",
@@ -245,7 +245,25 @@ test("a system without apt is told what it lacks", async () => {
 		"touch",
 		"uname",
 	];
-	for (const name of present) await symlink(Bun.which(name) ?? `/usr/bin/${name}`, join(bin, name));
+	const ofFailures = ["df", "grep", "rm", "sed", "setsid", "sh", "sleep", "tail", "tr"];
+	for (const program of [...present, ...ofFailures])
+		await symlink(Bun.which(program) ?? `/usr/bin/${program}`, join(bin, program));
+	return bin;
+}
+
+/** As `bareSystem`, with an apt-get that writes down what it is asked for and then does as this script says. */
+async function withApt(name: string, script: string) {
+	const bin = await bareSystem(name);
+	const asked = join(bin, "asked");
+	const lines = ["#!/bin/sh", `echo "$*" >>${asked}`, `cd ${bin}`, script];
+	await writeFile(join(bin, "apt-get"), `${lines.join("\n")}\n`, { mode: 0o755 });
+	const installs = async () => (await Bun.file(asked).text()).match(/ install /g)?.length;
+	return { bin, env: { PATH: bin }, installs };
+}
+
+test("a system without apt is told what it lacks", async () => {
+	const root = await freshCheckout("no-apt");
+	const bin = await bareSystem("no-apt-bin");
 	const { exitCode, stdout, stderr } = launch(["rule", "list"], { root, env: { PATH: bin } });
 	expect(exitCode).toBe(1);
 	expect(stdout).toBe("");
@@ -276,4 +294,50 @@ test.skipIf(process.getuid?.() !== 0)("without root, up says what needs root and
 	);
 	expect(exitCode).toBe(1);
 	expect(`${stderr}`).toMatch(/^sluice: up needs root, since .*: run sudo \.\/sluice up\n$/);
+});
+
+test.skipIf(process.getuid?.() !== 0)(
+	"what apt has begun it ends, and then the launcher",
+	async () => {
+		const root = await freshCheckout("interrupted");
+		// dpkg takes SIGINT, whatever apt makes of it.
+		const dpkg = "touch begun; until [ -e go ]; do sleep 0.05; done; touch ended; exit 1";
+		const install = `case "$*" in *" install "*) exec env --default-signal=INT sh -c '${dpkg}';; esac`;
+		const { bin, env, installs } = await withApt("interrupted-bin", install);
+		const launched = Bun.spawn([join(root, "sluice"), "rule", "list"], {
+			env: { ...process.env, ...env },
+			stdio: ["ignore", "ignore", "pipe"],
+			detached: true,
+		});
+		let said = "";
+		const reading = (async () => {
+			for await (const bytes of launched.stderr) {
+				said += new TextDecoder().decode(bytes);
+				if (said.includes("once apt has ended")) await writeFile(join(bin, "go"), "");
+			}
+		})();
+		while (!(await Bun.file(join(bin, "begun")).exists())) await Bun.sleep(10);
+		// As a terminal does: to all of the group.
+		process.kill(-launched.pid, "SIGINT");
+		await reading;
+		expect(await launched.exited).toBe(1);
+		expect(said).toEndWith("run it again, and it goes on where it stopped\n");
+		expect(await Bun.file(join(bin, "ended")).exists()).toBe(true);
+		expect(await installs()).toBe(1);
+	},
+	20_000,
+);
+
+test.skipIf(process.getuid?.() !== 0)("what apt complains of comes with what mends it", async () => {
+	const mended = "run dpkg --configure -a; apt-get --fix-broken install, then the command again";
+	for (const [name, line, says] of [
+		["unmet", "E: Unmet dependencies. Try 'apt --fix-broken install' with no packages.", mended],
+		["half-done", "E: dpkg was interrupted, you must manually run 'dpkg --configure -a'", mended],
+	] as const) {
+		const root = await freshCheckout(name);
+		const { env } = await withApt(`${name}-bin`, `echo "${line}"; exit 100`);
+		const { exitCode, stderr } = launch(["rule", "list"], { root, env });
+		expect(exitCode).toBe(1);
+		expect(stderr).toEndWith(` failed (${line}): ${says}\n`);
+	}
 });

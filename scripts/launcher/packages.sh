@@ -34,8 +34,24 @@ update_package_lists() {
 	apt-get -q update >"$tools/log/apt-update.log" 2>&1 </dev/null || true
 }
 
+# uninterrupted COMMAND…: what dpkg has begun it ends, since half of it would keep apt from anything else. dpkg takes SIGINT
+# even where apt ignores it, so both get a session of their own, which the terminal's Ctrl-C does not reach.
+uninterrupted() {
+	local stop='' code=0 job
+	trap 'stop=yes; printf "\nsluice: this stops once apt has ended what it began…\n" >&"$console"' INT TERM
+	setsid --wait "$@" &
+	job=$!
+	until wait "$job" && code=0; do
+		code=$?
+		kill -0 "$job" 2>/dev/null || break
+	done
+	trap interrupted INT TERM
+	[[ ! $stop ]] || interrupted
+	return "$code"
+}
+
 apt_install() {
-	DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y --no-install-recommends \
+	uninterrupted env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y --no-install-recommends \
 		-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "$@"
 }
 

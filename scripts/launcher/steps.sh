@@ -48,7 +48,7 @@ show_progress() {
 }
 
 # Step NAME WHAT COMMAND…: says WHAT, runs COMMAND with its output in .tools/log/NAME.log, ends the
-# launch with the reason if it fails. The command stays in the foreground, so that Ctrl-C reaches it.
+# launch with the reason if it fails. The command stays in the foreground, so that Ctrl-C reaches all but apt.
 step() {
 	local name=$1 what=$2 ticker='' code=0
 	local log=$tools/log/$name.log
@@ -87,8 +87,8 @@ remedy_for() {
 		echo "the disk is full: free 1 GB for $root and the system, then run the command again"
 	elif grep -qiE 'read-only file system|EROFS' "$log"; then
 		echo "a file system is read-only: make it writable or work in another checkout"
-	elif grep -qE 'dpkg was interrupted' "$log"; then
-		echo 'run dpkg --configure -a, then run the command again'
+	elif grep -qiE 'dpkg was interrupted|unmet dependencies|fix-broken' "$log"; then
+		echo 'run dpkg --configure -a; apt-get --fix-broken install, then the command again'
 	elif grep -qiE 'could not get lock|unable to acquire the dpkg' "$log"; then
 		echo 'another package installation is running: wait for it, then run the command again'
 	elif grep -qiE 'resolv|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ConnectionRefused|could not connect|unreachable|timed? ?out|ETIMEDOUT|FailedToOpenSocket' "$log"; then
