@@ -328,10 +328,15 @@ test.skipIf(process.getuid?.() !== 0)(
 	20_000,
 );
 
-test.skipIf(process.getuid?.() !== 0)("what apt complains of comes with what mends it", async () => {
+test.skipIf(process.getuid?.() !== 0)("what a step complains of comes with what mends it", async () => {
 	const mended = "run dpkg --configure -a; apt-get --fix-broken install, then the command again";
+	const own =
+		"the package registry's certificate, or a proxy's before it, is not known here, and sudo drops the variables " +
+		"that name yours: run sudo --preserve-env=NODE_EXTRA_CA_CERTS,https_proxy,HTTPS_PROXY ./sluice rule";
 	for (const [name, line, says] of [
 		["unmet", "E: Unmet dependencies. Try 'apt --fix-broken install' with no packages.", mended],
+		// As bun spells it.
+		["own-ca", "error: failed to download zod: SELF_SIGNED_CERT_IN_CHAIN", own],
 		["half-done", "E: dpkg was interrupted, you must manually run 'dpkg --configure -a'", mended],
 	] as const) {
 		const root = await freshCheckout(name);

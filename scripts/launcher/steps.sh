@@ -91,6 +91,9 @@ remedy_for() {
 		echo 'run dpkg --configure -a; apt-get --fix-broken install, then the command again'
 	elif grep -qiE 'could not get lock|unable to acquire the dpkg' "$log"; then
 		echo 'another package installation is running: wait for it, then run the command again'
+	elif grep -qE 'SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|\bCERT_' "$log"; then
+		echo "the package registry's certificate, or a proxy's before it, is not known here, and sudo drops the variables that name yours:" \
+			"run sudo --preserve-env=NODE_EXTRA_CA_CERTS,https_proxy,HTTPS_PROXY ./sluice $command"
 	elif grep -qiE 'resolv|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ConnectionRefused|could not connect|unreachable|timed? ?out|ETIMEDOUT|FailedToOpenSocket' "$log"; then
 		echo 'the package registry was not reached: check the network, DNS and proxy settings, then run the command again'
 	elif grep -qiE '\b(401|403|407) |E401|E403|forbidden|proxy authentication|certificate' "$log"; then
