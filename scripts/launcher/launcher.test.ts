@@ -346,3 +346,19 @@ test.skipIf(process.getuid?.() !== 0)("what a step complains of comes with what 
 		expect(stderr).toEndWith(` failed (${line}): ${says}\n`);
 	}
 });
+
+test.skipIf(process.getuid?.() !== 0)(
+	"without a network apt is asked once, and each package once",
+	async () => {
+		const root = await freshCheckout("no-network");
+		const line =
+			"W: Failed to fetch http://mirror.invalid/pool/g.deb  Temporary failure resolving 'mirror.invalid'";
+		const { bin, env, installs } = await withApt("no-network-bin", `echo "${line}"; exit 100`);
+		// Where package lists are; without any there is no second try.
+		const { stderr } = launch(["rule", "list"], { root, env });
+		expect(stderr).toContain("the package registry was not reached: check the network");
+		expect(await installs()).toBe(1);
+		const asked = await Bun.file(join(bin, "asked")).text();
+		if (!asked.includes("update")) expect(asked).toContain("Acquire::Retries=0");
+	},
+);

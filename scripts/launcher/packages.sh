@@ -55,9 +55,11 @@ apt_install() {
 		-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "$@"
 }
 
-# Lists of last month name packages that are gone: one refusal is answered by reading them anew.
+# Lists of last month name packages that are gone: one refusal is answered by reading them anew. Where no network is,
+# that is said at once: apt would ask three times for each package, and for minutes.
 apt_install_with_fresh_lists() {
-	apt_install "$@" && return
+	apt_install -o Acquire::Retries=0 "$@" && return
+	! grep -qiE 'could not resolve|temporary failure resolving|network is unreachable' "$tools/log/apt.log" || return
 	apt-get -q update || true
 	apt_install "$@"
 }
