@@ -347,6 +347,19 @@ test.skipIf(process.getuid?.() !== 0)("what a step complains of comes with what 
 	}
 });
 
+test.skipIf(process.getuid?.() !== 0)("a long complaint is cut between words, addresses first", async () => {
+	const root = await freshCheckout("long");
+	const words = "many words ".repeat(20);
+	const { env } = await withApt(
+		"long-bin",
+		`echo "E: Failed to fetch http://mirror.invalid/debian/pool/main/g/gcc.deb  ${words}"; exit 100`,
+	);
+	const { stderr } = launch(["rule", "list"], { root, env });
+	const cause = stderr.match(/ failed \((.*)\): /)?.[1] ?? "";
+	expect(cause).toMatch(/^E: Failed to fetch http:\/\/mirror\.invalid\/…\/gcc\.deb( many| words)+ …$/);
+	expect(cause.length).toBeWithin(145, 162);
+});
+
 test.skipIf(process.getuid?.() !== 0)(
 	"without a network apt is asked once, and each package once",
 	async () => {

@@ -75,7 +75,8 @@ explain_failure() {
 	local what=$1 code=$2 log=$3 cause
 	tail -n 8 "$log" 2>/dev/null | sed 's/^/  | /' >&2 || true
 	# The first complaint is the cause, those after it mostly follow from it.
-	cause=$(grep -m 1 -iE '^(E|W): |(^|[: ])error: |^npm err|\*\*\* |no space left' "$log" 2>/dev/null | tr -s ' \t' ' ' | cut -c 1-160) || true
+	cause=$(grep -m 1 -iE '^(E|W): |(^|[: ])error: |^npm err|\*\*\* |no space left' "$log" 2>/dev/null | tr -s ' \t' ' ' |
+		sed -E 's#(https?://[^/ ]+/)[^ ]*/([^/ ]+)#\1…/\2#g; /^.{161}/ s/^(.{1,158}) .*/\1 …/') || true
 	fail "$what failed (${cause:-exit code $code})" "$(remedy_for "$log")"
 }
 
