@@ -375,3 +375,20 @@ test.skipIf(process.getuid?.() !== 0)(
 		if (!asked.includes("update")) expect(asked).toContain("Acquire::Retries=0");
 	},
 );
+
+test("what shows progress on a terminal does not hold the lock", async () => {
+	const root = await freshCheckout("terminal");
+	const script = `
+		root=${root} tools=${root}/.tools; mkdir -p $tools/log; touch $tools/lock
+		source $root/scripts/launcher/steps.sh; find_owner
+		exec {lock}<$tools/lock; flock $lock
+		step name what eval 'until pgrep -P "$ticker" -x sleep; do :; done'
+		exec {lock}<&-
+		flock --nonblock $tools/lock echo free || echo held`;
+	const file = join(root, "script.sh");
+	await writeFile(file, script);
+	const { stdout } = Bun.spawnSync(["script", "-qec", `bash ${file}`, "/dev/null"], {
+		env: { ...process.env, TERM: "dumb" },
+	});
+	expect(`${stdout}`.trimEnd()).toEndWith("free");
+}, 20_000);

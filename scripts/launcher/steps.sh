@@ -57,7 +57,8 @@ step() {
 	in_checkout rm -f "$log"
 	in_checkout touch "$log"
 	if [[ -t 2 ]]; then
-		show_progress "$log" &
+		# Its sleep outlives it by up to a second, and must not hold the lock.
+		show_progress "$log" {lock}<&- &
 		ticker=$!
 		# shellcheck disable=SC2064  # this ticker's id, now
 		trap "kill $ticker 2>/dev/null || true" EXIT
