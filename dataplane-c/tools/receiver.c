@@ -26,6 +26,7 @@
 #define LINGER_SILENCE_NS (200 * NS_PER_MS)
 #define LINGER_MAX_NS     (5 * NS_PER_S) /* others may go on sending to the same destination */
 #define PROGRESS_NS       NS_PER_S
+#define HINT_NS           (5 * NS_PER_S)
 #define SIGNAL_EVENT      UINT32_MAX
 
 /* One byte more than a datagram can have, rounded so that slots do not start at the same cache set. */
@@ -252,10 +253,30 @@ static void show_progress(const struct receiver *receiver, uint64_t now_ns)
 	last_packets = packets;
 }
 
+static bool may_hint(const struct receiver *receiver)
+{
+	return !receiver->first_arrival_ns && !receiver->hinted;
+}
+
+/* Nothing at all is mostly a matter of where and when one listens. */
+void receiver_hint_at_silence(struct receiver *receiver)
+{
+	if (!may_hint(receiver))
+		return;
+	receiver->hinted = true;
+	fprintf(stderr,
+		"%snothing came%s: is the sender on, is this the right interface? "
+		"A relay host does not hear the groups it sends to\n",
+		receiver->settings.progress ? "\r\033[K" : "",
+		receiver->end == RECEIVER_RUNNING ? " yet" : "");
+}
+
 static int wait_ms(const struct receiver *receiver, uint64_t now_ns)
 {
 	uint64_t until_ns = next_deadline(receiver).at_ns;
 
+	if (may_hint(receiver) && until_ns > receiver->started_ns + HINT_NS)
+		until_ns = receiver->started_ns + HINT_NS;
 	if (receiver->settings.progress && until_ns > now_ns + PROGRESS_NS)
 		until_ns = now_ns + PROGRESS_NS;
 	if (until_ns == UINT64_MAX)
@@ -292,6 +313,8 @@ int receiver_run(struct receiver *receiver)
 
 		if (receiver->end == RECEIVER_RUNNING && now_ns >= deadline.at_ns)
 			receiver->end = deadline.end;
+		if (receiver->end == RECEIVER_RUNNING && now_ns >= receiver->started_ns + HINT_NS)
+			receiver_hint_at_silence(receiver);
 		if (receiver->settings.progress)
 			show_progress(receiver, now_ns);
 	}

@@ -42,6 +42,7 @@ struct receiver {
 	uint64_t last_arrival_ns;
 	uint64_t complete_ns; /* when the last stream got what was expected; 0: not yet */
 	unsigned complete;    /* streams */
+	bool hinted;          /* at the silence */
 	enum receiver_end end;
 };
 
@@ -50,6 +51,9 @@ void receiver_open(struct receiver *receiver, const struct receiver_settings *se
 
 /* Receives until one of the ends of enum receiver_end. Returns 0 or −errno. */
 int receiver_run(struct receiver *receiver);
+
+/* Says on stderr, once, what to look at if nothing came at all. Not an error: it may be what was to be shown. */
+void receiver_hint_at_silence(struct receiver *receiver);
 
 /* Datagrams the kernel dropped at one destination's socket. */
 uint64_t receiver_drops(const struct receiver *receiver, unsigned destination);

@@ -28,7 +28,8 @@ static const char usage[] =
 	"  --expect N            end when every stream has N distinct datagrams and\n"
 	"                        200 ms of silence have passed; what lacks of N is lost\n"
 	"  --seconds S           end after S seconds\n"
-	"  --idle S              end after S seconds of silence, once something arrived\n"
+	"  --idle S              end after S seconds of silence, which count from the\n"
+	"                        first datagram: until that comes, it waits\n"
 	"  --merged              take as one what the kernel merged (GRO): less CPU, but\n"
 	"                        of what the receiver has no room for, so many datagrams\n"
 	"                        count as one\n"
@@ -158,16 +159,6 @@ static struct request read_request(int argc, char *argv[])
 	return request;
 }
 
-/* Nothing at all is mostly a matter of where and when one listens. Not an error: it may be what was to be shown. */
-static void hint_at_silence(const struct receiver *receiver)
-{
-	if (receiver->first_arrival_ns)
-		return;
-	fputs("nothing came: is the sender on, is this the right interface? "
-	      "A relay host does not hear the groups it sends to\n",
-	      stderr);
-}
-
 int main(int argc, char *argv[])
 {
 	const struct request request = read_request(argc, argv);
@@ -190,6 +181,6 @@ int main(int argc, char *argv[])
 	if (result < 0)
 		fail(EXIT_REFUSED, "cannot receive on %s: %s: check the interface",
 		     request.receiving.in.interface, strerror(-result));
-	hint_at_silence(&receiver);
+	receiver_hint_at_silence(&receiver);
 	return EXIT_SUCCESS;
 }

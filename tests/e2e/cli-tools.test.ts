@@ -83,6 +83,23 @@ test("recv that received nothing says in one line what to look at, and only then
 	expect(await Promise.all([...sent, receiver.exited])).toEqual([0, 0]);
 }, 30_000);
 
+test("recv to which nothing comes says so once after 5 s, waits on, and still takes what comes", async () => {
+	const endpoint = `lo:127.0.0.1:${await freePort()}`;
+	const receiver = start("recv", "--in", endpoint, "--idle", "0.2", "--json");
+	const sent: Promise<number>[] = [];
+	let said = "";
+	for await (const bytes of receiver.stderr) {
+		said += new TextDecoder().decode(bytes);
+		if (sent.length > 0 || !said.includes("nothing came")) continue;
+		sent.push(start("gen", "--to", endpoint, "--rate", "1000", "--size", "100", "--count", "10").exited);
+	}
+	expect(said).toMatch(
+		/^listening .*\nnothing came yet: is the sender on, is this the right interface\? .*\n$/,
+	);
+	expect(JSON.parse(await receiver.stdout.text())).toMatchObject({ receivedPackets: "10" });
+	expect(await Promise.all([...sent, receiver.exited])).toEqual([0, 0]);
+}, 30_000);
+
 test("help of gen and recv fits 80 columns", async () => {
 	for (const tool of ["gen", "recv"]) {
 		const help = await start(tool, "--help").stdout.text();
