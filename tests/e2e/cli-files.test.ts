@@ -10,7 +10,7 @@ describe("a file", () => {
 		const file = rulesFile(1_000);
 		const dry = await lab.must(["apply", "-f", "-", "--dry-run"], file);
 		expect(dry.split("\n").slice(0, 2)).toEqual(["+ rule-00000", "+ rule-00001"]);
-		expect(dry).toEndWith("\n1000 added, 0 changed, 0 removed, 0 unchanged\n");
+		expect(dry).toEndWith("\n1000 added, 0 changed, 0 removed, 0 unchanged; dry run: nothing was written\n");
 		expect(await lab.must(["rule", "list"])).toStartWith("no rules yet");
 		expect(await lab.must(["apply", "-f", "-"], file)).toContain(
 			"1000 added, 0 changed, 0 removed, 0 unchanged\n",
@@ -35,11 +35,12 @@ describe("a file", () => {
 		const changed = JSON.parse(rulesFile(2));
 		changed.rules[0].outputs[0].ttl = 32;
 		const text = JSON.stringify(changed);
+		const unwritten = "; dry run: nothing was written\n";
 		expect(await lab.must(["apply", "-f", "-", "--dry-run"], text)).toBe(
-			"~ rule-00000  outputs[0].ttl: 16 -> 32\n0 added, 1 changed, 0 removed, 1 unchanged\n",
+			`~ rule-00000  outputs[0].ttl: 16 -> 32\n0 added, 1 changed, 0 removed, 1 unchanged${unwritten}`,
 		);
 		expect(await lab.must(["apply", "-f", "-", "--prune", "--dry-run"], text)).toBe(
-			"~ rule-00000  outputs[0].ttl: 16 -> 32\n- rule-00002\n0 added, 1 changed, 1 removed, 1 unchanged\n",
+			`~ rule-00000  outputs[0].ttl: 16 -> 32\n- rule-00002\n0 added, 1 changed, 1 removed, 1 unchanged${unwritten}`,
 		);
 		await lab.must(["apply", "-f", "-", "--prune"], text);
 		expect((await lab.json<{ rules: unknown[] }>(["rule", "list"])).rules).toHaveLength(2);

@@ -39,8 +39,8 @@ export async function apply(context: Context, options: ApplyOptions): Promise<vo
 		);
 		for (const warning of response.warnings) terminal.note(`sluice: warning: ${warning}`);
 		if (flags.json) await terminal.write(`${toJsonText(ApplyResponseSchema, response)}\n`);
-		else await terminal.write(formatChanges(response, terminal.colors));
-		if (!options.dryRun) await settle(context, cluster, response);
+		else await terminal.write(formatChanges(response, terminal.colors, { dryRun }));
+		if (!dryRun) await settle(context, cluster, response);
 	});
 }
 

@@ -6,11 +6,11 @@ import {
 import type { Colors } from "../terminal.ts";
 
 /** The diff, one line a change, and a summary; rules that stay as they are have no line. */
-export function formatChanges(response: ApplyResponse, colors: Colors): string {
+export function formatChanges(response: ApplyResponse, colors: Colors, { dryRun = false } = {}): string {
 	const lines = response.changes.flatMap((change) => formatChange(change, colors));
-	lines.push(
-		`${response.added} added, ${response.changed} changed, ${response.removed} removed, ${response.unchanged} unchanged`,
-	);
+	const { added, changed, removed, unchanged } = response;
+	const end = dryRun ? "; dry run: nothing was written" : "";
+	lines.push(`${added} added, ${changed} changed, ${removed} removed, ${unchanged} unchanged${end}`);
 	return `${lines.join("\n")}\n`;
 }
 

@@ -125,6 +125,8 @@ test("changes read like a diff", () => {
 		removed: 1,
 		unchanged: 1,
 	});
+	const dry = "1 added, 1 changed, 1 removed, 1 unchanged; dry run: nothing was written\n";
+	expect(formatChanges(response, plain, { dryRun: true })).toEndWith(`\n${dry}`);
 	expect(formatChanges(response, plain)).toBe(
 		[
 			"+ audio",
