@@ -69,7 +69,8 @@ test("the same command again shows the same file; new keys end the old ones; rev
 
 test("a file that was made with the loopback's URL says by which one others reach nats-server now", async () => {
 	const words = ["credentials", "host", "relay-y"];
-	const { stderr } = await first.cli(...words, "--nats", "nats://127.0.0.1:4222");
+	const { stdout, stderr } = await first.cli(...words, "--nats", "nats://127.0.0.1:4222");
+	expect(stdout).not.toContain("copy that file");
 	expect(stderr).toBe(
 		"sluice: nats://127.0.0.1:4222 is relay-y itself when it asks there: give this command --nats nats://10.2.0.1:4222, where nats-server listens\n",
 	);

@@ -259,6 +259,6 @@ async function copyTo(path: string, text: string): Promise<void> {
 
 function outcome(kind: IssuedKind, name: string, url: string, file: string): string {
 	const may = `${kind} ${name} may connect to ${url} with ${file}`;
-	if (kind === "orchestrator") return may;
+	if (kind === "orchestrator" || isLoopback(url)) return may;
 	return `${may}\ncopy that file to ${name}, and there: sudo ./sluice up --credentials FILE`;
 }
