@@ -1,4 +1,5 @@
 import { access, constants, lstat, stat } from "node:fs/promises";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -111,18 +112,36 @@ async function openConnection(
 	} catch (error) {
 		if (!(error instanceof SluiceError)) throw error;
 		if (error.code !== "unavailable") throw error;
-		const remedy = natsUrl === undefined ? remedyHere(flags, joined) : REMEDY_THERE;
+		const remedy = natsUrl === undefined ? await remedyHere(flags, joined, url) : REMEDY_THERE;
 		throw new CommandFailure(exitCodes.unreachable, `${error.message}: ${remedy}`, { cause: error });
 	}
 }
 
 const REMEDY_THERE = "check --nats, or start it there with sudo ./sluice up";
 
-function remedyHere({ credentialsPath, dataDir }: GlobalFlags, joined: boolean): string {
+async function remedyHere(
+	{ credentialsPath, dataDir }: GlobalFlags,
+	joined: boolean,
+	url: string,
+): Promise<string> {
 	if (joined) return "check that sluice up runs there, or name it with --nats";
-	if (credentialsPath === undefined && new DataDir(dataDir).isInUse)
-		return "sluice up runs here and is starting it, so try in a few seconds, or look at its log";
-	return "start it with sudo ./sluice up, or name it with --nats";
+	if (credentialsPath !== undefined || !new DataDir(dataDir).isInUse)
+		return "start it with sudo ./sluice up, or name it with --nats";
+	if (await isGone(url))
+		return "the address that --nats-listen names is gone from this host: give it back, or start sluice up with another";
+	return "sluice up runs here and is starting it, so try in a few seconds, or look at its log";
+}
+
+/** Whether the server's address is none of this host's. An interface that is down keeps what it has. */
+async function isGone(url: string): Promise<boolean> {
+	const hostname = new URL(url).hostname.replace(/^\[|\]$/g, "");
+	if (isIP(hostname) === 0) return false;
+	try {
+		(await Bun.udpSocket({ hostname })).close();
+		return false;
+	} catch (thrown) {
+		return thrown instanceof Error && "code" in thrown && thrown.code === "EADDRNOTAVAIL";
+	}
 }
 
 /** The identity of group sluice, and what the server lets it ask; here only for a clearer refusal. */

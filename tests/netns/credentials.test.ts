@@ -152,3 +152,16 @@ test("credentials that cannot be are refused in one line", async () => {
 		"sluice: no nats-server of sluice up on this host, /nowhere/nats.conf does not exist: ask on the host that the others join\n",
 	);
 });
+
+test("while the address that nats-server listens on is gone from this host, a command says so", async () => {
+	const listed = () => first.cli("host", "list", "--timeout", "2");
+	await lab.relay.ip("address", "del", "10.2.0.1/24", "dev", "r1");
+	expect(await listed()).toMatchObject({
+		code: 3,
+		stderr: expect.stringMatching(
+			/: the address that --nats-listen names is gone from this host: give it back, or start sluice up with another\n$/,
+		),
+	});
+	await lab.relay.ip("address", "add", "10.2.0.1/24", "dev", "r1");
+	await until("it is answered again", async () => ((await listed()).code === 0 ? true : undefined));
+});
