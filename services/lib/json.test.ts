@@ -26,8 +26,13 @@ test("unknown fields, duplicate keys and wrong types are refused in one line", (
 			return `${code}: ${message}`;
 		}
 	};
-	expect(reason('{"name":"a","colour":"red"}')).toMatch(/^invalid: .*"colour"/);
-	expect(reason('{"input":{"prot":1}}')).toMatch(/^invalid: .*"prot"/);
+	expect(reason('{"name":"a","colour":"red"}')).toBe(
+		'invalid: Rule: key "colour" is unknown: known are name, input, outputs, hosts, hostLabels',
+	);
+	expect(reason('{"outputs":[{"prot":1}]}')).toMatch(
+		/^invalid: Output: key "prot" is unknown: known are interface, address, port, /,
+	);
+	expect(reason(`{"${"x".repeat(1_000)}":1}`)).toMatch(/^invalid: .{1,310}…: known are name, /);
 	expect(reason('{"name":"a","name":"b"}')).toMatch(/^invalid: /);
 	expect(reason('{"input":{"port":"x"}}')).toMatch(/^invalid: .*port/);
 	expect(reason('{"input":{"port":-1}}')).toMatch(/^invalid: .*port/);
