@@ -392,3 +392,21 @@ test("what shows progress on a terminal does not hold the lock", async () => {
 	});
 	expect(`${stdout}`.trimEnd()).toEndWith("free");
 }, 20_000);
+
+test("what deployment.md says is to be removed is what is made", async () => {
+	const read = (path: string) => Bun.file(join(checkout, path)).text();
+	const [, section = ""] = (await read("docs/deployment.md")).split("### Remove Sluice");
+	const [said = ""] = section.split("\n## ");
+	const accounts = `source ${join(checkout, "scripts/launcher/accounts.sh")}; echo "\${service_users[*]}"`;
+	const users = `${Bun.spawnSync(["bash", "-c", accounts]).stdout}`.trim();
+	expect(said).toContain(`for user in ${users}; do sudo userdel`);
+	const made = [...(await read("scripts/launcher/accounts.sh")).matchAll(/groupadd --system (\S+)/g)];
+	expect(made.map(([, group]) => group)).toEqual(["sluice"]);
+	expect(said).toContain("sudo groupdel sluice\n");
+	const packages = await read("scripts/launcher/packages.sh");
+	const installed = [...packages.matchAll(/missing\+=\((\S+)\)/g)].map(([, name]) => name);
+	expect(said).toContain(`\`${installed.join(" ")}\``);
+	const [, stages] = /^const STAGES = "(.*)";$/m.exec(await read("services/cli/up/stage.ts")) ?? [];
+	const [, data] = /DEFAULT_DATA_DIR = "(.*)";$/m.exec(await read("services/cli/global-flags.ts")) ?? [];
+	expect(said).toContain(` ${stages} ${data}\n`);
+});
