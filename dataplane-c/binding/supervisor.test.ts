@@ -119,6 +119,7 @@ test.skipIf(!isRoot)("shards and egress sockets open on the loopback", () => {
 	keep(supervisor.openEgress(ifindex, 0x7f000001, 45_678));
 });
 
+if (isRoot) console.log("skipped: it is about users who are not root, and this is root");
 test.skipIf(isRoot)("without root, capture is refused by the kernel", () => {
 	expect(() => supervisor.createFilter(16, true)).toThrow("(EPERM)");
 });
