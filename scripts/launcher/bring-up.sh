@@ -50,15 +50,6 @@ refuse_without_root() {
 	fail "$command needs root, since $why" "run sudo ./sluice $command"
 }
 
-# Where everything is to be installed first, a flag that the command line knows nowhere is refused before.
-refuse_unknown_flag() {
-	local flag=${unknown_flag%%=*} known=$root/services/cli/command-line.ts
-	[[ $needs_root && ! $help && $flag && $flag != -- && -r $known ]] || return 0
-	grep -qF -e "\"$flag <" -e "\"$flag\"" "$known" && return
-	printf 'sluice: unknown option %s: see sluice %s --help\n' "$flag" "$command" >&2
-	exit 2
-}
-
 check_machine() {
 	case $(uname -sm) in
 	'Linux x86_64' | 'Linux aarch64') ;;
@@ -149,7 +140,6 @@ bring_up() {
 	fi
 	if [[ $needs_root && ! $help ]] && ((EUID != 0)); then refuse_without_root; fi
 	if [[ $command == test || $command == bench || $command == build ]] || ! is_current; then
-		refuse_unknown_flag
 		check_machine
 		if [[ -w $root ]]; then
 			install_and_build

@@ -199,30 +199,6 @@ test("test, soak, bench and build refuse what they do not know, before they inst
 	expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);
 });
 
-test.skipIf(process.getuid?.() !== 0)(
-	"up and demo refuse an unknown flag before anything is installed",
-	async () => {
-		const root = await freshCheckout("unknown-flag");
-		const source = "services/cli/command-line.ts";
-		await cp(join(checkout, source), join(root, source));
-		const { env, installs } = await withApt("unknown-flag-bin", "exit 100");
-		for (const [argv, says] of [
-			[["up", "--bogus"], "unknown option --bogus: see sluice up --help"],
-			[["up", "--bogus=a"], "unknown option --bogus: see sluice up --help"],
-			[["demo", "-x"], "unknown option -x: see sluice demo --help"],
-		] as const) {
-			expect(launch(argv, { root, env })).toMatchObject({
-				exitCode: 2,
-				stdout: "",
-				stderr: `sluice: ${says}\n`,
-			});
-		}
-		expect(await Bun.file(join(root, ".tools/lock")).exists()).toBe(false);
-		for (const flag of ["--host-id=a", "--nats-tls-ca"]) launch(["up", flag, "a"], { root, env });
-		expect(await installs()).toBeGreaterThanOrEqual(2);
-	},
-);
-
 test("the runner refuses a flag as well, and runs nothing", () => {
 	const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, "tests/run.ts", "--foo"], {
 		cwd: checkout,
