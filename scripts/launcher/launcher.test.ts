@@ -1,44 +1,12 @@
 // The launcher as a user meets it. What installs packages is tried on a bare system; here is what
 // can be seen on any machine that has built once.
 
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
-import { getPriority, tmpdir } from "node:os";
+import { expect, test } from "bun:test";
+import { chmod, cp, mkdir, symlink, writeFile } from "node:fs/promises";
+import { getPriority } from "node:os";
 import { join } from "node:path";
 import { checkout } from "../owner.ts";
-
-let folder = "";
-beforeAll(async () => {
-	folder = await mkdtemp(join(tmpdir(), "sluice-launcher-"));
-});
-afterAll(async () => {
-	await rm(folder, { recursive: true, force: true });
-});
-
-interface Launch {
-	root?: string;
-	cwd?: string;
-	env?: Record<string, string>;
-}
-
-function launch(argv: readonly string[], { root = checkout, cwd = folder, env = {} }: Launch = {}) {
-	const started = performance.now();
-	const { exitCode, stdout, stderr } = Bun.spawnSync([join(root, "sluice"), ...argv], {
-		cwd,
-		env: { ...process.env, ...env },
-	});
-	return { exitCode, stdout: `${stdout}`, stderr: `${stderr}`, elapsedMs: performance.now() - started };
-}
-
-/** The launcher's files without tools and build, as git leaves them. */
-async function freshCheckout(name: string): Promise<string> {
-	const root = join(folder, name);
-	await mkdir(join(root, "scripts"), { recursive: true });
-	await cp(join(checkout, "sluice"), join(root, "sluice"));
-	for (const part of ["launcher", "container"])
-		await cp(join(checkout, "scripts", part), join(root, "scripts", part), { recursive: true });
-	return root;
-}
+import { folder, freshCheckout, launch } from "./testing/lab.ts";
 
 test("a start with nothing to do adds less than 150 ms", () => {
 	launch(["--version"]);
@@ -228,48 +196,6 @@ test("a demanded nats-server that is too old is refused, both versions named", a
 	expect(stderr).toMatch(/^sluice: .*2\.9\.10.*2\.10\.27.*: .*SLUICE_NATS_SERVER$/m);
 });
 
-/** A folder for PATH: what Debian always has, no compiler, no apt. */
-async function bareSystem(name: string): Promise<string> {
-	const bin = join(folder, name);
-	await mkdir(bin);
-	const present = [
-		"bash",
-		"cut",
-		"env",
-		"find",
-		"flock",
-		"getent",
-		"mkdir",
-		"readlink",
-		"stat",
-		"touch",
-		"uname",
-	];
-	const ofFailures = ["df", "grep", "rm", "sed", "setsid", "sh", "sleep", "tail", "tr"];
-	for (const program of [...present, ...ofFailures])
-		await symlink(Bun.which(program) ?? `/usr/bin/${program}`, join(bin, program));
-	return bin;
-}
-
-/** As `bareSystem`, with an apt-get that writes down what it is asked for and then does as this script says. */
-async function withApt(name: string, script: string) {
-	const bin = await bareSystem(name);
-	const asked = join(bin, "asked");
-	const lines = ["#!/bin/sh", `echo "$*" >>${asked}`, `cd ${bin}`, script];
-	await writeFile(join(bin, "apt-get"), `${lines.join("\n")}\n`, { mode: 0o755 });
-	const installs = async () => (await Bun.file(asked).text()).match(/ install /g)?.length;
-	return { bin, env: { PATH: bin }, installs };
-}
-
-test("a system without apt is told what it lacks", async () => {
-	const root = await freshCheckout("no-apt");
-	const bin = await bareSystem("no-apt-bin");
-	const { exitCode, stdout, stderr } = launch(["rule", "list"], { root, env: { PATH: bin } });
-	expect(exitCode).toBe(1);
-	expect(stdout).toBe("");
-	expect(stderr).toMatch(/^sluice: this system has no apt, and lacks .*gcc.*: install .*\n$/);
-});
-
 test("a processor that no tool is built for is refused", async () => {
 	const root = await freshCheckout("riscv");
 	const bin = join(folder, "riscv-bin");
@@ -295,103 +221,6 @@ test.skipIf(process.getuid?.() !== 0)("without root, up says what needs root and
 	expect(exitCode).toBe(1);
 	expect(`${stderr}`).toMatch(/^sluice: up needs root, since .*: run sudo \.\/sluice up\n$/);
 });
-
-test.skipIf(process.getuid?.() !== 0)(
-	"what apt has begun it ends, and then the launcher",
-	async () => {
-		const root = await freshCheckout("interrupted");
-		// dpkg takes SIGINT, whatever apt makes of it.
-		const dpkg = "touch begun; until [ -e go ]; do sleep 0.05; done; touch ended; exit 1";
-		const install = `case "$*" in *" install "*) exec env --default-signal=INT sh -c '${dpkg}';; esac`;
-		const { bin, env, installs } = await withApt("interrupted-bin", install);
-		const launched = Bun.spawn([join(root, "sluice"), "rule", "list"], {
-			env: { ...process.env, ...env },
-			stdio: ["ignore", "ignore", "pipe"],
-			detached: true,
-		});
-		let said = "";
-		const reading = (async () => {
-			for await (const bytes of launched.stderr) {
-				said += new TextDecoder().decode(bytes);
-				if (said.includes("once apt has ended")) await writeFile(join(bin, "go"), "");
-			}
-		})();
-		while (!(await Bun.file(join(bin, "begun")).exists())) await Bun.sleep(10);
-		// As a terminal does: to all of the group.
-		process.kill(-launched.pid, "SIGINT");
-		await reading;
-		expect(await launched.exited).toBe(1);
-		expect(said).toEndWith("run it again, and it goes on where it stopped\n");
-		expect(await Bun.file(join(bin, "ended")).exists()).toBe(true);
-		expect(await installs()).toBe(1);
-	},
-	20_000,
-);
-
-test.skipIf(process.getuid?.() !== 0)("what a step complains of comes with what mends it", async () => {
-	const mended = "run dpkg --configure -a; apt-get --fix-broken install, then the command again";
-	const own =
-		"the package registry's certificate, or a proxy's before it, is not known here, and sudo drops the variables " +
-		"that name yours: run sudo --preserve-env=NODE_EXTRA_CA_CERTS,https_proxy,HTTPS_PROXY ./sluice rule";
-	for (const [name, line, says] of [
-		["unmet", "E: Unmet dependencies. Try 'apt --fix-broken install' with no packages.", mended],
-		// As bun spells it.
-		["own-ca", "error: failed to download zod: SELF_SIGNED_CERT_IN_CHAIN", own],
-		["half-done", "E: dpkg was interrupted, you must manually run 'dpkg --configure -a'", mended],
-	] as const) {
-		const root = await freshCheckout(name);
-		const { env } = await withApt(`${name}-bin`, `echo "${line}"; exit 100`);
-		const { exitCode, stderr } = launch(["rule", "list"], { root, env });
-		expect(exitCode).toBe(1);
-		expect(stderr).toEndWith(` failed (${line}): ${says}\n`);
-	}
-});
-
-test.skipIf(process.getuid?.() !== 0)("a long complaint is cut between words, addresses first", async () => {
-	const root = await freshCheckout("long");
-	const words = "many words ".repeat(20);
-	const { env } = await withApt(
-		"long-bin",
-		`echo "E: Failed to fetch http://mirror.invalid/debian/pool/main/g/gcc.deb  ${words}"; exit 100`,
-	);
-	const { stderr } = launch(["rule", "list"], { root, env });
-	const cause = stderr.match(/ failed \((.*)\): /)?.[1] ?? "";
-	expect(cause).toMatch(/^E: Failed to fetch http:\/\/mirror\.invalid\/…\/gcc\.deb( many| words)+ …$/);
-	expect(cause.length).toBeWithin(145, 162);
-});
-
-test.skipIf(process.getuid?.() !== 0)(
-	"without a network apt is asked once, and each package once",
-	async () => {
-		const root = await freshCheckout("no-network");
-		const line =
-			"W: Failed to fetch http://mirror.invalid/pool/g.deb  Temporary failure resolving 'mirror.invalid'";
-		const { bin, env, installs } = await withApt("no-network-bin", `echo "${line}"; exit 100`);
-		// Where package lists are; without any there is no second try.
-		const { stderr } = launch(["rule", "list"], { root, env });
-		expect(stderr).toContain("the package registry was not reached: check the network");
-		expect(await installs()).toBe(1);
-		const asked = await Bun.file(join(bin, "asked")).text();
-		if (!asked.includes("update")) expect(asked).toContain("Acquire::Retries=0");
-	},
-);
-
-test("what shows progress on a terminal does not hold the lock", async () => {
-	const root = await freshCheckout("terminal");
-	const script = `
-		root=${root} tools=${root}/.tools; mkdir -p $tools/log; touch $tools/lock
-		source $root/scripts/launcher/steps.sh; find_owner
-		exec {lock}<$tools/lock; flock $lock
-		step name what eval 'until pgrep -P "$ticker" -x sleep; do :; done'
-		exec {lock}<&-
-		flock --nonblock $tools/lock echo free || echo held`;
-	const file = join(root, "script.sh");
-	await writeFile(file, script);
-	const { stdout } = Bun.spawnSync(["script", "-qec", `bash ${file}`, "/dev/null"], {
-		env: { ...process.env, TERM: "dumb" },
-	});
-	expect(`${stdout}`.trimEnd()).toEndWith("free");
-}, 20_000);
 
 test("what deployment.md says is to be removed is what is made", async () => {
 	const read = (path: string) => Bun.file(join(checkout, path)).text();
