@@ -72,6 +72,10 @@ const PATIENT = [
 	].map(e2e),
 ];
 
+/** Shown right below a suite that failed. */
+const MOST_COMPLAINTS = 10;
+const COMPLAINT_WIDTH = 200;
+
 function netns(name: string): string {
 	return `tests/netns/${name}.test.ts`;
 }
@@ -124,6 +128,13 @@ function seconds(sinceMs: number): string {
 	return `${((performance.now() - sinceMs) / 1000).toFixed(1)} s`;
 }
 
+/** What of a failed suite's output says most, at once: all of it stands at the end of the run, which may be cut off. */
+function complaintsOf({ failed: names, output }: Outcome): string[] {
+	if (names.length === 0) return [];
+	const lines = output.split("\n").filter((line) => /error: |expected|received: |\(fail\)/i.test(line));
+	return lines.slice(0, MOST_COMPLAINTS).map((line) => line.trim().slice(0, COMPLAINT_WIDTH));
+}
+
 async function runSuite(suite: Suite): Promise<Outcome> {
 	const started = performance.now();
 	if (suite.heavy) console.log(`      ${suite.name} …`);
@@ -138,6 +149,7 @@ async function runSuite(suite: Suite): Promise<Outcome> {
 	for (const { name, reason } of outcome.skips)
 		console.log(`      skipped: ${name === suite.name ? "" : `${name}: `}${reason}`);
 	for (const note of outcome.notes ?? []) console.log(`      ${note}`);
+	for (const line of complaintsOf(outcome)) console.log(`      ${line}`);
 	return outcome;
 }
 
