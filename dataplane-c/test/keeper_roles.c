@@ -88,8 +88,9 @@ static void do_orphan(bool is_first)
 	if (!is_first)
 		return;
 	orphan = fork();
-	while (orphan == 0)
-		pause();
+	if (orphan == 0)
+		for (;;)
+			pause();
 	/* Not by the orphan: the command that comes after could be faster. */
 	dprintf(STDOUT_FILENO, "orphan %d\n", (int)orphan);
 	kill(getpid(), SIGKILL);
