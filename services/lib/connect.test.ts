@@ -1,6 +1,7 @@
 import { afterEach, expect, setSystemTime, test } from "bun:test";
+import { once } from "node:events";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nkeys } from "@nats-io/transport-node";
@@ -21,6 +22,14 @@ async function file(content: string): Promise<string> {
 	await writeFile(path, content);
 	await chmod(path, 0o600);
 	return path;
+}
+
+/** What a server says before it is asked. */
+async function firstLineOf(url: string): Promise<string> {
+	const socket = connect(Number(new URL(url).port), "127.0.0.1");
+	const [line] = (await once(socket, "data")) as [Buffer];
+	socket.destroy();
+	return String(line);
 }
 
 test("a credentials file is read; what is wrong with one is said without its seed", async () => {
@@ -156,6 +165,27 @@ test("a server that just reads its users anew refuses once: that is not the last
 	await expect(ask()).rejects.toMatchObject({ code: "unauthenticated" });
 	expect(connections).toBe(4);
 	server.close();
+});
+
+test("a server that just reads its users anew hangs up without a word: that is not the last word either", async () => {
+	let connections = 0;
+	const server = await startNatsServer();
+	const info = await firstLineOf(server.url);
+	const door = createServer((socket) => {
+		connections += 1;
+		socket.on("error", () => {});
+		if (connections === 1) return void socket.end(info);
+		const far = connect(Number(new URL(server.url).port), "127.0.0.1");
+		socket.pipe(far).pipe(socket);
+		far.on("error", () => {});
+	});
+	await new Promise<void>((resolve) => door.listen(0, "127.0.0.1", resolve));
+	const { port } = door.address() as AddressInfo;
+	const nc = await connectNats({ url: `127.0.0.1:${port}`, name: "cli", waitOnFirstConnect: false });
+	await nc.close();
+	expect(connections).toBe(2);
+	door.close();
+	await server.stop();
 });
 
 test("a service that is started before its server waits for it", async () => {

@@ -14,33 +14,44 @@ export interface ConnectOptions extends AdmissionOptions {
 	readonly name: string;
 	/** The host on whose beat the server is asked whether it is there. */
 	readonly beat?: string;
-	/** For one attempt to connect. */
+	/** For each attempt to connect, or for all of them where nobody waits. Default 5,000. */
 	readonly timeoutMs?: number;
 	/** A service waits for its server; a command wants to know at once. Default true. */
 	readonly waitOnFirstConnect?: boolean;
 }
 
+const ATTEMPT_MS = 5_000;
 /** From the moment in which a server reads its users anew. */
 const AGAIN_AFTER_MS = 50;
+/** Of a command's time, what the first of two attempts has. */
+const FIRST_PART = 1 / 5;
 
 /**
  * Connects with the options a long-lived service needs: it never gives up, and a
  * frozen server is noticed in about ten seconds. A server that reads its users anew
- * refuses whoever has not said yet who it is (ADR 0093): one refusal means nothing.
+ * refuses whoever has not said yet who it is, or hangs up (ADR 0093, 0137): once means nothing.
  */
 export async function connectNats(options: ConnectOptions): Promise<NatsConnection> {
+	const startedMs = performance.now();
+	const { timeoutMs = ATTEMPT_MS, waitOnFirstConnect = true } = options;
+	const firstMs = waitOnFirstConnect ? timeoutMs : timeoutMs * FIRST_PART;
 	try {
-		return await connectOnce(options);
+		return await connectOnce(options, firstMs, startedMs);
 	} catch (thrown) {
-		if (!(thrown instanceof SluiceError && thrown.code === "unauthenticated")) throw thrown;
-		await Bun.sleep(AGAIN_AFTER_MS);
-		return await connectOnce(options);
+		if (!(thrown instanceof SluiceError)) throw thrown;
+		const isLate = thrown.cause instanceof errors.TimeoutError;
+		if (thrown.code !== "unauthenticated" && !isLate) throw thrown;
+		if (!isLate) await Bun.sleep(AGAIN_AFTER_MS);
+		return await connectOnce(options, timeoutMs - (isLate ? firstMs : 0), startedMs);
 	}
 }
 
-async function connectOnce(options: ConnectOptions): Promise<NatsConnection> {
-	const { url, credentials, name, timeoutMs = 5_000, waitOnFirstConnect = true } = options;
-	const startedMs = performance.now();
+async function connectOnce(
+	options: ConnectOptions,
+	timeoutMs: number,
+	startedMs: number,
+): Promise<NatsConnection> {
+	const { url, credentials, name, waitOnFirstConnect = true } = options;
 	const admission = new Admission(options);
 	const once = { servers: url.split(","), name, timeout: timeoutMs, ...tlsOptions(url, credentials) };
 	if (waitOnFirstConnect) admission.look(once);

@@ -176,7 +176,9 @@ export class Relay {
 	async sluice(...words: string[]): Promise<string> {
 		const outcome = await this.cli(...words);
 		if (outcome.code !== 0)
-			throw new Error(`sluice ${words.join(" ")}: exit ${outcome.code}\n${outcome.stderr}`);
+			throw new Error(
+				`sluice ${words.join(" ")}: exit ${outcome.code}\n${outcome.stderr}${this.log.slice(-4000)}`,
+			);
 		return outcome.stdout;
 	}
 
