@@ -284,7 +284,7 @@ bool rig_is_gone(pid_t pid)
 	return kill(pid, 0) != 0;
 }
 
-unsigned rig_descriptors(pid_t pid)
+static unsigned descriptors_of(pid_t pid)
 {
 	char path[64];
 	unsigned count = 0;
@@ -298,4 +298,13 @@ unsigned rig_descriptors(pid_t pid)
 		count += entry->d_name[0] != '.';
 	closedir(folder);
 	return count;
+}
+
+bool rig_comes_to_hold(pid_t pid, unsigned descriptors)
+{
+	const int64_t limit_ms = rig_now_ms() + LIMIT_MS;
+
+	while (descriptors_of(pid) != descriptors && rig_now_ms() < limit_ms)
+		usleep(LOOK_EACH_US);
+	return descriptors_of(pid) == descriptors;
 }

@@ -53,7 +53,7 @@ bool rig_freeze(pid_t pid);
 pid_t rig_child_of(pid_t pid);
 /* True when it is no process and no zombie any more, within 15 s. */
 bool rig_is_gone(pid_t pid);
-/* How many descriptors a process holds. */
-unsigned rig_descriptors(pid_t pid);
+/* True when the process holds so many descriptors, within 15 s: what came to it last it may still have to close. */
+bool rig_comes_to_hold(pid_t pid, unsigned descriptors);
 
 #endif

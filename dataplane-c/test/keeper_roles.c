@@ -104,7 +104,6 @@ static void do_intrude(bool is_first)
 	if (!is_first)
 		return;
 	role_store_text("1", "FDSTORE=1\nFDNAME=mine");
-	dprintf(STDOUT_FILENO, "%s\n", getenv("NOTIFY_SOCKET"));
 	child = fork();
 	if (child == 0) {
 		role_store_text("x", "FDSTORE=1\nFDNAME=intruder");
@@ -112,6 +111,8 @@ static void do_intrude(bool is_first)
 		_exit(0);
 	}
 	waitpid(child, NULL, 0);
+	/* The answer to this line is SIGKILL. */
+	dprintf(STDOUT_FILENO, "%s\n", getenv("NOTIFY_SOCKET"));
 }
 
 static void send_raw(const char *text, size_t bytes)

@@ -162,7 +162,7 @@ static void those_that_idle_out_of_step_are_looked_at_seldom(void)
 	uint64_t second_ms = start_ms;
 	unsigned long before = 0, in_a_second = 1000;
 
-	while (in_a_second > 15 && now_ms() < start_ms + 10000) {
+	while (in_a_second > 15 && now_ms() < start_ms + 30000) {
 		const uint64_t ms = now_ms() - start_ms;
 
 		first[SLUICE_WORKER_BATCHES] = ms < 300 ? ms : 300;
@@ -170,10 +170,11 @@ static void those_that_idle_out_of_step_are_looked_at_seldom(void)
 		second[SLUICE_WORKER_HEARTBEAT_NS] = 1 + (ms + 200) / 400;
 		if (now_ms() >= second_ms + 1000) {
 			const unsigned long now = looks();
+			const uint64_t at_ms = now_ms();
 
-			in_a_second = before ? now - before : 1000;
+			in_a_second = before ? (now - before) * 1000 / (at_ms - second_ms) : 1000;
 			before = now;
-			second_ms = now_ms();
+			second_ms = at_ms;
 		}
 		usleep(5000);
 	}

@@ -105,7 +105,10 @@ static void build_links(struct rig *rig)
 	rig->out_ifindex = if_nametoindex("out0");
 }
 
-/* Link changes come at any time and matter to no test; what is said of a deaf ring comes again. */
+/*
+ * Link changes come at any time and matter to no test; what is said of a deaf ring comes again. A worker that does not
+ * get the CPU for a second is said to hang, and goes on.
+ */
 static struct sluice_event await_event(struct rig *rig, uint32_t kind)
 {
 	struct sluice_event event;
@@ -117,7 +120,8 @@ static struct sluice_event await_event(struct rig *rig, uint32_t kind)
 		rig_require(read(rig->events, &event, sizeof(event)) == sizeof(event), "event");
 		if (event.kind == kind)
 			return event;
-		rig_require(event.kind == SLUICE_EVENT_LINKS || event.kind == SLUICE_EVENT_DEAF,
+		rig_require(event.kind == SLUICE_EVENT_LINKS || event.kind == SLUICE_EVENT_DEAF ||
+				    event.kind == SLUICE_EVENT_HANGS,
 			    "unexpected event");
 	}
 }

@@ -219,11 +219,16 @@ static void with_a_full_pipe_nothing_is_carried_out(void)
 {
 	struct pair pair = begin();
 	const uint64_t filled = peer_fill(pair.successor_peer, pipe_fd);
+	struct sluice_message message;
+	uint32_t fd_count;
+	int fds[4];
 	uint64_t acks = 0;
 	struct sluice_event event;
 
 	EXPECT_EQUAL(name(&pair, SHARD), 0);
 	end_packet_thread(&pair);
+	/* Once its connection ends all has been tried: before that no room is made. */
+	EXPECT_EQUAL(peer_receive(pair.driver_peer, &message, sizeof(message), fds, &fd_count), 0);
 	while ((event = next_event(pipe_fd)).kind == SLUICE_EVENT_ACK)
 		acks++;
 	EXPECT_EQUAL(event.kind, SLUICE_EVENT_GONE);

@@ -208,9 +208,11 @@ static void *forge_answers(void *unused)
 
 static void answers_however_many_fail_no_datagram(void)
 {
-	enum { PACKETS = 3000 };
+	/* The ring holds twice as many as are on their way. */
+	enum { PACKETS = 3000, ON_THEIR_WAY = 1000 };
 	struct sluice_rule_record rule = rig_rule(&rig, 93, 0, 1);
 	const struct sluice_output_record output = rig_output(&rig, 93, SLOT_UNICAST);
+	const uint32_t forwarded = rig_rule_counters(93) + SLUICE_RULE_FORWARDED_PACKETS;
 	const struct timespec gap = { .tv_nsec = 50000 };
 	uint8_t payload[50] = { 0 };
 	pthread_t forger;
@@ -222,6 +224,8 @@ static void answers_however_many_fail_no_datagram(void)
 		traffic_send(sender, 93, payload, sizeof(payload));
 		if (at % 8 == 7)
 			nanosleep(&gap, NULL);
+		if (at >= ON_THEIR_WAY)
+			rig_await(&rig, forwarded, at - ON_THEIR_WAY);
 	}
 	EXPECT(await_forwarded(93, PACKETS));
 	__atomic_store_n(&forging, false, __ATOMIC_RELAXED);
