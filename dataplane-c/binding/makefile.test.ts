@@ -36,4 +36,4 @@ test("a checkout in a folder whose name has spaces is built as any other", async
 	} finally {
 		await rm(above, { recursive: true });
 	}
-}, 60_000);
+}, 120_000);
