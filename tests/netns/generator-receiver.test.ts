@@ -45,15 +45,15 @@ test("super-packets that are taken as one are told apart, a short last one inclu
 });
 
 test("what never came is lost", async () => {
-	const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", expect: 150, idleSeconds: 1 });
+	const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", expect: 150 });
 	await gen(src, { to: "s0:239.1.0.1:5001", rate: 1_000, count: 100 });
-	expect(faults(await receiver.report())).toEqual({ ...NO_FAULTS, lost: 50 });
+	expect(faults(await receiver.reportAfter(100))).toEqual({ ...NO_FAULTS, lost: 50 });
 });
 
 test("of a sample nothing is taken for wrong, and what is not in it counts as dropped", async () => {
-	const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", sample: 4, idleSeconds: 1 });
+	const receiver = await recv(dst, { in: "d0:239.1.0.1:5001", sample: 4 });
 	await gen(src, { to: "s0:239.1.0.1:5001", rate: 20_000, count: 4_000 });
-	const report = await receiver.report();
+	const report = await receiver.complete();
 	const { duplicated, reordered, corrupt, foreign } = faults(report);
 	expect([duplicated, reordered, corrupt, foreign]).toEqual([0, 0, 0, 0]);
 	expect(report.receivedPackets + report.receiverDroppedPackets).toBe(4_000);

@@ -8,6 +8,9 @@ interface ToldWorker {
 	stale: boolean;
 }
 
+/** A publication is seen if the one before was older when it was asked for: by chance, where asking takes a second. */
+const DEADLINE_MS = 60_000;
+
 /**
  * Waits until each worker that is there has published so many times more, as it does each second: what it took before
  * it has sent by then.
@@ -15,7 +18,7 @@ interface ToldWorker {
  */
 export async function publications(stats: () => Promise<string>, count: number): Promise<void> {
 	const heard = new Map<string, { ageSeconds: number; times: number }>();
-	await until(`each worker has published ${count} times more`, async () => {
+	const published = async () => {
 		const all = JSON.parse(await stats()) as { workers: ToldWorker[] };
 		const workers = all.workers.filter(({ stale }) => !stale);
 		const times = workers.map(({ host, worker, ageSeconds }) => {
@@ -25,5 +28,6 @@ export async function publications(stats: () => Promise<string>, count: number):
 			return now;
 		});
 		return (times.length > 0 && times.every((each) => each >= count)) || undefined;
-	});
+	};
+	await until(`each worker has published ${count} times more`, published, DEADLINE_MS);
 }

@@ -71,6 +71,7 @@ export interface RecvOptions {
 	streams?: number;
 	copies?: number;
 	expect?: number;
+	/** Ends it after so much silence, which whoever else keeps the machine busy can make. Default 20. */
 	idleSeconds?: number;
 	seconds?: number;
 	/** Takes as one what the kernel merged; receiverDroppedPackets then counts so many as one. */
@@ -147,7 +148,7 @@ export async function recv(namespace: Namespace, options: RecvOptions): Promise<
 	if (options.seconds !== undefined) argv.push("--seconds", `${options.seconds}`);
 	if (options.merged) argv.push("--merged");
 	if (options.sample !== undefined) argv.push("--sample", `${options.sample}`);
-	argv.push("--idle", `${options.idleSeconds ?? 5}`);
+	argv.push("--idle", `${options.idleSeconds ?? 20}`);
 	const readBefore = await readIn(namespace);
 	const child = namespace.start(argv);
 	const stdout = new Response(child.stdout).text();
