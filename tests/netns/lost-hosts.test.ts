@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { settlesWithin } from "@sluice/lib/settles-within";
+import { standStill } from "@sluice/lib/testing/signals";
 import { childrenOf } from "../e2e/up-processes.ts";
 import { Cluster } from "./lab/cluster.ts";
 import { until } from "./lab/commands.ts";
@@ -134,7 +135,7 @@ test("a forgotten host leaves what it counted last in the totals; where nobody h
 	expect(after).toEqual(before);
 	await gone.join(first);
 	await gone.down();
-	signal("stats-aggregator", "SIGSTOP");
+	await standStill(childrenOf(first.pid).get("stats-aggregator") ?? 0);
 	const unkept = await forget();
 	signal("stats-aggregator", "SIGCONT");
 	expect(unkept).toMatchObject({

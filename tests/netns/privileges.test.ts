@@ -39,6 +39,19 @@ function statusOf(path: string): Map<string, string> {
 	return new Map(lines.map((line) => [line.split(":")[0] ?? "", line.slice(line.indexOf(":") + 1).trim()]));
 }
 
+/** What `ask` says of each thread, but of those that ended after they were listed. */
+function threadsOf<T>(pid: number, ask: (path: string) => T): T[] {
+	return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+		const path = `/proc/${pid}/task/${thread}`;
+		try {
+			return [ask(path)];
+		} catch (error) {
+			if (existsSync(path)) throw error;
+			return [];
+		}
+	});
+}
+
 function uidOf(pid: number): string {
 	return statusOf(`/proc/${pid}`).get("Uid")?.split("\t")[0] ?? "";
 }
@@ -67,10 +80,9 @@ test("every thread of a worker has its own user, no capability, no new privilege
 	const workers = await relay.workers();
 	expect(workers.map(({ state }) => state)).toEqual(["RUNNING", "RUNNING"]);
 	for (const { pid } of workers) {
-		const threads = readdirSync(`/proc/${pid}/task`);
+		const threads = threadsOf(pid, statusOf);
 		expect(threads.length).toBeGreaterThan(1);
-		for (const thread of threads) {
-			const fields = statusOf(`/proc/${pid}/task/${thread}`);
+		for (const fields of threads) {
 			expect(fields.get("Uid")).not.toMatch(/\b0\b/);
 			expect(fields.get("Groups")).toBe("");
 			expect(CAPABILITY_SETS.map((set) => fields.get(set))).toEqual(CAPABILITY_SETS.map(() => NONE));
@@ -88,11 +100,10 @@ const SCHED_RR = "2";
 
 test("workers and supervisor come before other processes, in whatever sessions those are", async () => {
 	for (const { pid } of await relay.workers()) {
-		const packets = readdirSync(`/proc/${pid}/task`).find(
-			(thread) => readFileSync(`/proc/${pid}/task/${thread}/comm`, "utf8") === "sluice-packets\n",
-		);
+		const fields = threadsOf(pid, statusOf).find((each) => each.get("Name") === "sluice-packets");
+		const packets = fields?.get("Pid") ?? "";
 		await until("its packet thread comes before others", () =>
-			getPriority(Number(packets)) === -10 && policyOf(packets ?? "") === SCHED_RR ? true : undefined,
+			getPriority(Number(packets)) === -10 && policyOf(packets) === SCHED_RR ? true : undefined,
 		);
 		const group = `/proc/${pid}/autogroup`;
 		// Kernels without autogroup have no such file, and need none.

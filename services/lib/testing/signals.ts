@@ -14,9 +14,14 @@ export function handlesSignal(pid: number, signal: number): boolean {
  */
 export async function standStill(pid: number): Promise<void> {
 	process.kill(pid, "SIGSTOP");
-	const states = () =>
-		readdirSync(`/proc/${pid}/task`).map(
-			(thread) => /^State:\s+(\S)/m.exec(readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8"))?.[1],
-		);
-	await until(() => states().every((state) => state === "T"));
+	await until(() => readdirSync(`/proc/${pid}/task`).every((thread) => stateOf(pid, thread) === "T"));
+}
+
+/** undefined: it ended after it was listed. */
+function stateOf(pid: number, thread: string): string | undefined {
+	try {
+		return /^State:\s+(\S)/m.exec(readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8"))?.[1];
+	} catch {
+		return undefined;
+	}
 }
