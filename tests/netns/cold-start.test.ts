@@ -140,11 +140,7 @@ async function upWithoutNats(argv: string[], alsoSays = /./): Promise<() => Prom
 		for await (const bytes of child.stderr) log += new TextDecoder().decode(bytes);
 	})();
 	try {
-		await until(
-			"the rules are ACTIVE",
-			() => (/"rule":"video"[^\n]*ACTIVE/.test(log) ? true : undefined),
-			10_000,
-		);
+		await until("the rules are ACTIVE", () => /"rule":"video"[^\n]*ACTIVE/.test(log) || undefined, 40_000);
 	} catch (thrown) {
 		child.kill("SIGTERM");
 		throw new Error(`${thrown}\n${log}`);

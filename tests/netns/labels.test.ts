@@ -155,8 +155,8 @@ test("an interface that goes from one host to another takes the rule along", asy
 	await first.sluice("rule", "remove", "moving");
 });
 
-/** What is told comes by NATS: its way, on a busy machine. */
-const TOLD_MS = 250;
+/** How late a timer may be on a busy machine. */
+const LATE_MS = 250;
 
 test("a host that died is gone within 3 s, outlives nats-server in what others remember, and is forgotten", async () => {
 	await first.sluice("rule", "add", "alone", ...RULE);
@@ -167,12 +167,10 @@ test("a host that died is gone within 3 s, outlives nats-server in what others r
 	const operator = `${first.dataDir}/credentials/operator.json`;
 	const watching = await Watching.start(lab.a, operator, "sluice.v1.event.host.*.gone");
 	await c.kill();
-	const diedMs = performance.now();
 	const gone = await watching.next("relay-c is gone", ({ subject }) => subject.includes(".relay-c."));
-	expect(performance.now() - diedMs).toBeLessThan(3_000 + TOLD_MS);
 	expect(gone.body).toMatchObject({ host: "relay-c", gone: true, stopped: false });
-	// Had it died with its last word, it would have been no later.
-	expect(Number(gone.body["lastSeenSeconds"]) * 1_000).toBeLessThan(3_000 + TOLD_MS);
+	// Since its last word, after which it died: no reader's lateness is in it.
+	expect(Number(gone.body["lastSeenSeconds"]) * 1_000).toBeLessThan(3_000 + LATE_MS);
 	watching.stop();
 	expect(await first.sluice("host", "list")).toMatch(/^relay-c .* gone, /m);
 	// Records are in its memory: nobody but the other hosts knows of relay-c after this.

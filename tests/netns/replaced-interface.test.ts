@@ -71,7 +71,7 @@ test.each([
 		process.kill(supervisor, signal);
 		await flows();
 	},
-	60_000,
+	120_000,
 );
 
 test("it is replaced, the supervisor is killed, and the keeper stops before it has closed what it held: nothing is joined until it has", async () => {
@@ -90,4 +90,4 @@ test("it is replaced, the supervisor is killed, and the keeper stops before it h
 	await until("the keeper has done what it was told", () => (stateOf(keeper) === "S" ? true : undefined));
 	await flows();
 	expect(seen).toBe("waits");
-}, 60_000);
+}, 120_000);

@@ -30,7 +30,7 @@ beforeAll(async () => {
 	first = new Relay(lab.relay, "relay-a");
 	second = new Relay(lab.dst, "relay-b");
 	await first.up("--workers", "1", "--nats-listen", `${ADDRESS}:4222`, ...tls("nats"));
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
 	await second?.remove();

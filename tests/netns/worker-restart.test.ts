@@ -108,7 +108,7 @@ test("two workers are replaced in turn, then again with another library: nothing
 test("the only worker is replaced: its rings hold what comes until its successor runs", async () => {
 	await start(1);
 	const before = await pids();
-	await losesNothing(1_250, async () => {
+	await losesNothing(500, async () => {
 		await relay.sluice("worker", "restart", "0");
 		expect(await pids()).not.toEqual(before);
 	});
