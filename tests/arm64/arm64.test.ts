@@ -68,13 +68,13 @@ describe.skipIf(reason !== undefined || bun instanceof Error)("arm64, with bun",
 
 	test("the binding's tests pass", async () => {
 		const files = BINDING_TESTS.map((name) => `./dataplane-c/binding/${name}.test.ts`);
-		const { code, stderr } = await emulate([program, "test", "--timeout", "60000", ...files], {
+		const { code, stderr } = await emulate([program, "test", "--timeout", "120000", ...files], {
 			environment: { SLUICE_LIB: LIBRARY },
-			timeoutMs: 110_000,
+			timeoutMs: 280_000,
 		});
 		expect(stderr).toContain("\n 0 fail\n");
 		expect(code).toBe(0);
-	});
+	}, 300_000);
 
 	test("the command line says what it says here", async () => {
 		const help = [

@@ -43,7 +43,7 @@ export interface Emulated {
 }
 
 export async function emulate(argv: readonly string[], options: Emulated = {}): Promise<Outcome> {
-	const { pageBytes, environment = {}, timeoutMs = 60_000 } = options;
+	const { pageBytes, environment = {}, timeoutMs = 110_000 } = options;
 	const pages = pageBytes === undefined ? [] : ["-p", String(pageBytes)];
 	const variables = Object.entries(environment).flatMap(([name, value]) => ["-E", `${name}=${value}`]);
 	return run([qemu, "-L", SYSROOT, ...pages, ...variables, ...argv], { timeoutMs });
