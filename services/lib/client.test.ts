@@ -22,7 +22,7 @@ test("an answer that is no message, a subject that is refused, an end: each fail
 		hostile.subscribe("t.silent", { callback: () => {} });
 		await hostile.flush();
 		const ask = (subject: string) =>
-			call(nc, subject, GetRuleRequestSchema, GetRuleResponseSchema, {}, 2_000).then(
+			call(nc, subject, GetRuleRequestSchema, GetRuleResponseSchema, {}, 30_000).then(
 				() => "answered",
 				({ code }) => code,
 			);

@@ -65,7 +65,7 @@ test("inboxes carry the name, so that a server can grant each service only its o
 			message.respond("ok");
 		},
 	});
-	await nc.request("ask");
+	await nc.request("ask", "", { timeout: 20_000 });
 	expect(reply).toStartWith("_INBOX.stats-aggregator.");
 	await server.stop();
 });
@@ -98,9 +98,11 @@ test("one that takes the connection and says nothing gave no answer", async () =
 	const silent = createServer();
 	await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
 	const url = `nats://127.0.0.1:${(silent.address() as AddressInfo).port}`;
-	await expect(connectNats({ url, name: "cli", waitOnFirstConnect: false, timeoutMs: 300 })).rejects.toThrow(
-		/ is not reachable: no answer within 3\d\d ms$/,
+	const refused = await connectNats({ url, name: "cli", waitOnFirstConnect: false, timeoutMs: 300 }).catch(
+		String,
 	);
+	const [, took = "", unit] = / is not reachable: no answer within ([\d.]+) (ms|s)$/.exec(`${refused}`) ?? [];
+	expect(Number(took) * (unit === "s" ? 1_000 : 1)).toBeGreaterThanOrEqual(300);
 	silent.close();
 });
 
@@ -143,7 +145,7 @@ test("whoever waits for a server that does not let it in is told so once, and ag
 	await running.close();
 	server.kill();
 	await server.exited;
-}, 30_000);
+}, 60_000);
 
 test("a server that just reads its users anew refuses once: that is not the last word", async () => {
 	let refusals = 1;
@@ -208,7 +210,7 @@ test("a server that stands still is given up, and found again when it goes on", 
 			for await (const { type } of nc.status()) if (type in seen) seen[type as keyof typeof seen] = true;
 		})();
 		await server.standStill();
-		await until(() => seen.disconnect, 20_000);
+		await until(() => seen.disconnect);
 		expect(seen.reconnect).toBe(false);
 		server.goOn();
 		await until(() => seen.reconnect);
@@ -218,7 +220,7 @@ test("a server that stands still is given up, and found again when it goes on", 
 		server.goOn();
 		await server.stop();
 	}
-}, 40_000);
+}, 60_000);
 
 test("a clock that is set back an hour keeps nobody from coming back", async () => {
 	const server = await startNatsServer();
@@ -236,4 +238,4 @@ test("a clock that is set back an hour keeps nobody from coming back", async () 
 		setSystemTime();
 		await server.stop();
 	}
-}, 40_000);
+}, 60_000);

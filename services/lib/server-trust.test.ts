@@ -35,7 +35,7 @@ beforeAll(async () => {
 	ca = await readFile(certificates.path("ca.pem"), "utf8");
 	otherCa = await readFile(certificates.path("other.pem"), "utf8");
 	for (const name of servers) ports.set(name, await startServer(name));
-}, 30_000);
+}, 60_000);
 
 afterAll(async () => {
 	for (const job of processes) job.kill();
@@ -135,4 +135,4 @@ test("one that runs is told once that its server begins to speak TLS, and comes 
 	]);
 	await nc.close();
 	expect(reconnectWait(() => true)()).toBeGreaterThan(10 * reconnectWait(() => false)());
-}, 30_000);
+}, 60_000);

@@ -10,6 +10,9 @@ import { startNatsServer, type TestNatsServer } from "./testing/nats-server.ts";
 import { publishRaw } from "./testing/raw-publish.ts";
 import { until } from "./testing/until.ts";
 
+/** Of what is answered: a loaded machine takes its time. */
+const TIMEOUT_MS = 20_000;
+
 let server: TestNatsServer;
 let nc: NatsConnection;
 let service: RunningService;
@@ -64,7 +67,7 @@ afterAll(async () => {
 });
 
 const get = (name: string, client = nc) =>
-	call(client, "t.get", GetRuleRequestSchema, GetRuleResponseSchema, { name }, 5_000);
+	call(client, "t.get", GetRuleRequestSchema, GetRuleResponseSchema, { name }, TIMEOUT_MS);
 
 async function refusal(work: Promise<unknown>): Promise<[string, string]> {
 	return await work.then(
@@ -107,7 +110,7 @@ test("headers that are none are refused, and the service goes on", async () => {
 test("too long requests and answers are refused", async () => {
 	expect((await refusal(get("x".repeat(2_000))))[0]).toBe("too_large");
 	expect((await refusal(get("x".repeat(70_000))))[0]).toBe("too_large");
-	const large = call(nc, "t.large", GetRuleRequestSchema, ListRulesResponseSchema, {}, 5_000);
+	const large = call(nc, "t.large", GetRuleRequestSchema, ListRulesResponseSchema, {}, TIMEOUT_MS);
 	expect(await refusal(large)).toEqual(["too_large", expect.stringContaining("ask for less")]);
 });
 
@@ -126,13 +129,14 @@ test("more than the limit at one time is refused, then served again; one client 
 });
 
 test("nobody there is unavailable, nobody answering is a timeout", async () => {
-	const to = (subject: string) => call(nc, subject, GetRuleRequestSchema, GetRuleResponseSchema, {}, 100);
-	expect(await refusal(to("t.nobody"))).toEqual([
+	const to = (subject: string, timeoutMs: number) =>
+		call(nc, subject, GetRuleRequestSchema, GetRuleResponseSchema, {}, timeoutMs);
+	expect(await refusal(to("t.nobody", TIMEOUT_MS))).toEqual([
 		"unavailable",
 		"nobody answers t.nobody: the service is not running",
 	]);
 	nc.subscribe("t.silent", { callback: () => {} });
-	expect(await refusal(to("t.silent"))).toEqual(["timeout", "no answer to t.silent in 100 ms"]);
+	expect(await refusal(to("t.silent", 100))).toEqual(["timeout", "no answer to t.silent in 100 ms"]);
 });
 
 test("an answer goes to an inbox and to nothing else, discovery's too", async () => {
@@ -145,7 +149,7 @@ test("an answer goes to an inbox and to nothing else, discovery's too", async ()
 		nc.publish(discoverySubject(verb), "", { reply: "t.elsewhere" });
 	// One after the other on one connection: this comes last.
 	await get("last");
-	await nc.request(discoverySubject("STATS", "test-service"), "");
+	await nc.request(discoverySubject("STATS", "test-service"), "", { timeout: TIMEOUT_MS });
 	expect(heard).toEqual([]);
 	expect(records).toHaveLength(before + 1);
 });
@@ -158,7 +162,8 @@ test("a request that wants no answer is handled", async () => {
 });
 
 test("refusals are counted where $SRV.STATS shows them", async () => {
-	const stats = (await nc.request(discoverySubject("STATS", "test-service"), "")).json<{
+	const answer = await nc.request(discoverySubject("STATS", "test-service"), "", { timeout: TIMEOUT_MS });
+	const stats = answer.json<{
 		version: string;
 		endpoints: { name: string; data: { errors: number } }[];
 	}>();

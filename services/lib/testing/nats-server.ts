@@ -24,7 +24,7 @@ export interface TestNatsServer {
 	stop(): Promise<void>;
 }
 
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 30_000;
 
 /** A real nats-server with JetStream on a free port of the loopback, with a store of its own. */
 export async function startNatsServer(

@@ -13,6 +13,8 @@ export function handlesSignal(pid: number, signal: number): boolean {
  * still answer what is asked right after it.
  */
 export async function standStill(pid: number): Promise<void> {
+	// 0 would be whoever tests.
+	if (!(pid > 0)) throw new Error(`there is no process ${pid}`);
 	process.kill(pid, "SIGSTOP");
 	await until(() => readdirSync(`/proc/${pid}/task`).every((thread) => stateOf(pid, thread) === "T"));
 }
