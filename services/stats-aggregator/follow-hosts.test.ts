@@ -10,7 +10,7 @@ import { steadyNowMs } from "./clock.ts";
 import { emptyFold, type Fold } from "./fold.ts";
 import { followHosts } from "./follow-hosts.ts";
 import { FigureKeeper } from "./keep-figures.ts";
-import { TestAggregators } from "./testing/aggregators.ts";
+import { ANSWER_LIMIT_MS, TestAggregators } from "./testing/aggregators.ts";
 import { foldReading, uid } from "./testing/counters.ts";
 
 const DEAD_MS = 100;
@@ -43,7 +43,10 @@ afterEach(async () => {
 async function forget(host: string): Promise<void> {
 	const removal = headers();
 	removal.set("KV-Operation", "DEL");
-	await aggregators.nc.request(kvSubject(buckets.hosts, host), "", { headers: removal, timeout: 2_000 });
+	await aggregators.nc.request(kvSubject(buckets.hosts, host), "", {
+		headers: removal,
+		timeout: ANSWER_LIMIT_MS,
+	});
 }
 
 test("of a host nothing is known any more when its record and its figures are gone, and not before", async () => {

@@ -115,7 +115,7 @@ async function tell(host: string, incarnation: bigint, counts: bigint | WorkerCo
 	const counted =
 		typeof counts === "bigint" ? workerCounters({ rules: [{ uid: uid(1), received: counts }] }) : counts;
 	const [request, response] = [EndedRunRequestSchema, EndedRunResponseSchema];
-	await call(nc, endedRunSubject(host), request, response, { incarnation, counted }, 5_000);
+	await call(nc, endedRunSubject(host), request, response, { incarnation, counted }, 20_000);
 }
 
 function subject(host: string): string {
@@ -159,7 +159,7 @@ test("after somebody removed a host's figures, they are written again", async ()
 	await keptIs("relay-b", 10n);
 	const removal = headers();
 	removal.set("KV-Operation", "DEL");
-	await nc.request(subject("relay-b"), "", { headers: removal, timeout: 2_000 });
+	await nc.request(subject("relay-b"), "", { headers: removal, timeout: 20_000 });
 	hear("relay-b", 300n, 1n);
 	await keptIs("relay-b", 20n);
 });
@@ -168,8 +168,8 @@ test("figures that nobody can read are replaced by what is known, and hold nobod
 	const unfit = create(KeptFiguresSchema, { incarnation: 200n, former: { ruleReceivedPackets: [7n] } });
 	for (const host of ["relay-b", "relay-c"]) for (const run of [100n, 200n]) hear(host, run, 10n);
 	for (const host of ["relay-b", "relay-c"]) await keptIs(host, 10n);
-	await nc.request(subject("relay-b"), Uint8Array.of(0xff), { timeout: 2_000 });
-	await nc.request(subject("relay-c"), toBinary(KeptFiguresSchema, unfit), { timeout: 2_000 });
+	await nc.request(subject("relay-b"), Uint8Array.of(0xff), { timeout: 20_000 });
+	await nc.request(subject("relay-c"), toBinary(KeptFiguresSchema, unfit), { timeout: 20_000 });
 	for (const host of ["relay-b", "relay-c"]) hear(host, 300n, 1n);
 	for (const host of ["relay-b", "relay-c"]) await keptIs(host, 20n);
 });
@@ -182,7 +182,7 @@ test("another aggregator that was first, and had heard less of the run before, t
 		hear("relay-b", run, received);
 	const previous = workerCounters({ incarnation: 100n, rules: [{ uid: uid(1), received: 4n }] });
 	const value = create(KeptFiguresSchema, { incarnation: 200n, previous });
-	await nc.request(subject("relay-b"), toBinary(KeptFiguresSchema, value), { timeout: 2_000 });
+	await nc.request(subject("relay-b"), toBinary(KeptFiguresSchema, value), { timeout: 20_000 });
 	await keptIs("relay-b", 10n);
 });
 
@@ -253,7 +253,7 @@ test("what counts for no rule any more is removed after a time, and so is what a
 	await keeper.stop();
 	const formerly = kvSubject(buckets.figures, "relay-b.0.3");
 	const told = toBinary(KeptFiguresSchema, create(KeptFiguresSchema, { incarnation: 5n }));
-	await nc.request(formerly, told, { timeout: 2_000 });
+	await nc.request(formerly, told, { timeout: 20_000 });
 	await restart(100);
 	for (const run of [100n, 200n]) hear("relay-b", run, 10n);
 	await keptIs("relay-b", 10n);
@@ -270,14 +270,14 @@ test("nothing stays of what was removed, nor of removals by an earlier version",
 	await keeper.stop();
 	const removal = headers();
 	removal.set("KV-Operation", "DEL");
-	await nc.request(kvSubject(buckets.figures, "relay-d.7"), "", { headers: removal, timeout: 2_000 });
+	await nc.request(kvSubject(buckets.figures, "relay-d.7"), "", { headers: removal, timeout: 20_000 });
 	const sinceMs = Date.now();
 	await until(() => Date.now() - sinceMs > 300);
 	await restart(100);
 	for (const run of [100n, 200n]) hear("relay-b", run, 10n);
 	await keptIs("relay-b", 10n);
 	there = false;
-	await until(async () => (await messages()) === 0, 10_000);
+	await until(async () => (await messages()) === 0);
 	expect(log).toBe("");
 	// As if nothing had been.
 	there = true;
@@ -336,7 +336,7 @@ test("what a killed nats-server finds again of what was removed counts for nothi
 	}
 	expect(fold.hosts.get("relay-b")?.kept.size).toBe(PARTS);
 	there = false;
-	await until(async () => (await messages()) === 0, 10_000);
+	await until(async () => (await messages()) === 0);
 	await keeper.stop();
 	await server.kill();
 	await server.start();
@@ -344,7 +344,7 @@ test("what a killed nats-server finds again of what was removed counts for nothi
 	jsm = await jetstreamManager(nc);
 	fold = emptyFold();
 	await restart(100);
-	await until(async () => fold.hosts.size === 0 && (await messages()) === 0, 10_000);
+	await until(async () => fold.hosts.size === 0 && (await messages()) === 0);
 	expect(log).toBe("");
 });
 

@@ -5,7 +5,7 @@ import { call } from "@sluice/lib/client";
 import { until } from "@sluice/lib/testing/until";
 import { KeepLastRequestSchema, KeepLastResponseSchema, KeptFiguresSchema } from "@sluice/proto/gen/stats";
 import { buckets, countersStream, keepLastSubject, keptFiguresKey, kvSubject } from "@sluice/proto/subjects";
-import { TestAggregators } from "./testing/aggregators.ts";
+import { ANSWER_LIMIT_MS, TestAggregators } from "./testing/aggregators.ts";
 import { R1, R2, uid } from "./testing/counters.ts";
 
 let aggregators: TestAggregators;
@@ -70,12 +70,12 @@ test("what a host counted stays when it is forgotten as soon as it was stopped, 
 		KeepLastRequestSchema,
 		KeepLastResponseSchema,
 		{},
-		2_000,
+		ANSWER_LIMIT_MS,
 	);
 	await aggregators.kill();
 	const removal = headers();
 	removal.set("KV-Operation", "DEL");
-	const options = { headers: removal, timeout: 2_000 };
+	const options = { headers: removal, timeout: ANSWER_LIMIT_MS };
 	await aggregators.nc.request(kvSubject(buckets.hosts, "relay-b"), "", options);
 	await aggregators.jsm.streams.purge(countersStream);
 	await aggregators.start();
@@ -115,7 +115,7 @@ test("what a host counted stays when it begins anew and when it is gone, though 
 	await aggregators.server.kill();
 	await aggregators.server.start();
 	await aggregators.start();
-	await until(async () => (await aggregators.received().catch(() => undefined)) !== undefined);
+	await until(async () => (await aggregators.received(500).catch(() => undefined)) !== undefined);
 	const [rule] = (await aggregators.getStats()).rules;
 	expect(rule?.receivedPackets).toBe(30n);
 	expect(rule?.hosts).toMatchObject([{ host: "relay-b", receivedPackets: 20n, stale: true }]);
