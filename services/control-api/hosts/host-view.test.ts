@@ -57,12 +57,12 @@ test("a host that has not spoken since nats-server began anew is awaited, and as
 		ForgetHostRequestSchema,
 		ForgetHostResponseSchema,
 		{ host: "relay-a" },
-		1_000,
+		20_000,
 	);
 	await expect(forget).rejects.toThrow("host relay-a may be there, since NATS was away: try again in 3 s");
 	await cluster.writeHost(record);
 	await until(async () => (await seen()).states[0]?.state === State.ACTIVE);
-}, 20_000);
+}, 60_000);
 
 test("one that was gone before is not awaited", async () => {
 	await cluster.writeHost(record);
@@ -73,21 +73,27 @@ test("one that was gone before is not awaited", async () => {
 	const { states, hosts } = await seen();
 	expect(states[0]?.reason).toBe("host is not known: start sluice there, or look at its log");
 	expect(hosts).toEqual([]);
-}, 20_000);
+}, 60_000);
 
 test("one that does not speak is gone when it counts as that", async () => {
 	await cluster.writeHost(record);
 	await cluster.put(exampleRule("video", "239.1.1.1", { hosts: ["relay-a"] }));
 	await until(async () => (await seen()).states[0]?.state === State.ACTIVE);
+	const awayMs = performance.now();
 	await restartServer();
 	await seen();
 	const backMs = performance.now();
 	const reasons = new Set<string>();
+	let lastAwaitedMs = backMs;
 	await until(async () => {
+		const askedMs = performance.now();
 		const { states, hosts } = await seen();
 		reasons.add(states[0]?.reason ?? "");
+		if (hosts.length > 0) lastAwaitedMs = askedMs;
 		return hosts.length === 0;
 	});
-	expect(performance.now() - backMs).toBeWithin(2_000, 4_000);
+	// However late the answers come: not gone before three seconds, and gone to whoever asks a little after them.
+	expect(performance.now() - awayMs).toBeGreaterThan(3_000);
+	expect(lastAwaitedMs - backMs).toBeLessThan(4_000);
 	expect([...reasons]).toEqual([UNHEARD, "host is not known: start sluice there, or look at its log"]);
-}, 20_000);
+}, 60_000);

@@ -136,12 +136,12 @@ test("no host can take others' records out of the bucket, after an update of the
 	const { config } = await jsm.streams.info("KV_sluice_hosts");
 	await jsm.streams.update("KV_sluice_hosts", { ...config, allow_rollup_hdrs: true });
 	await openStorage(nc, undefined);
-	await nc.request(kvSubject(buckets.hosts, "relay-a"), "one");
+	await nc.request(kvSubject(buckets.hosts, "relay-a"), "one", { timeout: 20_000 });
 	const all = headers();
 	all.set("Nats-Rollup", "all");
 	const answer = await nc.request(kvSubject(buckets.hosts, "relay-b"), "two", {
 		headers: all,
-		timeout: 2_000,
+		timeout: 20_000,
 	});
 	expect(answer.json<{ error?: { description: string } }>().error?.description).toBe("rollup not permitted");
 	expect((await jsm.streams.info("KV_sluice_hosts")).state.messages).toBe(1);

@@ -2,12 +2,13 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { JetStreamApiError, type JetStreamClient, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { followBucket } from "@sluice/lib/kv-snapshot";
+import { settlesWithin } from "@sluice/lib/settles-within";
 import { PutRuleRequestSchema, RemoveRuleRequestSchema, StoredRuleSchema } from "@sluice/proto/gen/rule";
 import { buckets, kvSubject } from "@sluice/proto/subjects";
 import { ConnectionWatch } from "../nats/connection-watch.ts";
 import { RuleLog } from "../nats/rule-log.ts";
 import { rulesSequence } from "../nats/storage.ts";
-import { exampleRule, manyRules, quietLogger, TestCluster } from "../testing/cluster.ts";
+import { exampleRule, manyRules, quietLogger, refusal, TestCluster } from "../testing/cluster.ts";
 import { edit, foreignWrite, putAt, ruleLog, storedNames } from "../testing/rule-writing.ts";
 import { RuleBook } from "./rule-book.ts";
 import { RuleWriter } from "./rule-writer.ts";
@@ -64,7 +65,7 @@ test("an apply that NATS left midway goes on when it is back", async () => {
 	const { revisions } = await writer.edit(() => edit(manyRules(400)));
 	expect(revisions.size).toBe(400);
 	expect(await storedNames(cluster)).toHaveLength(400);
-}, 30_000);
+}, 60_000);
 
 test("an apply that no longer holds when NATS is back is undone", async () => {
 	const { book, writer } = await lossAt(300, true);
@@ -74,14 +75,14 @@ test("an apply that no longer holds when NATS is back is undone", async () => {
 	};
 	await expect(writer.edit(refused)).rejects.toThrow(/^changed its mind$/);
 	expect(await storedNames(cluster)).toEqual([]);
-}, 30_000);
+}, 60_000);
 
 test("of a write that NATS left nobody knows whether it stands", async () => {
 	const { writer } = await lossAt(1, false);
 	await expect(writer.edit(() => edit([exampleRule("video")]))).rejects.toThrow(
 		/^the storage does not answer, 0 of 1 write is known to be stored: look with rule list, then try again$/,
 	);
-}, 20_000);
+}, 60_000);
 
 test("a write whose answer is lost counts as written when the storage holds it", async () => {
 	const api = await cluster.startApi();
@@ -120,7 +121,7 @@ test("what expects a revision, or that there is a rule, is not undone when it wa
 	const remove = create(RemoveRuleRequestSchema, { name: "video", expectedRevision: 2n });
 	expect(await rules.remove(remove)).toMatchObject({ revision: 3n });
 	expect(await storedNames(cluster)).toEqual([]);
-}, 20_000);
+}, 60_000);
 
 test("a storage that refuses every write is said to be the reason, not others", async () => {
 	const api = await cluster.startApi();
@@ -131,7 +132,10 @@ test("a storage that refuses every write is said to be the reason, not others", 
 	await expect(writer.edit(() => edit([exampleRule("video")]))).rejects.toThrow(
 		/^the storage refuses writes \(insufficient storage resources available\): look at disk space/,
 	);
-}, 20_000);
+}, 60_000);
+
+/** By a timer of this loop: what holds that up holds up the writer's own as well. */
+const CLIENT_LIMIT_MS = 5_000;
 
 /** What 2.15 does after a write that the disk refused. */
 const unanswered = () => new Promise<never>(() => {});
@@ -142,13 +146,13 @@ test("a storage that answers no write and stores none is said to refuse them, in
 	let left = 30;
 	const log = ruleLog(cluster, { publish: (...sent) => (left-- > 0 ? js.publish(...sent) : unanswered()) });
 	const writer = new RuleWriter(api.book, log, quietLogger().facility("rules"));
-	const start = performance.now();
-	await expect(writer.edit(() => edit(manyRules(40)))).rejects.toThrow(
+	const refused = refusal(writer.edit(() => edit(manyRules(40))));
+	expect(await settlesWithin(refused, CLIENT_LIMIT_MS)).toBe(true);
+	expect((await refused).message).toMatch(
 		/^the storage refuses writes \(no answer\): look at disk space .*; could not be put back: .* and 25 more$/,
 	);
-	expect(performance.now() - start).toBeLessThan(4_500);
 	expect(await storedNames(cluster)).toHaveLength(30);
-}, 20_000);
+}, 60_000);
 
 test("an undo that the storage stops answering ends", async () => {
 	const api = await cluster.startApi();
@@ -167,7 +171,7 @@ test("an undo that the storage stops answering ends", async () => {
 	await expect(writer.edit(() => edit(manyRules(100)))).rejects.toThrow(
 		/ is taken by rule foreign: .*; could not be put back: /,
 	);
-}, 20_000);
+}, 60_000);
 
 test("an undo that NATS leaves midway goes on when it is back, and counts what was stored without an answer", async () => {
 	const { writer } = await writerOver(async (publish, at, ...sent) => {
@@ -179,7 +183,7 @@ test("an undo that NATS leaves midway goes on when it is back, and counts what w
 	});
 	await expect(writer.edit(() => edit(manyRules(100)))).rejects.toThrow(/ is taken by rule foreign: [^;]*$/);
 	expect(await storedNames(cluster)).toEqual(["foreign"]);
-}, 20_000);
+}, 60_000);
 
 test("a wrong sequence that nobody made wrong is the storage's, not others'", async () => {
 	const api = await cluster.startApi();
@@ -189,7 +193,7 @@ test("a wrong sequence that nobody made wrong is the storage's, not others'", as
 	await expect(writer.edit(() => edit([exampleRule("video")]))).rejects.toThrow(
 		/^the storage refuses writes \(wrong last sequence: 7\): look at disk space/,
 	);
-}, 20_000);
+}, 60_000);
 
 test("a bucket that somebody purged and refilled does not stop writing", async () => {
 	const api = await cluster.startApi();
@@ -214,10 +218,10 @@ test("writing is refused while NATS is away and works within seconds of its retu
 		return (await jsm.streams.info("sluice_counters")).config.name;
 	};
 	await expectEventually(countersAgain, /sluice_counters/);
-}, 30_000);
+}, 60_000);
 
 async function expectEventually(attempt: () => Promise<string>, wanted: RegExp): Promise<void> {
-	const deadline = Date.now() + 10_000;
+	const deadline = Date.now() + 30_000;
 	let result = "";
 	while (Date.now() < deadline) {
 		result = await attempt().catch((thrown: Error) => thrown.message);

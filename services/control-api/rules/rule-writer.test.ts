@@ -33,7 +33,7 @@ test("of two rules on one key, put at two control-apis at once, one is accepted"
 		expect(results.find((result) => result !== "accepted")).toMatch(/is taken by rule [ab]-/);
 	}
 	expect(await storedNames(cluster)).toHaveLength(50);
-}, 30_000);
+}, 60_000);
 
 test("many clients at two control-apis at once lose no write", async () => {
 	await cluster.startApi();
@@ -45,7 +45,7 @@ test("many clients at two control-apis at once lose no write", async () => {
 		),
 	);
 	expect(await storedNames(cluster)).toHaveLength(300);
-}, 30_000);
+}, 60_000);
 
 test("two applies at two control-apis at once that exclude each other: one is written whole, the other not at all", async () => {
 	const [a, b] = [await cluster.startApi(), await cluster.startApi()];
@@ -60,7 +60,7 @@ test("two applies at two control-apis at once that exclude each other: one is wr
 	const names = await storedNames(cluster);
 	expect(names.length).toBe(400 * accepted.length);
 	expect(new Set(names.map((name) => name[0])).size).toBe(accepted.length);
-}, 30_000);
+}, 60_000);
 
 /** A writer whose log lets somebody else write before the k-th append of a chain. */
 async function interruptedWriter(foreign: RuleInit, at: number) {

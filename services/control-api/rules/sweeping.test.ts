@@ -33,7 +33,7 @@ afterEach(async () => {
 });
 
 async function stream() {
-	const jsm = await jetstreamManager(cluster.nc, { checkAPI: false, timeout: 500 });
+	const jsm = await jetstreamManager(cluster.nc, { checkAPI: false, timeout: 5_000 });
 	const { state, config } = await jsm.streams.info("KV_sluice_rules");
 	return { ...state, swept: Number(config.metadata?.["sluice_swept"] ?? 0) };
 }
@@ -52,7 +52,7 @@ const isSwept = (upTo: number) =>
 	until(async () => {
 		const { swept, first_seq } = await stream();
 		return swept >= upTo && first_seq > swept;
-	}, 10_000);
+	});
 
 test("thousands of rules of new names leave a bounded bucket and bounded memory; those that stay are as they were", async () => {
 	await cluster.startApi({ sweep: AT_ONCE });
@@ -64,8 +64,8 @@ test("thousands of rules of new names leave a bounded bucket and bounded memory;
 	await cluster.put(exampleRule("one-more", "239.3.1.1"));
 	await cluster.remove("one-more");
 	// Of 2,501 removals.
-	await until(async () => (await stream()).messages < 2 * LEAST + names.length + 250, 10_000);
-	await follower.catchUp(5_000);
+	await until(async () => (await stream()).messages < 2 * LEAST + names.length + 250);
+	await follower.catchUp(20_000);
 	expect(follower.removed.size).toBeLessThan(1_500);
 	expect(follower.sequences.size).toBe(names.length);
 	expect([...follower.entries.keys()].sort()).toEqual(names);
@@ -93,7 +93,7 @@ test("who was away while what it knew was removed and swept learns that it is go
 		await churn(1);
 		await isSwept(Number(revision));
 		relay.mend();
-		await until(() => follower.current, 10_000);
+		await until(() => follower.current);
 		expect([...follower.entries.keys()].sort()).toEqual(names);
 		expect(changes.map(({ key, entry, lost }) => [key, entry, lost ?? false])).toEqual([
 			["removed", undefined, false],
@@ -150,7 +150,7 @@ test("a control-api that may not purge says so, goes on, and starts again", asyn
 	} finally {
 		await denied.stop();
 	}
-}, 30_000);
+}, 60_000);
 
 test("a sweep goes as far as removals are old or too many, and neither over what cannot be read nor to the end", () => {
 	const limits = { keptMs: 1_000, least: 2, most: 4, everyMs: 0 };

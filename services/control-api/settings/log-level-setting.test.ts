@@ -2,9 +2,10 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
 import type { SluiceError } from "@sluice/lib/errors";
 import { facilities } from "@sluice/lib/facilities";
+import { settlesWithin } from "@sluice/lib/settles-within";
 import { LogLevel_Level, LogLevelRequestSchema } from "@sluice/proto/gen/log";
 import type { RunningControlApi } from "../control-api.ts";
-import { TestCluster } from "../testing/cluster.ts";
+import { refusal, TestCluster } from "../testing/cluster.ts";
 import { withSetting } from "./log-level-setting.ts";
 
 let cluster: TestCluster;
@@ -47,25 +48,25 @@ test("settings made at two control-apis at once all stand", async () => {
 
 test("a service or facility that does not exist, or no level, is refused with those that do", async () => {
 	const api = apis[0];
-	const refusal = (service: string, facility: string, level = INFO) =>
+	const refused = (service: string, facility: string, level = INFO) =>
 		api?.logLevels
 			.handle(setting(service, facility, level))
 			.catch((error: SluiceError) => [error.code, error.message]);
-	expect(await refusal("wroker", "")).toEqual([
+	expect(await refused("wroker", "")).toEqual([
 		"invalid",
 		'service: there is no "wroker": choose one of control-api, supervisor, worker, stats-aggregator',
 	]);
-	expect(await refusal("worker", "http")).toEqual([
+	expect(await refused("worker", "http")).toEqual([
 		"invalid",
 		'facility: there is no "http" in worker: choose one of capture, channel, counters, egress, table',
 	]);
-	expect(await refusal("", "captur", UNSET)).toEqual([
+	expect(await refused("", "captur", UNSET)).toEqual([
 		"invalid",
 		expect.stringMatching(
 			/^facility: there is no "captur" in any service: choose one of capture, channel, .*workers$/,
 		),
 	]);
-	expect(await refusal("", "", 77 as LogLevel_Level)).toEqual([
+	expect(await refused("", "", 77 as LogLevel_Level)).toEqual([
 		"invalid",
 		expect.stringContaining("there is no 77: choose one of TRACE"),
 	]);
@@ -73,10 +74,13 @@ test("a service or facility that does not exist, or no level, is refused with th
 
 test("a storage that answers no write is said before whoever asks has waited in vain", async () => {
 	await cluster.server.standStill();
-	const askedMs = performance.now();
-	const error: SluiceError = await apis[0]?.logLevels.handle(setting("", "", WARN)).catch((thrown) => thrown);
+	const refused = refusal(Promise.resolve(apis[0]?.logLevels.handle(setting("", "", WARN))));
+	// By a timer of this loop: what holds that up holds up the other as well.
+	const isInTime = await settlesWithin(refused, 5_000);
 	cluster.server.goOn();
-	expect(error.code).toBe("unavailable");
-	expect(error.message).toMatch(/^the storage refuses writes \(.*\): look at disk space/);
-	expect(performance.now() - askedMs).toBeLessThan(5_000);
-}, 20_000);
+	expect(isInTime).toBe(true);
+	expect(await refused).toMatchObject({
+		code: "unavailable",
+		message: expect.stringMatching(/^the storage refuses writes \(.*\): look at disk space/),
+	});
+}, 60_000);

@@ -25,7 +25,7 @@ import { type ControlApiOptions, type RunningControlApi, startControlApi } from 
 
 export type RuleInit = MessageInitShape<typeof RuleSchema>;
 
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 20_000;
 
 /** A rule that is right: r0:GROUP:5001 to r1:239.10.1.1:6001. */
 export function exampleRule(name: string, group = "239.1.1.1", more: Partial<RuleInit> = {}): RuleInit {

@@ -66,7 +66,7 @@ test("a host that was away while a rule was removed and swept drops it, at once 
 		await jsm.streams.update(`KV_${buckets.rules}`, { ...config, metadata: swept });
 		await jsm.streams.purge(`KV_${buckets.rules}`, { seq: 4 });
 		relay.mend();
-		await until(() => live.rules.current, 10_000);
+		await until(() => live.rules.current);
 		expect([desired(state), state.holding]).toEqual([["stays"], ""]);
 		const { state: anew } = await attached(kept);
 		expect([desired(anew), anew.holding]).toEqual([["stays"], ""]);

@@ -9,6 +9,8 @@ import type { Owner } from "./ownership.ts";
 import { StoredRecord } from "./stored-record.ts";
 
 const SUBJECT = kvSubject(buckets.hosts, "relay-b");
+/** A loaded machine takes its time. */
+const OPTIONS = { timeout: 20_000 };
 const own: Owner = { host: "relay-b", installation: "one", incarnation: 20n };
 
 let server: TestNatsServer;
@@ -57,7 +59,7 @@ test("a record is written over one's own, also when the answer to a write was lo
 	const mine = store();
 	await mine.write(record(own, "1"));
 	await mine.write(record(own, "2"));
-	await nc.request(SUBJECT, record(own, "3"));
+	await nc.request(SUBJECT, record(own, "3"), OPTIONS);
 	await mine.write(record(own, "4"));
 	expect(await stored()).toBe("4");
 	// The next supervisor of this host, which read no revision.
@@ -73,7 +75,7 @@ test("it is written into a bucket that was made anew, and over what nobody can r
 	await makeBucket();
 	await mine.write(record(own, "3"));
 	expect(await stored()).toBe("3");
-	await nc.request(SUBJECT, "\xff");
+	await nc.request(SUBJECT, "\xff", OPTIONS);
 	await mine.write(record(own, "4"));
 	expect(await stored()).toBe("4");
 	expect(problems).toEqual([]);
@@ -86,7 +88,7 @@ for (const [who, other] of [
 	test(`what ${who} wrote is left as it is, and told`, async () => {
 		const mine = store();
 		await mine.write(record(own, "mine"));
-		await nc.request(SUBJECT, record(other, "theirs"));
+		await nc.request(SUBJECT, record(other, "theirs"), OPTIONS);
 		await expect(mine.write(record(own, "mine"))).rejects.toThrow("host id relay-b is in use");
 		expect(await stored()).toBe("theirs");
 		expect(problems).toHaveLength(1);
