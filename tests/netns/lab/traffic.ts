@@ -111,7 +111,9 @@ export interface RecvReport extends Omit<StreamReport, "destination"> {
 export interface Receiver {
 	/** The report, once everything expected came, or silence or time ended it. */
 	report(): Promise<RecvReport>;
-	/** Ends it once so many datagrams have been read, whatever they were, in its namespace where it is alone. */
+	/** Waits until so many datagrams have been read, whatever they were, in its namespace where it is alone. */
+	hasRead(packets: number): Promise<boolean>;
+	/** Ends it then. */
 	reportAfter(packets: number): Promise<RecvReport>;
 	/** When nothing can come any more: ends it once it has read what came, and answers that. */
 	complete(): Promise<RecvReport>;
@@ -173,12 +175,16 @@ export async function recv(namespace: Namespace, options: RecvOptions): Promise<
 		child.kill("SIGTERM");
 		return report();
 	};
+	const hasRead = (packets: number) => {
+		const all = async () => (await readIn(namespace)) - readBefore >= packets || undefined;
+		// What is missing the report says.
+		return until(`${packets} datagrams have come`, all).catch(() => false);
+	};
 	return {
 		report,
+		hasRead,
 		async reportAfter(packets) {
-			const all = async () => (await readIn(namespace)) - readBefore >= packets || undefined;
-			// What is missing the report says.
-			await until(`${packets} datagrams have come`, all).catch(() => undefined);
+			await hasRead(packets);
 			return stop();
 		},
 		async complete() {
