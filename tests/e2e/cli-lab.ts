@@ -11,7 +11,9 @@ import { buckets, kvSubject } from "@sluice/proto/subjects";
 const services = resolve(import.meta.dir, "../../services");
 /** As people run it; from source it takes twice the time. */
 const CLI = resolve(import.meta.dir, "../../build/cli.js");
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 60_000;
+/** Of what is answered: a loaded machine takes its time. */
+const ANSWER_LIMIT_SECONDS = 60;
 
 export interface Outcome {
 	exitCode: number;
@@ -100,7 +102,9 @@ export class CliLab {
 	async untilRulesAreStored(): Promise<void> {
 		const nc = await this.#nats.connect();
 		await until(async () => {
-			const info = await nc.request(`$JS.API.STREAM.INFO.KV_${buckets.rules}`);
+			const info = await nc.request(`$JS.API.STREAM.INFO.KV_${buckets.rules}`, "", {
+				timeout: ANSWER_LIMIT_SECONDS * 1_000,
+			});
 			return info.json<{ state: { messages: number } }>().state.messages > 0;
 		});
 	}
@@ -117,9 +121,10 @@ export class CliLab {
 		await rm(this.#folder, { recursive: true });
 	}
 
-	/** What a shell gets from the command; `input` is its standard input. */
+	/** What a shell gets from the command, which waits long unless told otherwise; `input` is its standard input. */
 	async run(args: string[], input = ""): Promise<Outcome> {
-		const child = this.spawn(args, input);
+		const patience = args.includes("--timeout") ? [] : ["--timeout", `${ANSWER_LIMIT_SECONDS}`];
+		const child = this.spawn([...patience, ...args], input);
 		const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
 		return { exitCode: await child.exited, stdout, stderr };
 	}
@@ -177,9 +182,12 @@ export class CliLab {
 		const connection = await this.#nats.connect();
 		const subject = kvSubject(buckets.hosts, record.host ?? "");
 		const write = () =>
-			connection.request(subject, toBinary(HostRecordSchema, create(HostRecordSchema, record)));
+			connection.request(subject, toBinary(HostRecordSchema, create(HostRecordSchema, record)), {
+				timeout: ANSWER_LIMIT_SECONDS * 1_000,
+			});
 		await write();
-		const beat = setInterval(() => void write(), 500);
+		// One may be under way when the test ends.
+		const beat = setInterval(() => void write().catch(() => {}), 500);
 		return () => clearInterval(beat);
 	}
 }

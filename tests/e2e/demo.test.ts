@@ -71,7 +71,7 @@ test("the demo ends with every figure right, and leaves nothing", async () => {
 	}
 	expect(figures.worker.restarts).toBe(1);
 	await expectNothingLeft();
-}, 90_000);
+});
 
 test("the demo interrupted in the middle leaves nothing", async () => {
 	const child = start();
@@ -85,4 +85,4 @@ test("the demo interrupted in the middle leaves nothing", async () => {
 	expect(await child.stderr.text()).toBe("sluice: demo interrupted: all cleaned up\n");
 	expect(await child.exited).toBe(1);
 	await expectNothingLeft();
-}, 60_000);
+});

@@ -100,4 +100,4 @@ test("a disk that fills up refuses new rules in one line, keeps those there are,
 	// Of those that need it (ADR 0123), each time; the others go on by themselves.
 	const restarts = relay.log.match(/can be written again: nats-server is started anew/g) ?? [];
 	expect(restarts).toHaveLength(relay.log.match(/nats-server could not write: /g)?.length ?? 0);
-}, 60_000);
+});

@@ -27,7 +27,7 @@ afterAll(async () => {
 
 /** `up` beside the one that runs; the launcher's own checks left out. */
 function up(...options: string[]): Promise<Outcome> {
-	return namespace.run([...CLI, "up", "--host-id", "relay-b", ...options], { timeoutMs: 20_000 });
+	return namespace.run([...CLI, "up", "--host-id", "relay-b", ...options]);
 }
 
 const elsewhere = ["--nats-listen", "127.0.0.1:14222", "--http", "127.0.0.1:17080"];
@@ -164,10 +164,8 @@ test("a supervisor that cannot start is given up, though its keeper would go on"
 	// `up` itself has the library there, what it starts has nothing.
 	const script = `exec 50<${ROOT}/build/libsluice.so && exec "$@"`;
 	const broken = ["env", "SLUICE_LIB=/proc/self/fd/50", ...CLI, "up", "--host-id", "relay-b"];
-	const outcome = await namespace.run(
-		["bash", "-c", script, "bash", ...broken, "--data-dir", `${folder}/broken`, ...elsewhere],
-		{ timeoutMs: 20_000 },
-	);
+	const words = [...broken, "--data-dir", `${folder}/broken`, ...elsewhere];
+	const outcome = await namespace.run(["bash", "-c", script, "bash", ...words]);
 	expect(outcome.stderr).toEndWith(
 		"sluice: supervisor does not start: libsluice.so is not there: looked for /proc/self/fd/50: the log above says more\n",
 	);
