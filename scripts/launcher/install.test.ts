@@ -43,7 +43,7 @@ test.skipIf(process.getuid?.() !== 0)(
 		expect(await Bun.file(join(bin, "ended")).exists()).toBe(true);
 		expect(await installs()).toBe(1);
 	},
-	20_000,
+	60_000,
 );
 
 test.skipIf(process.getuid?.() !== 0)("what a step complains of comes with what mends it", async () => {
@@ -109,4 +109,4 @@ test("what shows progress on a terminal does not hold the lock", async () => {
 		env: { ...process.env, TERM: "dumb" },
 	});
 	expect(`${stdout}`.trimEnd()).toEndWith("free");
-}, 20_000);
+}, 60_000);

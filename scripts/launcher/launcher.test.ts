@@ -8,19 +8,24 @@ import { join } from "node:path";
 import { checkout } from "../owner.ts";
 import { folder, freshCheckout, launch } from "./testing/lab.ts";
 
+const PATIENCE_MS = 60_000;
+
 test("a start with nothing to do adds less than 150 ms", () => {
 	launch(["--version"]);
 	const bundle = join(checkout, "build/cli.js");
-	const fastest = (times: number[]) => Math.min(...times);
-	const runs = [1, 2, 3, 4, 5];
-	const withLauncher = fastest(runs.map(() => launch(["--version"]).elapsedMs));
-	const without = fastest(
-		runs.map(() => {
-			const started = performance.now();
-			Bun.spawnSync([process.execPath, bundle, "--version"], { cwd: folder });
-			return performance.now() - started;
-		}),
-	);
+	let [withLauncher, without] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+	const beganMs = performance.now();
+	// The fastest of each, by turns. What else the machine does makes single ones slower, and more of them necessary.
+	for (
+		let round = 0;
+		round < 5 || (withLauncher - without >= 150 && performance.now() - beganMs < PATIENCE_MS);
+		round += 1
+	) {
+		withLauncher = Math.min(withLauncher, launch(["--version"]).elapsedMs);
+		const startedMs = performance.now();
+		Bun.spawnSync([process.execPath, bundle, "--version"], { cwd: folder });
+		without = Math.min(without, performance.now() - startedMs);
+	}
 	expect(withLauncher - without).toBeLessThan(150);
 });
 
