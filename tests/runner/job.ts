@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 
-const LIMIT_MS = 10 * 60_000;
+const LIMIT_MS = 15 * 60_000;
 /** How long a program may take to clean up after SIGTERM. */
 const GRACE_MS = 10_000;
 
@@ -92,7 +92,7 @@ export async function runJob(argv: readonly string[], cwd: string): Promise<JobR
 	}
 }
 
-/** How a program ended, for the reader: "exit code 3", "SIGSEGV", "still running after 10 minutes". */
+/** How a program ended, for the reader: "exit code 3", "SIGSEGV", "still running after 15 minutes". */
 export function describeEnd({ exitCode, signal, timedOut }: JobResult): string {
 	if (timedOut) return `still running after ${LIMIT_MS / 60_000} minutes and ended`;
 	if (signal !== null) return signal;

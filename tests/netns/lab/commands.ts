@@ -46,7 +46,7 @@ export async function must(
 export async function until<T>(
 	what: string,
 	probe: () => Promise<T | undefined> | T | undefined,
-	deadlineMs = 20_000,
+	deadlineMs = 60_000,
 	intervalMs = 20,
 ): Promise<T> {
 	const end = Date.now() + deadlineMs;

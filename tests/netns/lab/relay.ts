@@ -172,9 +172,10 @@ export class Relay {
 		return this.namespace.run([LAUNCHER, ...words, "--data-dir", this.dataDir], { input });
 	}
 
-	/** A command that has to succeed; answers what it printed. */
+	/** A command that has to succeed, however long a loaded machine takes; answers what it printed. */
 	async sluice(...words: string[]): Promise<string> {
-		const outcome = await this.cli(...words);
+		const patience = words.includes("--timeout") ? [] : ["--timeout", "45"];
+		const outcome = await this.cli(...words, ...patience);
 		if (outcome.code !== 0)
 			throw new Error(
 				`sluice ${words.join(" ")}: exit ${outcome.code}\n${outcome.stderr}${this.log.slice(-4000)}`,
