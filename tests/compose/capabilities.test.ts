@@ -6,7 +6,7 @@ import { getPriority } from "node:os";
 import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
 import { until } from "../netns/lab/commands.ts";
 import { Deployment } from "./lab/deployment.ts";
-import type { Engine } from "./lab/engine.ts";
+import { type Engine, PATIENCE_MS } from "./lab/engine.ts";
 import type { RelayHosts } from "./lab/hosts.ts";
 import { allowRealtime, commandOf, processIds, rightsOf } from "./lab/processes.ts";
 import { describeOnEngine, withRelayHost } from "./lab/relay-host.ts";
@@ -65,13 +65,13 @@ async function become(expected: Record<string, Told>): Promise<void> {
 			last = await states();
 			return Bun.deepEquals(last, expected) || undefined;
 		},
-		20_000,
+		PATIENCE_MS,
 		100,
 	).catch(() => expect(last).toEqual(expected));
 }
 
 const logged = (text: string) =>
-	until(`the relay says: ${text}`, async () => (await log()).includes(text) || undefined, 20_000, 100);
+	until(`the relay says: ${text}`, async () => (await log()).includes(text) || undefined, PATIENCE_MS, 100);
 
 /** Of this container alone. */
 const log = () => host.compose("logs", "--no-log-prefix", "relay");
@@ -82,12 +82,19 @@ async function workers(): Promise<number[]> {
 	return all.filter((pid) => /^[^\0]*\/bun\0.*worker\.js/.test(commandOf(pid)));
 }
 
+/** Empty for a thread that ended after it was listed. */
+function nameOf(thread: string): string {
+	try {
+		return readFileSync(`${thread}/comm`, "utf8");
+	} catch {
+		return "";
+	}
+}
+
 /** proc(5): the field 41 of a thread's stat. Undefined: there is no such thread yet. */
 function packetPolicy(pid: number): string | undefined {
 	const task = `/proc/${pid}/task`;
-	const packets = readdirSync(task).find(
-		(thread) => readFileSync(`${task}/${thread}/comm`, "utf8") === "sluice-packets\n",
-	);
+	const packets = readdirSync(task).find((thread) => nameOf(`${task}/${thread}`) === "sluice-packets\n");
 	if (packets === undefined) return undefined;
 	return readFileSync(`${task}/${packets}/stat`, "utf8").split(") ")[1]?.split(" ")[38];
 }
@@ -103,7 +110,13 @@ describeOnEngine("the relay's capabilities", () => {
 				["low-port", "r0:239.1.1.2:501", "r1:239.10.1.2:601"],
 				["low-unicast", "r0:10.1.0.1:501", "r1:239.10.1.3:6001"],
 			] as const)
-				await host.sluice("control-api", "rule", "add", name, "--in", from, "--out", to);
+				await host.sluice(
+					...["control-api", "--timeout", "60", "rule", "add", name],
+					"--in",
+					from,
+					"--out",
+					to,
+				);
 		},
 		{ SLUICE_PRIORITY: "realtime" },
 	);
@@ -118,11 +131,14 @@ describeOnEngine("the relay's capabilities", () => {
 		}
 		allowRealtime(victim);
 		process.kill(victim, "SIGSTOP");
-		const successor = await until("it is ended, and another one started", async () =>
-			(await workers()).find((pid) => pid !== victim && !others.includes(pid)),
+		const successor = await until(
+			"it is ended, and another one started",
+			async () => (await workers()).find((pid) => pid !== victim && !others.includes(pid)),
+			PATIENCE_MS,
 		);
 		expect(await workers()).not.toContain(victim);
-		await until("its packets come first", () => packetPolicy(successor) === SCHED_RR || undefined);
+		const comesFirst = () => packetPolicy(successor) === SCHED_RR || undefined;
+		await until("its packets come first", comesFirst, PATIENCE_MS);
 	});
 
 	test.each([
@@ -146,11 +162,18 @@ describeOnEngine("the relay's capabilities", () => {
 				new RegExp(`^${what}: .*\\(EACCES\\): the supervisor needs CAP_NET_BIND_SERVICE$`),
 			),
 		});
-		await until("low ports fail, and others do not", async () => {
-			const now = await states();
-			return (now["low-unicast"]?.state === "FAILED" && now["video"]?.state === "ACTIVE") || undefined;
-		});
-		expect(await states()).toEqual({
+		const now = await until(
+			"low ports fail, and others do not",
+			async () => {
+				const told = await states();
+				const wanted = { "low-port": "FAILED", "low-unicast": "FAILED", video: "ACTIVE" };
+				return Object.entries(wanted).every(([name, state]) => told[name]?.state === state)
+					? told
+					: undefined;
+			},
+			PATIENCE_MS,
+		);
+		expect(now).toEqual({
 			"low-port": refused("output r1: source port 601"),
 			"low-unicast": refused("input port 501"),
 			video: ACTIVE,
@@ -192,7 +215,11 @@ describeOnEngine("the relay's capabilities", () => {
 		// As above, so that nothing but the right is missing.
 		allowRealtime(before[0] ?? 0);
 		process.kill(before[0] ?? 0, "SIGKILL");
-		await until("its successor runs", async () => (await log()).split(RUNNING).length > 3 || undefined);
+		await until(
+			"its successor runs",
+			async () => (await log()).split(RUNNING).length > 3 || undefined,
+			PATIENCE_MS,
+		);
 		const pids = await workers();
 		expect(pids).not.toEqual(before);
 		expect(pids.map((pid) => [getPriority(pid), packetPolicy(pid)])).toEqual([
@@ -215,11 +242,16 @@ describeOnEngine("the relay's capabilities", () => {
 			await until(
 				"its successor tries too",
 				async () => (await log()).split("send SIGKILL: ").length > 2 || undefined,
+				PATIENCE_MS,
 			);
-			expect(Object.values(await states())).toContainEqual({
-				state: "PENDING",
-				reason: expect.stringMatching(/^host not seen for \d+ s$/),
-			});
+			await until(
+				"the host is not seen",
+				async () => {
+					const told = Object.values(await states());
+					return told.some(({ reason }) => /^host not seen for \d+ s$/.test(reason)) || undefined;
+				},
+				PATIENCE_MS,
+			);
 			expect(await workers()).toEqual(before);
 		} finally {
 			process.kill(victim, "SIGCONT");

@@ -160,7 +160,13 @@ describeOnEngine("the guide", () => {
 			["to-the-other", "r0:239.1.1.9:5001", "to-b:239.9.1.1:6001"],
 			["from-the-first", "from-a:239.9.1.1:6001", "out:239.10.9.1:6001"],
 		] as const)
-			await host.sluice("control-api", "rule", "add", name, "--in", from, "--out", to);
+			await host.sluice(
+				...["control-api", "--timeout", "60", "rule", "add", name],
+				"--in",
+				from,
+				"--out",
+				to,
+			);
 		const receiver = await recv(lab.dst, { in: "d2:239.10.9.1:6001", expect: 2_000 });
 		await gen(lab.src, { to: "s0:239.1.1.9:5001", rate: 2_000, count: 2_000, source: UNROUTABLE_SOURCE });
 		const report = await receiver.report();

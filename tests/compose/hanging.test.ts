@@ -4,7 +4,7 @@ import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { until } from "../netns/lab/commands.ts";
 import { Deployment } from "./lab/deployment.ts";
-import type { Engine } from "./lab/engine.ts";
+import { type Engine, PATIENCE_MS } from "./lab/engine.ts";
 import type { RelayHosts } from "./lab/hosts.ts";
 import { supervisorOf } from "./lab/processes.ts";
 import { describeOnEngine, withRelayHost } from "./lab/relay-host.ts";
@@ -28,7 +28,7 @@ async function becomeUnhealthy(...services: string[]): Promise<void> {
 			const states = (await host.containers()).filter(({ Service }) => services.includes(Service));
 			return states.every(({ Health }) => Health === "unhealthy") || undefined;
 		},
-		90_000,
+		180_000,
 		500,
 	);
 }
@@ -50,14 +50,16 @@ describeOnEngine("with compose", () => {
 			try {
 				process.kill(relays, "SIGSTOP");
 				// Of the relay's hanging others tell, and count what flows on.
-				await until("its host is not seen", async () => {
+				const isUnseen = async () => {
 					const listed = await host.sluice("control-api", "rule", "list");
 					return / PENDING on relay-a: host not seen for \d+ s /.test(listed) || undefined;
-				});
+				};
+				await until("its host is not seen", isUnseen, PATIENCE_MS);
 				const before = await forwarded();
-				await until("the statistics go on", async () => (await forwarded()) > before + 1_000 || undefined);
+				const goOn = async () => (await forwarded()) > before + 1_000 || undefined;
+				await until("the statistics go on", goOn, PATIENCE_MS);
 				const add = ["rule", "add", "later", "--in", "r0:239.1.1.2:5001", "--out", "r1:239.10.1.2:6001"];
-				const late = await host.try("exec", "-T", "control-api", "sluice", "--timeout", "1", ...add);
+				const late = await host.try("exec", "-T", "control-api", "sluice", "--timeout", "3", ...add);
 				expect(late.code).toBe(1);
 				expect(late.stdout).toMatch(/^rule later: PENDING on relay-a: host not seen for \d+ s\n$/);
 				stopped.push(...others);
@@ -73,7 +75,7 @@ describeOnEngine("with compose", () => {
 		// Nobody was started anew for it.
 		expect([await host.pidOf("relay"), supervisorOf(keeper)]).toEqual([keeper, relays]);
 		expect(await Promise.all(hanging.map((service) => host.pidOf(service)))).toEqual(others);
-	}, 240_000);
+	}, 400_000);
 
 	test("a log ends at its limit, and its newest lines are shown", async () => {
 		// A service of the file, in a project of its own; what it prints is what no packing makes smaller.
@@ -91,10 +93,14 @@ describeOnEngine("with compose", () => {
 		const id = await chatter.idOf("stats-aggregator");
 		expect(await engine.docker("wait", id)).toBe("0\n");
 		// 61 MB were printed. What was filled is packed beside, and then takes its place.
-		const sizes = await until("nothing is packed any more", () => {
-			const files = engine.logFiles(id);
-			return files.length <= 5 ? files : undefined;
-		});
+		const sizes = await until(
+			"nothing is packed any more",
+			() => {
+				const files = engine.logFiles(id);
+				return files.length <= 5 ? files : undefined;
+			},
+			PATIENCE_MS,
+		);
 		expect(sizes).toHaveLength(5);
 		expect(Math.max(...sizes)).toBeLessThanOrEqual(10e6);
 		const shown = await chatter.compose("logs", "--no-log-prefix", "--tail", "1000");

@@ -17,6 +17,9 @@ export async function whyNoEngine(): Promise<string | undefined> {
 	return `no engine could be fetched: ${fetched.stderr.trim().split("\n").at(-1)}`;
 }
 
+/** For what takes seconds: a loaded machine takes more. */
+export const PATIENCE_MS = 60_000;
+
 const live = new Set<Engine>();
 
 // A test file that is interrupted must leave nothing behind either.
@@ -72,10 +75,14 @@ export class Engine {
 			},
 		);
 		const daemon = this.#daemon;
-		await until("the engine answers", async () => {
-			if (daemon.exitCode !== null) throw new Error(`dockerd ended:\n${this.log}`);
-			return (await this.try("version")).code === 0 || undefined;
-		});
+		await until(
+			"the engine answers",
+			async () => {
+				if (daemon.exitCode !== null) throw new Error(`dockerd ended:\n${this.log}`);
+				return (await this.try("version")).code === 0 || undefined;
+			},
+			PATIENCE_MS,
+		);
 	}
 
 	/** As systemd stops it, or, with SIGKILL, as nobody should. */
@@ -162,9 +169,9 @@ export class Engine {
 		]);
 		const groups = found.stdout.toString().split("\n").filter(Boolean);
 		for (const group of groups) {
-			for (const pid of readFileSync(`${group}/cgroup.procs`, "utf8").split("\n").filter(Boolean)) {
+			for (const pid of processesOf(group)) {
 				try {
-					process.kill(Number(pid), "SIGKILL");
+					process.kill(pid, "SIGKILL");
 				} catch {
 					// It ended by itself.
 				}
@@ -187,6 +194,15 @@ export class Engine {
 
 	#file(name: string): string {
 		return `${this.#folder}/${name}`;
+	}
+}
+
+/** None of a control group that went with what ran in it. */
+function processesOf(group: string): number[] {
+	try {
+		return readFileSync(`${group}/cgroup.procs`, "utf8").split("\n").filter(Boolean).map(Number);
+	} catch {
+		return [];
 	}
 }
 

@@ -51,7 +51,7 @@ export class RelayHosts implements Topology {
 	/** That rule, which takes what is sent below. */
 	async addRule(host: Deployment): Promise<void> {
 		const answer = await host.sluice(
-			...["control-api", "rule", "add", "video"],
+			...["control-api", "--timeout", "60", "rule", "add", "video"],
 			...["--in", "r0:239.1.1.1:5001", "--out", "r1:239.10.1.1:6001"],
 		);
 		expect(answer).toBe("rule video: ACTIVE on relay-a\n");

@@ -42,12 +42,41 @@ export function commandOf(pid: number): string {
 	}
 }
 
-/** A container's process 1 and all below it. */
+/** A container's process 1 and all below it; none of one that ended meanwhile. */
 export function processIds(pid: number): number[] {
-	const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-		readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
-	);
-	return [pid, ...children.flatMap(processIds)];
+	return [
+		pid,
+		...threadsOf(pid)
+			.flatMap((task) => startedBy(pid, task))
+			.flatMap(processIds),
+	];
+}
+
+function threadsOf(pid: number): string[] {
+	try {
+		return readdirSync(`/proc/${pid}/task`);
+	} catch {
+		return [];
+	}
+}
+
+/** None of a thread that ended after it was listed. */
+function startedBy(pid: number, task: string): number[] {
+	try {
+		const children = readFileSync(`/proc/${pid}/task/${task}/children`, "utf8");
+		return children.split(" ").filter(Boolean).map(Number);
+	} catch {
+		return [];
+	}
+}
+
+/** Empty for one that ended. */
+export function environmentOf(pid: number): string {
+	try {
+		return readFileSync(`/proc/${pid}/environ`, "utf8");
+	} catch {
+		return "";
+	}
 }
 
 /** The relay's supervisor, if one runs. @param keeper process 1 of its container */
