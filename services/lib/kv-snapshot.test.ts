@@ -245,7 +245,7 @@ test("a killed server's content goes on where it was, within seconds", async () 
 	await until(() => !snapshot.current);
 	expect(snapshot.entries.size).toBe(10);
 	await server.start();
-	await until(() => snapshot.current, 10_000);
+	await until(() => snapshot.current);
 	await bucket.put("after", rule("after"));
 	await until(() => changes.length > 0);
 	expect(changes).toEqual(["after"]);
@@ -317,7 +317,7 @@ test("a store that lost its end, which its server does not know, is told by who 
 		await until(() => !snapshot.current);
 		await damage(join(damaged.folder, "store/jetstream/$G/streams/KV_back/msgs/1.blk"), 300);
 		await damaged.start();
-		await until(() => snapshot.current, 10_000);
+		await until(() => snapshot.current);
 		const left = snapshot.entries.size;
 		expect(left).toBeGreaterThan(0);
 		expect(lost).toEqual(Array.from({ length: 25 - left }, (_, k) => `key-${left + k}`));
