@@ -42,7 +42,7 @@ test.each([
 	async (_, end, line) => {
 		const lab = await CliLab.start();
 		try {
-			const child = lab.spawn(["apply", "-f", "-", "--timeout", "60"], rulesFile(5_000));
+			const child = lab.spawn(["apply", "-f", "-", "--timeout", "60"], rulesFile(10_000));
 			await lab.untilRulesAreStored();
 			await end(lab);
 			expect(await child.stderr.text()).toMatch(line);
