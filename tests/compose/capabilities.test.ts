@@ -6,7 +6,7 @@ import { getPriority } from "node:os";
 import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
 import { until } from "../netns/lab/commands.ts";
 import { Deployment } from "./lab/deployment.ts";
-import { type Engine, PATIENCE_MS } from "./lab/engine.ts";
+import type { Engine } from "./lab/engine.ts";
 import type { RelayHosts } from "./lab/hosts.ts";
 import { allowRealtime, commandOf, processIds, rightsOf } from "./lab/processes.ts";
 import { describeOnEngine, withRelayHost } from "./lab/relay-host.ts";
@@ -65,13 +65,13 @@ async function become(expected: Record<string, Told>): Promise<void> {
 			last = await states();
 			return Bun.deepEquals(last, expected) || undefined;
 		},
-		PATIENCE_MS,
+		undefined,
 		100,
 	).catch(() => expect(last).toEqual(expected));
 }
 
 const logged = (text: string) =>
-	until(`the relay says: ${text}`, async () => (await log()).includes(text) || undefined, PATIENCE_MS, 100);
+	until(`the relay says: ${text}`, async () => (await log()).includes(text) || undefined, undefined, 100);
 
 /** Of this container alone. */
 const log = () => host.compose("logs", "--no-log-prefix", "relay");
@@ -131,14 +131,12 @@ describeOnEngine("the relay's capabilities", () => {
 		}
 		allowRealtime(victim);
 		process.kill(victim, "SIGSTOP");
-		const successor = await until(
-			"it is ended, and another one started",
-			async () => (await workers()).find((pid) => pid !== victim && !others.includes(pid)),
-			PATIENCE_MS,
+		const successor = await until("it is ended, and another one started", async () =>
+			(await workers()).find((pid) => pid !== victim && !others.includes(pid)),
 		);
 		expect(await workers()).not.toContain(victim);
 		const comesFirst = () => packetPolicy(successor) === SCHED_RR || undefined;
-		await until("its packets come first", comesFirst, PATIENCE_MS);
+		await until("its packets come first", comesFirst);
 	});
 
 	test.each([
@@ -162,17 +160,11 @@ describeOnEngine("the relay's capabilities", () => {
 				new RegExp(`^${what}: .*\\(EACCES\\): the supervisor needs CAP_NET_BIND_SERVICE$`),
 			),
 		});
-		const now = await until(
-			"low ports fail, and others do not",
-			async () => {
-				const told = await states();
-				const wanted = { "low-port": "FAILED", "low-unicast": "FAILED", video: "ACTIVE" };
-				return Object.entries(wanted).every(([name, state]) => told[name]?.state === state)
-					? told
-					: undefined;
-			},
-			PATIENCE_MS,
-		);
+		const now = await until("low ports fail, and others do not", async () => {
+			const told = await states();
+			const wanted = { "low-port": "FAILED", "low-unicast": "FAILED", video: "ACTIVE" };
+			return Object.entries(wanted).every(([name, state]) => told[name]?.state === state) ? told : undefined;
+		});
 		expect(now).toEqual({
 			"low-port": refused("output r1: source port 601"),
 			"low-unicast": refused("input port 501"),
@@ -215,11 +207,7 @@ describeOnEngine("the relay's capabilities", () => {
 		// As above, so that nothing but the right is missing.
 		allowRealtime(before[0] ?? 0);
 		process.kill(before[0] ?? 0, "SIGKILL");
-		await until(
-			"its successor runs",
-			async () => (await log()).split(RUNNING).length > 3 || undefined,
-			PATIENCE_MS,
-		);
+		await until("its successor runs", async () => (await log()).split(RUNNING).length > 3 || undefined);
 		const pids = await workers();
 		expect(pids).not.toEqual(before);
 		expect(pids.map((pid) => [getPriority(pid), packetPolicy(pid)])).toEqual([
@@ -242,16 +230,11 @@ describeOnEngine("the relay's capabilities", () => {
 			await until(
 				"its successor tries too",
 				async () => (await log()).split("send SIGKILL: ").length > 2 || undefined,
-				PATIENCE_MS,
 			);
-			await until(
-				"the host is not seen",
-				async () => {
-					const told = Object.values(await states());
-					return told.some(({ reason }) => /^host not seen for \d+ s$/.test(reason)) || undefined;
-				},
-				PATIENCE_MS,
-			);
+			await until("the host is not seen", async () => {
+				const told = Object.values(await states());
+				return told.some(({ reason }) => /^host not seen for \d+ s$/.test(reason)) || undefined;
+			});
 			expect(await workers()).toEqual(before);
 		} finally {
 			process.kill(victim, "SIGCONT");

@@ -4,7 +4,7 @@ import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { until } from "../netns/lab/commands.ts";
 import { Deployment } from "./lab/deployment.ts";
-import { type Engine, PATIENCE_MS } from "./lab/engine.ts";
+import type { Engine } from "./lab/engine.ts";
 import type { RelayHosts } from "./lab/hosts.ts";
 import { supervisorOf } from "./lab/processes.ts";
 import { describeOnEngine, withRelayHost } from "./lab/relay-host.ts";
@@ -54,10 +54,10 @@ describeOnEngine("with compose", () => {
 					const listed = await host.sluice("control-api", "rule", "list");
 					return / PENDING on relay-a: host not seen for \d+ s /.test(listed) || undefined;
 				};
-				await until("its host is not seen", isUnseen, PATIENCE_MS);
+				await until("its host is not seen", isUnseen);
 				const before = await forwarded();
 				const goOn = async () => (await forwarded()) > before + 1_000 || undefined;
-				await until("the statistics go on", goOn, PATIENCE_MS);
+				await until("the statistics go on", goOn);
 				const add = ["rule", "add", "later", "--in", "r0:239.1.1.2:5001", "--out", "r1:239.10.1.2:6001"];
 				const late = await host.try("exec", "-T", "control-api", "sluice", "--timeout", "3", ...add);
 				expect(late.code).toBe(1);
@@ -93,14 +93,10 @@ describeOnEngine("with compose", () => {
 		const id = await chatter.idOf("stats-aggregator");
 		expect(await engine.docker("wait", id)).toBe("0\n");
 		// 61 MB were printed. What was filled is packed beside, and then takes its place.
-		const sizes = await until(
-			"nothing is packed any more",
-			() => {
-				const files = engine.logFiles(id);
-				return files.length <= 5 ? files : undefined;
-			},
-			PATIENCE_MS,
-		);
+		const sizes = await until("nothing is packed any more", () => {
+			const files = engine.logFiles(id);
+			return files.length <= 5 ? files : undefined;
+		});
 		expect(sizes).toHaveLength(5);
 		expect(Math.max(...sizes)).toBeLessThanOrEqual(10e6);
 		const shown = await chatter.compose("logs", "--no-log-prefix", "--tail", "1000");

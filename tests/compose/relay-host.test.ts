@@ -5,7 +5,7 @@ import { chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "
 import { SUPERVISOR_CAPABILITIES } from "../../services/cli/up/launch.ts";
 import { until } from "../netns/lab/commands.ts";
 import { Deployment } from "./lab/deployment.ts";
-import { type Engine, PATIENCE_MS } from "./lab/engine.ts";
+import type { Engine } from "./lab/engine.ts";
 import type { RelayHosts } from "./lab/hosts.ts";
 import { inspected } from "./lab/inspected.ts";
 import { commandOf, environmentOf, processesIn, processIds, rightsOf } from "./lab/processes.ts";
@@ -49,15 +49,11 @@ describeOnEngine("a relay host with compose", () => {
 	test("a stream from an unroutable source arrives whole", async () => {
 		await lab.addRule(host);
 		await lab.flows(5_000);
-		await until(
-			"the statistics say so",
-			async () => {
-				const { rules } = JSON.parse(await host.sluice("control-api", "--json", "stats", "video"));
-				const { receivedPackets, forwardedPackets } = rules[0];
-				return (receivedPackets === "5000" && forwardedPackets === "5000") || undefined;
-			},
-			PATIENCE_MS,
-		);
+		await until("the statistics say so", async () => {
+			const { rules } = JSON.parse(await host.sluice("control-api", "--json", "stats", "video"));
+			const { receivedPackets, forwardedPackets } = rules[0];
+			return (receivedPackets === "5000" && forwardedPackets === "5000") || undefined;
+		});
 	});
 
 	test("process 1 of the relay is the keeper, and nobody has more rights than it needs", async () => {

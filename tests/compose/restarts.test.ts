@@ -4,7 +4,7 @@ import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { until } from "../netns/lab/commands.ts";
 import { Deployment } from "./lab/deployment.ts";
-import { type Engine, PATIENCE_MS } from "./lab/engine.ts";
+import type { Engine } from "./lab/engine.ts";
 import type { RelayHosts } from "./lab/hosts.ts";
 import { supervisorOf } from "./lab/processes.ts";
 import { describeOnEngine, withRelayHost } from "./lab/relay-host.ts";
@@ -66,18 +66,18 @@ describeOnEngine("what is started anew", () => {
 		const before = kept();
 		await lab.flowThrough(host, async () => {
 			for (let times = 0; times < 3; times += 1) {
-				const pid = await until("a supervisor runs", () => supervisorOf(keeper), PATIENCE_MS);
+				const pid = await until("a supervisor runs", () => supervisorOf(keeper));
 				process.kill(pid, "SIGKILL");
 				const hasTakenOver = async () => {
 					const lines = (await host.compose("logs", "--no-log-prefix", "relay")).split("\n");
 					const taken = lines.filter((line) => line.includes('"msg":"worker is taken over"')).length;
 					return taken >= 2 * (times + 1) || undefined;
 				};
-				await until("its successor has taken over", hasTakenOver, PATIENCE_MS);
+				await until("its successor has taken over", hasTakenOver);
 			}
 		});
 		// Each death adds what is let go when the successor has settled.
-		await until("its keeper holds as much as before", () => kept() === before || undefined, PATIENCE_MS);
+		await until("its keeper holds as much as before", () => kept() === before || undefined);
 	});
 
 	test("a relay that ran out of memory comes back when there is some", async () => {
@@ -88,7 +88,7 @@ describeOnEngine("what is started anew", () => {
 			const state = await engine.docker("inspect", "--format", "{{.State.OOMKilled}} {{.RestartCount}}", id);
 			return state.startsWith("true") || Number(state.split(" ")[1]) > 0 || undefined;
 		};
-		await until("the kernel ends something of it", isShort, PATIENCE_MS);
+		await until("the kernel ends something of it", isShort);
 		await engine.docker("update", "--memory", "4g", "--memory-swap", "4g", id);
 		await lab.flowsAgain();
 		await host.compose("up", "--detach", "--no-build", "relay");

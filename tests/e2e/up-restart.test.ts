@@ -4,9 +4,6 @@ import { Namespace } from "../netns/lab/namespace.ts";
 import { Relay } from "../netns/lab/relay.ts";
 import { childrenOf } from "./up-processes.ts";
 
-/** Restarts wait longer each time; a loaded machine makes more of that. */
-const PATIENCE_MS = 60_000;
-
 let namespace: Namespace;
 let relay: Relay;
 
@@ -24,31 +21,23 @@ afterAll(async () => {
 
 /** Kills one child and waits for its successor. */
 async function kill(name: string): Promise<void> {
-	const before = await until(`${name} runs`, () => childrenOf(relay.pid).get(name), PATIENCE_MS);
+	const before = await until(`${name} runs`, () => childrenOf(relay.pid).get(name));
 	process.kill(before, "SIGKILL");
-	await until(
-		`${name} is started again`,
-		() => {
-			const now = childrenOf(relay.pid).get(name);
-			return now !== undefined && now !== before ? now : undefined;
-		},
-		PATIENCE_MS,
-	);
+	await until(`${name} is started again`, () => {
+		const now = childrenOf(relay.pid).get(name);
+		return now !== undefined && now !== before ? now : undefined;
+	});
 }
 
 /** The rule is ACTIVE and its figures are told: every service does its part again. */
 async function untilAllServe(): Promise<void> {
-	await until(
-		"rules and figures are answered",
-		async () => {
-			const [list, stats] = await Promise.all([
-				relay.cli("rule", "list", "--json"),
-				relay.cli("stats", "video", "--json"),
-			]);
-			return list.code === 0 && stats.code === 0 && list.stdout.includes('"ACTIVE"') ? true : undefined;
-		},
-		PATIENCE_MS,
-	);
+	await until("rules and figures are answered", async () => {
+		const [list, stats] = await Promise.all([
+			relay.cli("rule", "list", "--json"),
+			relay.cli("stats", "video", "--json"),
+		]);
+		return list.code === 0 && stats.code === 0 && list.stdout.includes('"ACTIVE"') ? true : undefined;
+	});
 }
 
 describe("whatever of up's processes is killed comes back and serves", () => {

@@ -1,5 +1,5 @@
 import { type Outcome, until } from "../../netns/lab/commands.ts";
-import { type Engine, PATIENCE_MS } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 
 interface Listed {
 	readonly Service: string;
@@ -53,7 +53,7 @@ export class Deployment {
 				last = JSON.stringify(states.map(({ Service, State, Health }) => [Service, State, Health]));
 				return (states.length > 0 && states.every(({ Health }) => Health === "healthy")) || undefined;
 			},
-			PATIENCE_MS,
+			undefined,
 			100,
 		).catch(async (error: Error) => {
 			throw new Error(`${error.message}: ${last}\n${(await this.try("logs", "--tail", "20")).stdout}`);
@@ -94,7 +94,7 @@ export class Deployment {
 					rules.find(({ name }) => name === rule)?.hosts.some(({ state }) => state === "ACTIVE") || undefined
 				);
 			},
-			PATIENCE_MS,
+			undefined,
 			100,
 		).catch((error: Error) => {
 			throw new Error(`${error.message}: ${last}`);

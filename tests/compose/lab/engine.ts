@@ -17,9 +17,6 @@ export async function whyNoEngine(): Promise<string | undefined> {
 	return `no engine could be fetched: ${fetched.stderr.trim().split("\n").at(-1)}`;
 }
 
-/** For what takes seconds: a loaded machine takes more. */
-export const PATIENCE_MS = 60_000;
-
 const live = new Set<Engine>();
 
 // A test file that is interrupted must leave nothing behind either.
@@ -75,14 +72,10 @@ export class Engine {
 			},
 		);
 		const daemon = this.#daemon;
-		await until(
-			"the engine answers",
-			async () => {
-				if (daemon.exitCode !== null) throw new Error(`dockerd ended:\n${this.log}`);
-				return (await this.try("version")).code === 0 || undefined;
-			},
-			PATIENCE_MS,
-		);
+		await until("the engine answers", async () => {
+			if (daemon.exitCode !== null) throw new Error(`dockerd ended:\n${this.log}`);
+			return (await this.try("version")).code === 0 || undefined;
+		});
 	}
 
 	/** As systemd stops it, or, with SIGKILL, as nobody should. */
