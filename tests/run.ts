@@ -16,8 +16,15 @@ import { failed, type Outcome, passed, type Suite, skipped } from "./runner/suit
 const HEAVY_FOLDERS = ["tests/netns/", "tests/e2e/", "tests/compose/", "tests/bench/side-by-side"];
 /** Heavy too, and long, but it leaves the machine room. */
 const SOAK = "tests/soak/five-minutes.test.ts";
-/** One process that calculates: last it would leave the other core idle. */
-const FUZZ = "tests/fuzz/";
+/** The longest of those that are light: at the end others would wait for them. */
+const LONG_LIGHT = [
+	"tests/fuzz/",
+	"check: clang-tidy",
+	"services/stats-aggregator/keep-figures",
+	"services/control-api/rules/rule-writer-storage",
+	"tests/arm64/",
+	"services/lib/connect",
+];
 /** It uses the newer nats-server that the tests of compose fetch. */
 const AFTER_COMPOSE = "services/control-api/nats/rule-batches.test.ts";
 /**
@@ -55,6 +62,7 @@ const PATIENT = [
 		"second-host-id",
 		"credentials",
 		"one-to-one",
+		"replaced-interface",
 		"requests",
 		"tls",
 		"two-way",
@@ -156,7 +164,7 @@ async function runSuite(suite: Suite): Promise<Outcome> {
 type Results = ReadonlyMap<Suite, Outcome>;
 
 /**
- * Side by side: the soak, the light ones one after the other, and two at a time of those that mostly wait; whoever has
+ * Side by side: the soak, the light ones one after the other, and three at a time of those that mostly wait; whoever has
  * done its own goes on with the others', from their end, whoever ran the soak too. After them, one by one, those that
  * need the machine for themselves.
  */
@@ -169,15 +177,16 @@ async function runSuites(suites: readonly Suite[]): Promise<Results> {
 	const soak = suites.filter(({ name }) => name === SOAK);
 	const patient = PATIENT.flatMap((part) => suites.filter(({ name }) => name.startsWith(part)));
 	const others = suites.filter((suite) => suite.name !== SOAK && !patient.includes(suite));
-	const isFuzz = ({ name }: Suite) => name.startsWith(FUZZ);
+	const isLong = ({ name }: Suite) => LONG_LIGHT.some((part) => name.startsWith(part));
 	const light = others
 		.filter(({ heavy }) => !heavy)
-		.toSorted((a, b) => Number(isFuzz(b)) - Number(isFuzz(a)));
+		.toSorted((a, b) => Number(isLong(b)) - Number(isLong(a)));
 	const alone = others.filter(({ heavy }) => heavy);
 	const nextPatient = () => patient.shift() ?? light.pop();
 	await Promise.all([
 		runEach(() => soak.shift() ?? nextPatient()),
 		runEach(() => light.shift() ?? patient.pop()),
+		runEach(nextPatient),
 		runEach(nextPatient),
 		runEach(nextPatient),
 	]);
