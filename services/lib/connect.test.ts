@@ -181,13 +181,16 @@ test("a server that just reads its users anew hangs up without a word: that is n
 		socket.pipe(far).pipe(socket);
 		far.on("error", () => {});
 	});
-	await new Promise<void>((resolve) => door.listen(0, "127.0.0.1", resolve));
-	const { port } = door.address() as AddressInfo;
-	const nc = await connectNats({ url: `127.0.0.1:${port}`, name: "cli", waitOnFirstConnect: false });
-	await nc.close();
-	expect(connections).toBe(2);
-	door.close();
-	await server.stop();
+	try {
+		await new Promise<void>((resolve) => door.listen(0, "127.0.0.1", resolve));
+		const { port } = door.address() as AddressInfo;
+		const nc = await connectNats({ url: `127.0.0.1:${port}`, name: "cli", waitOnFirstConnect: false });
+		await nc.close();
+		expect(connections).toBe(2);
+	} finally {
+		door.close();
+		await server.stop();
+	}
 });
 
 test("a service that is started before its server waits for it", async () => {
